@@ -1,0 +1,57 @@
+// Errors
+export {
+  BatonError,
+  LeaseLostError,
+  MigrationsPendingError,
+  NotInTransactionError,
+  OptionsInvalidError,
+  ServerUnsupportedError,
+  ShuttingDownError,
+} from './errors.js';
+export { describeError, errorCode } from './describe-error.js';
+
+// Options
+export { type Duration, parseDuration } from './options/durations.js';
+export { OptionsCheck } from './options/options-check.js';
+export {
+  type Environment,
+  type EnvironmentKind,
+  type EnvironmentVariable,
+  readEnvironment,
+} from './options/environment.js';
+export { nearestName, unknownName } from './options/nearest-name.js';
+
+// Time and chance
+export { type Backoff, backoffDelay } from './backoff.js';
+export { type Clock, type Random, randomToken, systemClock, systemRandom } from './clock.js';
+
+// Running
+export type { Runnable } from './running/lifecycle.js';
+export { PollLoop, type PollLoopOptions, type TimeoutRegistry } from './running/poll-loop.js';
+export { TypedEvents } from './typed-events.js';
+
+// Servers
+export { isVersionAtLeast } from './server-version.js';
+export { type Queryable, type QueryOutcome, quoteIdentifier, sqlState } from './postgres/queryable.js';
+export {
+  type AdaptedTransaction,
+  adaptTransaction,
+  type EntityManagerLike,
+  type PgClientLike,
+  type QueryRunnerLike,
+  type TransactionLike,
+} from './postgres/transaction.js';
+export {
+  CoalescedNotifier,
+  type CoalescedNotifierOptions,
+  decodeTopics,
+  encodeTopics,
+  type NotifiedTopics,
+} from './postgres/coalesced-notifier.js';
+export {
+  type ListenClient,
+  type ListenerState,
+  SelfHealingListener,
+  type SelfHealingListenerOptions,
+} from './postgres/self-healing-listener.js';
+export { type Migration, type MigrationPlan, runMigrations } from './postgres/migrations.js';

@@ -1,0 +1,15 @@
+// Setting up
+export { IngestModule } from './ingest.module.js';
+export { getIngestToken, InjectIngest } from './ingest.module-definition.js';
+export { INGEST_ENVIRONMENT, type IngestHooks, type IngestOptions, ingestOptionsFromEnv } from './ingest.options.js';
+
+// Using
+export { IngestService } from './ingest.service.js';
+export { ackDecision } from './ack-decision.js';
+export type { DiscardReason, DocumentOutcome, IngestReceipt } from './receipt.js';
+
+// Operating
+export type { CloseReport, IngestStats } from './ingest-report.js';
+
+// Errors
+export { IngestError, type IngestFailure, IngestNotConfirmedError } from './ingest.errors.js';

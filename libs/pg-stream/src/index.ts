@@ -1,0 +1,38 @@
+// Setting up
+export { PgStreamModule } from './pg-stream.module.js';
+export { getPgStreamToken, InjectPgStream } from './pg-stream.module-definition.js';
+export { PG_STREAM_ENVIRONMENT, type PgStreamOptions, pgStreamOptionsFromEnv } from './pg-stream.options.js';
+
+// Writing
+export { PgStreamService } from './pg-stream.service.js';
+export type { StreamWriter } from './writing/stream-writer.js';
+export type { Appended, AppendOptions, CloseOptions, OpenOptions, Producer } from './writing/append-options.js';
+
+// Reading
+export type {
+  Chunk,
+  Page,
+  PageOptions,
+  ReadOptions,
+  SseOptions,
+  StreamEnd,
+  StreamInfo,
+  StreamReader,
+  StreamStatus,
+} from './reading/chunk.js';
+
+// Operating
+export type { PgStreamEvents } from './pg-stream.events.js';
+export type { PgStreamStats } from './pg-stream.service.js';
+
+// Errors
+export {
+  AppendUnknownError,
+  ChunkTooLargeError,
+  CursorInvalidError,
+  ProducerFencedError,
+  ProducerSeqGapError,
+  StreamClosedError,
+  StreamNameInvalidError,
+  StreamNotFoundError,
+} from './pg-stream.errors.js';

@@ -1,0 +1,67 @@
+import { BatonError } from '@nest-baton/core';
+import type { StreamEnd } from './reading/chunk.js';
+
+/** Nobody has opened or written the stream. */
+export class StreamNotFoundError extends BatonError {
+  override readonly code = 'STREAM_NOT_FOUND';
+}
+
+/** The stream is closed; nothing was appended. `end` is how it was closed. */
+export class StreamClosedError extends BatonError {
+  override readonly code = 'STREAM_CLOSED';
+
+  constructor(
+    message: string,
+    readonly end: StreamEnd,
+  ) {
+    super(message);
+  }
+}
+
+/** A newer owner has opened the stream: `currentEpoch` is above yours. Nothing was written; stop the work. */
+export class ProducerFencedError extends BatonError {
+  override readonly code = 'PRODUCER_FENCED';
+
+  constructor(
+    message: string,
+    readonly currentEpoch: number,
+  ) {
+    super(message);
+  }
+}
+
+/** The producer skipped a number: an earlier call was never stored. Nothing was written. */
+export class ProducerSeqGapError extends BatonError {
+  override readonly code = 'PRODUCER_SEQ_GAP';
+
+  constructor(
+    message: string,
+    readonly expectedSeq: number,
+  ) {
+    super(message);
+  }
+}
+
+/** The connection was lost while the append was under way: it may or may not be stored. Safe to repeat with the same `producer`. */
+export class AppendUnknownError extends BatonError {
+  override readonly code = 'APPEND_UNKNOWN';
+
+  constructor(message: string, options: { readonly cause?: unknown } = {}) {
+    super(message, { ...options, retryable: true });
+  }
+}
+
+/** One chunk is larger than `maxChunkBytes`. Nothing was written. */
+export class ChunkTooLargeError extends BatonError {
+  override readonly code = 'CHUNK_TOO_LARGE';
+}
+
+/** A stream name is empty, longer than 512 bytes, or holds NUL. Nothing was written. */
+export class StreamNameInvalidError extends BatonError {
+  override readonly code = 'STREAM_NAME_INVALID';
+}
+
+/** A start index or a cursor that this stream cannot have given. */
+export class CursorInvalidError extends BatonError {
+  override readonly code = 'CURSOR_INVALID';
+}

@@ -1,0 +1,33 @@
+// Setting up
+export { RedisReconcileModule } from './redis-reconcile.module.js';
+export { getRedisReconcileToken, InjectRedisReconcile } from './redis-reconcile.module-definition.js';
+export {
+  REDIS_RECONCILE_ENVIRONMENT,
+  type RecoveryOptions,
+  type RedisReconcileOptions,
+  redisReconcileOptionsFromEnv,
+} from './redis-reconcile.options.js';
+
+// Using
+export {
+  HandoffHandler,
+  type HandoffHandlerOptions,
+  type HandoffWorker,
+} from './handling/handoff-handler.decorator.js';
+export type { Handoff } from './handling/handoff.js';
+export { RedisReconcileService } from './redis-reconcile.service.js';
+export type { ProduceOptions } from './producing/produce-options.js';
+
+// Operating
+export type { DeadLetter, DeadLetterPage, DeadLetters } from './dead-letters/dead-letter.js';
+export type { HandoffStats, ReconcileReport } from './redis-reconcile.report.js';
+export type { RedisReconcileEvents } from './redis-reconcile.events.js';
+
+// Errors
+export {
+  ConsumerIdMissingError,
+  HandoffInvalidError,
+  HandoffNotOwnedError,
+  NackError,
+  PartitionsMismatchError,
+} from './redis-reconcile.errors.js';

@@ -1,0 +1,32 @@
+import { BatonError, type Duration } from '@nest-baton/core';
+
+/** Thrown by a handler: hand the work back with a back-off of its own choice. Counts as an attempt, as any other throw does. */
+export class NackError extends BatonError {
+  override readonly code = 'NACK';
+  readonly delay: Duration | undefined;
+
+  constructor(options: { readonly delay?: Duration; readonly message?: string; readonly cause?: unknown } = {}) {
+    super(options.message ?? 'The handler refused the hand-off for now.', { cause: options.cause, retryable: true });
+    this.delay = options.delay;
+  }
+}
+
+/** A data stream name or an info that cannot be handed off. Nothing was written. */
+export class HandoffInvalidError extends BatonError {
+  override readonly code = 'HANDOFF_INVALID';
+}
+
+/** This process holds no lease on the data stream. */
+export class HandoffNotOwnedError extends BatonError {
+  override readonly code = 'HANDOFF_NOT_OWNED';
+}
+
+/** No consumer id: set `consumerId`, or `POD_NAME` or `POD_IP` where options are read from the environment. */
+export class ConsumerIdMissingError extends BatonError {
+  override readonly code = 'CONSUMER_ID_MISSING';
+}
+
+/** The instance was first started with another number of partitions, which is stored in Redis. */
+export class PartitionsMismatchError extends BatonError {
+  override readonly code = 'PARTITIONS_MISMATCH';
+}

@@ -1,0 +1,31 @@
+// Setting up
+export { WebhookOutboxModule } from './webhook-outbox.module.js';
+export { getWebhookOutboxToken, InjectWebhookOutbox } from './webhook-outbox.module-definition.js';
+export {
+  WEBHOOK_OUTBOX_ENVIRONMENT,
+  type WebhookKey,
+  type WebhookOutboxOptions,
+  webhookOutboxOptionsFromEnv,
+} from './webhook-outbox.options.js';
+export { OutboxDelivery, OutboxEvent, WebhookEndpoint, webhookOutboxEntities } from './schema/entities.js';
+
+// Using
+export { WebhookOutboxService } from './webhook-outbox.service.js';
+export type { SendOptions, SentEvent, WebhookEvent } from './producing/webhook-event.js';
+export { WebhookEndpointsService } from './endpoints/webhook-endpoints.service.js';
+export type { CreatedEndpoint, Endpoint, NewEndpoint } from './endpoints/endpoint.js';
+
+// Operating
+export type { OutboxStats } from './webhook-outbox.service.js';
+export type { WebhookOutboxEvents } from './webhook-outbox.events.js';
+export type { DeliveryState } from './delivering/delivery.js';
+
+// Errors
+export {
+  EndpointInvalidError,
+  EventConflictError,
+  EventInvalidError,
+  KeyRingInvalidError,
+  PayloadTooLargeError,
+  PersistUnknownError,
+} from './webhook-outbox.errors.js';

@@ -1,0 +1,30 @@
+import type { TransactionLike } from '@nest-baton/core';
+
+/** Something that happened, as a user of the module sends it. */
+export interface WebhookEvent {
+  /** Dot-delimited words of letters, digits and underscores, such as `run.done`; at most 128 characters. */
+  readonly type: string;
+  /** Whose endpoints get it. Default: the tenant `''`, never all tenants. */
+  readonly tenant?: string;
+  /** Anything `JSON.stringify` can write, at most `maxPayloadBytes` as JSON. */
+  readonly data: unknown;
+  /** Dedupe key in its tenant, at most 256 characters. The same id with other data is a conflict. */
+  readonly id?: string;
+}
+
+export interface SendOptions {
+  /** The caller's open transaction on the module's `DataSource`: the event is durable if and only if it commits. */
+  readonly transaction?: TransactionLike;
+}
+
+export interface SentEvent {
+  /** The caller's `id`, or one made here. Not the `webhook-id` that receivers see. */
+  readonly id: string;
+  /** The stored event; `null` when nobody subscribed. */
+  readonly outboxId: string | null;
+  /** Deliveries made of it. */
+  readonly deliveries: number | null;
+  /** An event with this id was stored before; nothing was written. */
+  readonly duplicate: boolean;
+  readonly state: 'persisted' | 'nobody_subscribed';
+}
