@@ -1,0 +1,185 @@
+import { hostname } from 'node:os';
+import {
+  type Environment,
+  type EnvironmentVariable,
+  OptionsCheck,
+  OptionsInvalidError,
+  readEnvironment,
+  unknownName,
+} from '@nest-baton/core';
+import { INGEST_ENVIRONMENT, type IngestOptions, ingestOptionsFromEnv, resolveIngestOptions } from '@nest-baton/ingest';
+import {
+  PG_STREAM_ENVIRONMENT,
+  type PgStreamOptions,
+  pgStreamOptionsFromEnv,
+  resolvePgStreamOptions,
+} from '@nest-baton/pg-stream';
+import {
+  REDIS_RECONCILE_ENVIRONMENT,
+  type RedisReconcileOptions,
+  redisReconcileOptionsFromEnv,
+  resolveRedisReconcileOptions,
+} from '@nest-baton/redis-reconcile';
+import {
+  resolveWebhookOutboxOptions,
+  WEBHOOK_OUTBOX_ENVIRONMENT,
+  type WebhookOutboxOptions,
+  webhookOutboxOptionsFromEnv,
+} from '@nest-baton/webhook-outbox';
+import { resolveRunsOptions, RUNS_ENVIRONMENT, type RunsOptions, type RunsSettings } from './runs/runs.options.js';
+
+/** `api` takes requests, `worker` works on runs and sends webhooks, `all` does both. */
+export type ServiceRole = 'all' | 'api' | 'worker';
+
+export interface AppConfig {
+  readonly role: ServiceRole;
+  readonly host: string;
+  readonly port: number;
+  readonly apiToken: string | undefined;
+  readonly logFormat: 'text' | 'json';
+  readonly databaseUrl: string;
+  readonly redisUrl: string;
+  readonly ingest: IngestOptions;
+  readonly pgStream: PgStreamOptions;
+  readonly webhookOutbox: WebhookOutboxOptions;
+  readonly redisReconcile: RedisReconcileOptions;
+  readonly runs: RunsOptions;
+}
+
+interface ServiceSettings {
+  readonly role?: ServiceRole;
+  readonly host?: string;
+  readonly port?: number;
+  readonly apiToken?: string;
+  readonly logFormat?: 'text' | 'json';
+  readonly databaseUrl?: string;
+  readonly redisUrl?: string;
+  readonly migrations?: 'auto' | 'verify' | 'off';
+}
+
+const SERVICE_ENVIRONMENT: readonly EnvironmentVariable[] = [
+  { variable: 'BATON_ROLE', option: 'role', kind: 'string' },
+  { variable: 'BATON_HOST', option: 'host', kind: 'string' },
+  { variable: 'BATON_PORT', option: 'port', kind: 'integer' },
+  { variable: 'BATON_API_TOKEN', option: 'apiToken', kind: 'string' },
+  { variable: 'BATON_LOG_FORMAT', option: 'logFormat', kind: 'string' },
+  { variable: 'BATON_DATABASE_URL', option: 'databaseUrl', kind: 'string' },
+  { variable: 'BATON_REDIS_URL', option: 'redisUrl', kind: 'string' },
+  { variable: 'BATON_MIGRATIONS', option: 'migrations', kind: 'string' },
+];
+
+const KNOWN_VARIABLES = [
+  SERVICE_ENVIRONMENT,
+  RUNS_ENVIRONMENT,
+  INGEST_ENVIRONMENT,
+  PG_STREAM_ENVIRONMENT,
+  WEBHOOK_OUTBOX_ENVIRONMENT,
+  REDIS_RECONCILE_ENVIRONMENT,
+].flatMap((table) => table.map(({ variable }) => variable));
+
+const LOOPBACK = ['127.0.0.1', '::1', 'localhost'];
+
+/** Seals endpoint secrets outside production, where a restart must still open them and nobody has set up a key. */
+const DEVELOPMENT_KEY = { id: 'development', key: Buffer.alloc(32, 'baton development key').toString('base64') };
+
+/** The configuration of this process. @throws OptionsInvalidError naming everything wrong with it. */
+export function readAppConfig(): AppConfig {
+  return appConfigFromEnv(process.env);
+}
+
+/** Pure. @throws OptionsInvalidError naming everything wrong, in one report. */
+export function appConfigFromEnv(env: Environment): AppConfig {
+  const report = new Report();
+  for (const name of Object.keys(env))
+    if (name.startsWith('BATON_') && !KNOWN_VARIABLES.includes(name))
+      report.problems.push(unknownName('variable', name, KNOWN_VARIABLES));
+  const isProduction = env['NODE_ENV'] === 'production';
+  const service = readService(env, isProduction, report);
+  const modules = readModules(env, service, isProduction, report);
+  const settings = report.collect(() => readEnvironment('runs', env, RUNS_ENVIRONMENT) as RunsSettings);
+  const fixed = { schema: modules.pgStream.schema ?? 'baton', migrations: service.migrations };
+  const runs = report.collect(() => resolveRunsOptions(settings ?? {}, fixed));
+  if (report.problems.length > 0 || runs === undefined) throw new OptionsInvalidError('Baton', report.problems);
+  return { ...service, ...modules, runs };
+}
+
+/** Collects the problems of many checks instead of stopping at the first. */
+class Report {
+  readonly problems: string[] = [];
+
+  collect<T>(check: () => T): T | undefined {
+    try {
+      return check();
+    } catch (error) {
+      if (error instanceof OptionsInvalidError) this.problems.push(...error.problems);
+      else throw error;
+      return undefined;
+    }
+  }
+}
+
+function readService(env: Environment, isProduction: boolean, report: Report) {
+  const given = report.collect(() => readEnvironment('service', env, SERVICE_ENVIRONMENT)) ?? {};
+  const settings = Object.fromEntries(
+    SERVICE_ENVIRONMENT.map(({ variable, option }) => [variable, given[option]]).filter(
+      ([, value]) => value !== undefined,
+    ),
+  ) as Record<string, unknown>;
+  // Under the variables' own names, so that the report names what its reader can change.
+  const names = SERVICE_ENVIRONMENT.map(({ variable }) => variable);
+  const check = new OptionsCheck<Record<string, unknown>>('service', settings, names);
+  const service = {
+    role: check.oneOf<ServiceRole>('BATON_ROLE', 'all', ['all', 'api', 'worker']),
+    host: check.string('BATON_HOST', '127.0.0.1'),
+    port: check.integer('BATON_PORT', 3000, { max: 65_535 }),
+    apiToken: given['apiToken'] as string | undefined,
+    logFormat: check.oneOf('BATON_LOG_FORMAT', isProduction ? 'json' : 'text', ['text', 'json']),
+    databaseUrl: check.url('BATON_DATABASE_URL', ['postgres:', 'postgresql:']),
+    redisUrl: check.url('BATON_REDIS_URL', ['redis:', 'rediss:']),
+    migrations: check.oneOf('BATON_MIGRATIONS', isProduction ? 'verify' : 'auto', ['auto', 'verify', 'off']),
+  };
+  check.rule(
+    LOOPBACK.includes(service.host) || service.apiToken !== undefined,
+    `BATON_HOST ${service.host} can be reached from outside: set BATON_API_TOKEN, or listen on 127.0.0.1`,
+  );
+  report.problems.push(...check.problems);
+  return service;
+}
+
+type Service = ReturnType<typeof readService>;
+
+function readModules(env: Environment, service: Service, isProduction: boolean, report: Report) {
+  const { databaseUrl, migrations } = service;
+  const ingest: IngestOptions = {
+    index: 'runs',
+    ...(report.collect(() => ingestOptionsFromEnv(env)) as IngestOptions),
+  };
+  const pgStream: PgStreamOptions = {
+    connectionString: databaseUrl,
+    migrations,
+    ...report.collect(() => pgStreamOptionsFromEnv(env)),
+  };
+  const outboxFromEnv = report.collect(() => webhookOutboxOptionsFromEnv(env));
+  const webhookOutbox: WebhookOutboxOptions = {
+    role: service.role === 'api' ? 'producer' : 'all',
+    listenConnectionString: databaseUrl,
+    schema: pgStream.schema ?? 'baton',
+    migrations,
+    ...(isProduction ? {} : { keys: [DEVELOPMENT_KEY] }),
+    ...outboxFromEnv,
+  } as WebhookOutboxOptions;
+  // In a cluster the host's name is the pod's; outside, it tells the machines of a team apart.
+  const reconcileFromEnv = report.collect(() => redisReconcileOptionsFromEnv({ POD_NAME: hostname(), ...env }));
+  const redisReconcile: RedisReconcileOptions = {
+    connection: { url: service.redisUrl },
+    ...reconcileFromEnv,
+  } as RedisReconcileOptions;
+  if (isProduction && env['BATON_WEBHOOK_OUTBOX_KEYS'] === undefined)
+    report.problems.push('BATON_WEBHOOK_OUTBOX_KEYS is required in production: id:key with 32 bytes in base64');
+  report.collect(() => resolveIngestOptions(ingest));
+  if (databaseUrl !== '') report.collect(() => resolvePgStreamOptions(pgStream));
+  if (!isProduction || outboxFromEnv?.keys !== undefined)
+    report.collect(() => resolveWebhookOutboxOptions(webhookOutbox));
+  if (service.redisUrl !== '') report.collect(() => resolveRedisReconcileOptions(redisReconcile));
+  return { ingest, pgStream, webhookOutbox, redisReconcile };
+}

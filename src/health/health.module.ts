@@ -1,0 +1,11 @@
+import { PgStreamHealthModule } from '@nest-baton/pg-stream/health';
+import { RedisReconcileHealthModule } from '@nest-baton/redis-reconcile/health';
+import { Module } from '@nestjs/common';
+import { TerminusModule } from '@nestjs/terminus';
+import { HealthController } from './health.controller.js';
+
+@Module({
+  imports: [TerminusModule, PgStreamHealthModule, RedisReconcileHealthModule],
+  controllers: [HealthController],
+})
+export class HealthModule {}

@@ -1,0 +1,57 @@
+import { STATUS_CODES } from 'node:http';
+import { BatonError, describeError } from '@nest-baton/core';
+import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Logger } from '@nestjs/common';
+import type { Request, Response } from 'express';
+import { Problem, type ProblemBody } from './problem.js';
+
+/** What a refusal of ours means to an HTTP client. A code that is not here is our own failure: 500. */
+const STATUS_OF_CODE: Readonly<Record<string, number>> = {
+  CURSOR_INVALID: 400,
+  STREAM_NOT_FOUND: 404,
+  EVENT_CONFLICT: 409,
+  ENDPOINT_INVALID: 422,
+  EVENT_INVALID: 422,
+  PAYLOAD_TOO_LARGE: 413,
+  SHUTTING_DOWN: 503,
+};
+
+/** Turns whatever a request ends with into a problem response. Details of our own failures go to the log, not to the client. */
+@Catch()
+export class ProblemFilter implements ExceptionFilter {
+  private readonly logger = new Logger(ProblemFilter.name);
+
+  catch(error: unknown, host: ArgumentsHost): void {
+    const response = host.switchToHttp().getResponse<Response>();
+    const request = host.switchToHttp().getRequest<Request>();
+    const problem = toProblem(error);
+    if (problem.status >= 500)
+      this.logger.error('a request failed', {
+        method: request.method,
+        path: request.path,
+        error: describeError(error),
+      });
+    if (response.headersSent) return void response.destroy();
+    response.status(problem.status).type('application/problem+json').send(JSON.stringify(problem));
+  }
+}
+
+/** Pure. */
+export function toProblem(error: unknown): ProblemBody {
+  if (error instanceof Problem) return body(error.getStatus(), error.code, error.message, error.errors);
+  if (error instanceof BatonError) {
+    const status = STATUS_OF_CODE[error.code];
+    if (status !== undefined) return body(status, error.code, error.message);
+  }
+  if (error instanceof HttpException) return body(error.getStatus(), 'HTTP', error.message);
+  const { status, type } = (error ?? {}) as { status?: unknown; type?: unknown };
+  if (type === 'entity.too.large')
+    return body(413, 'BODY_TOO_LARGE', 'The request body is larger than this service takes.');
+  if (typeof status === 'number' && status >= 400 && status < 500)
+    return body(status, 'BODY_UNREADABLE', 'The request body cannot be read as JSON.');
+  return body(500, 'INTERNAL', 'The request failed here; the log of the service says why.');
+}
+
+function body(status: number, code: string, detail: string, errors?: ProblemBody['errors']): ProblemBody {
+  const problem: ProblemBody = { type: 'about:blank', title: STATUS_CODES[status] ?? 'Error', status, code, detail };
+  return errors === undefined ? problem : { ...problem, errors };
+}
