@@ -1,4 +1,5 @@
 import { type Random, systemRandom } from '../clock.js';
+import { guardedCall } from '../guarded-call.js';
 import type { Runnable } from './lifecycle.js';
 
 /** The part of `@nestjs/schedule`'s `SchedulerRegistry` that a loop uses, so that users can see and stop its timer. */
@@ -19,25 +20,39 @@ export interface PollLoopOptions {
   readonly jitter?: number;
   readonly random?: Random;
   readonly registry?: TimeoutRegistry | undefined;
-  /** A pass that threw. The loop goes on after the usual interval. */
+  /** A pass that threw, unless a `runOnce()` waits for it and gets the error. The loop goes on after the usual interval. */
   readonly onError: (error: unknown) => void;
   /** False lets the process end while the loop waits. Default true. */
   readonly holdsProcess?: boolean;
+}
+
+/** Between a pass that failed and the one that a `notify()` during it asked for: a broken pass that notifies must not spin. */
+const PAUSE_AFTER_FAILURE_MS = 1_000;
+
+/** A longer timer of Node fires at once: 24.8 days. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+interface Caller {
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
 }
 
 /**
  * Runs a pass now and then, never two at a time.
  *
  * - The first pass runs at once; the interval counts from the end of a pass, so a slow pass never overlaps the next.
- * - `notify()` during a pass makes another one follow directly.
+ * - `notify()` during a pass makes another one follow directly; after a pass that failed, within a second.
+ * - Callers of `runOnce()` that wait at the same time share the next pass.
  * - With a registry, the waiting timer is registered under `name`. If users delete it there, or Schedule clears it at shutdown, the loop
  *   sleeps until it is notified.
  */
 export class PollLoop implements Runnable {
   private state: 'new' | 'running' | 'stopped' = 'new';
   private timer: NodeJS.Timeout | undefined;
+  private isTimerRegistered = false;
   private current: Promise<void> | undefined;
   private isAgainWanted = false;
+  private callers: Caller[] = [];
   private readonly abort = new AbortController();
 
   constructor(private readonly options: PollLoopOptions) {}
@@ -51,68 +66,91 @@ export class PollLoop implements Runnable {
   notify(): void {
     if (this.state !== 'running') return;
     this.isAgainWanted = true;
-    if (this.current === undefined) void this.drain();
+    this.run();
   }
 
-  /** Also works before `start()`, for tests and for operators who drive the loop themselves. */
+  /** Also works before `start()`, for tests and for operators who drive the loop themselves. After `stop()` it runs nothing. */
   async runOnce(): Promise<void> {
-    while (this.current !== undefined) await this.current;
     if (this.state === 'stopped') return;
-    let failure: { readonly error: unknown } | undefined;
-    this.clearTimer();
-    this.current = this.options.pass(this.abort.signal).catch((error: unknown) => {
-      failure = { error };
+    await new Promise<void>((resolve, reject) => {
+      this.callers.push({ resolve, reject });
+      this.run();
     });
-    await this.current;
-    this.current = undefined;
-    if (this.isAgainWanted) void this.drain();
-    else this.schedule();
-    if (failure !== undefined) throw failure.error;
   }
 
   async stop(): Promise<void> {
     this.state = 'stopped';
     this.clearTimer();
     this.abort.abort();
-    while (this.current !== undefined) await this.current;
+    await this.current;
   }
 
-  private async drain(): Promise<void> {
+  private run(): void {
+    if (this.current !== undefined) return;
     this.clearTimer();
-    this.current = this.passes();
-    await this.current;
-    this.current = undefined;
-    this.schedule();
+    // Set before the first pass begins: it may call notify() or stop() before it returns its promise.
+    let finish = (): void => undefined;
+    this.current = new Promise<void>((resolve) => (finish = resolve));
+    void this.passes().then(finish);
   }
 
   private async passes(): Promise<void> {
-    while (this.isAgainWanted && this.state === 'running') {
+    let isFailed = false;
+    while (this.state !== 'stopped' && (this.callers.length > 0 || (this.isAgainWanted && !isFailed))) {
       this.isAgainWanted = false;
+      const callers = this.callers.splice(0);
       try {
         await this.options.pass(this.abort.signal);
+        isFailed = false;
+        for (const { resolve } of callers) resolve();
       } catch (error) {
-        this.isAgainWanted = false;
-        this.options.onError(error);
+        isFailed = true;
+        for (const { reject } of callers) reject(error);
+        if (callers.length === 0) this.report(error);
       }
     }
+    this.current = undefined;
+    if (this.state === 'running') this.schedule();
+    // Only after stop() is anybody left, and there is no pass to wait for.
+    for (const { resolve } of this.callers.splice(0)) resolve();
   }
 
   private schedule(): void {
-    if (this.state !== 'running') return;
-    if (this.isAgainWanted) return void this.drain();
-    const { intervalMs, jitter = 0.1, random = systemRandom, registry, name, holdsProcess = true } = this.options;
-    const interval = typeof intervalMs === 'number' ? intervalMs : intervalMs();
-    if (interval <= 0) return;
-    this.timer = setTimeout(() => this.notify(), interval * (1 + jitter * random()));
+    const { jitter = 0.1, random = systemRandom, registry, name, holdsProcess = true } = this.options;
+    const interval = this.intervalMs();
+    const pause = interval > 0 ? Math.min(interval, PAUSE_AFTER_FAILURE_MS) : PAUSE_AFTER_FAILURE_MS;
+    const delay = this.isAgainWanted ? pause : interval;
+    if (delay <= 0) return;
+    this.timer = setTimeout(() => this.notify(), Math.min(delay * (1 + jitter * random()), LONGEST_TIMER_MS));
     if (!holdsProcess) this.timer.unref();
-    if (registry !== undefined && !registry.doesExist('timeout', name)) registry.addTimeout(name, this.timer);
+    if (registry === undefined || registry.doesExist('timeout', name)) return;
+    registry.addTimeout(name, this.timer);
+    this.isTimerRegistered = true;
+  }
+
+  /** An interval that cannot be had must not end the polling: the scan is the guarantee, so it goes on each second. */
+  private intervalMs(): number {
+    const { intervalMs } = this.options;
+    try {
+      const interval = typeof intervalMs === 'number' ? intervalMs : intervalMs();
+      return Number.isNaN(interval) ? PAUSE_AFTER_FAILURE_MS : interval;
+    } catch (error) {
+      this.report(error);
+      return PAUSE_AFTER_FAILURE_MS;
+    }
+  }
+
+  private report(error: unknown): void {
+    guardedCall(`onError of ${this.options.name}`, () => this.options.onError(error));
   }
 
   private clearTimer(): void {
     if (this.timer === undefined) return;
     clearTimeout(this.timer);
     this.timer = undefined;
+    // A name that another loop registered first is not ours to delete: that would end its timer.
     const { registry, name } = this.options;
-    if (registry?.doesExist('timeout', name) === true) registry.deleteTimeout(name);
+    if (this.isTimerRegistered && registry?.doesExist('timeout', name) === true) registry.deleteTimeout(name);
+    this.isTimerRegistered = false;
   }
 }
