@@ -53,7 +53,10 @@ export class ServerUnsupportedError extends BatonError {
   override readonly code = 'SERVER_UNSUPPORTED';
 }
 
-/** `migrations: 'verify'` found migrations that have not been applied, or applied ones that this version does not know. */
+/**
+ * `migrations: 'verify'` found migrations that have not been applied. Applied ones that this version does not know are no error: a newer
+ * version runs beside this one while an upgrade rolls.
+ */
 export class MigrationsPendingError extends BatonError {
   override readonly code = 'MIGRATIONS_PENDING';
 }

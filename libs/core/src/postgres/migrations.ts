@@ -18,32 +18,37 @@ export interface MigrationPlan {
   readonly mode: 'auto' | 'verify' | 'off';
 }
 
+/** Global to the database and not per lib: two libs create the same schema, and `CREATE SCHEMA IF NOT EXISTS` can race. */
+const LOCK = `hashtext('baton:migrations')`;
+
 /**
  * Brings the schema up to date on `session`, which must be one connection and not a pool: a session lock makes any number of processes
  * that start together run each migration once.
+ *
+ * - Each migration and its record are one transaction: one that fails leaves nothing behind, those before it stay.
+ * - A database that is up to date is only read: no lock is taken and no right to create anything is needed.
+ * - What a newer version applied is left alone, so that two versions run side by side while an upgrade rolls.
  *
  * @throws MigrationsPendingError in mode `verify` when the database is behind.
  * @returns the names applied by this call.
  */
 export async function runMigrations(session: Queryable, plan: MigrationPlan): Promise<readonly string[]> {
   if (plan.mode === 'off') return [];
-  if (plan.mode === 'verify') return verify(session, plan);
-  // The lock is global to the database and not per lib: two libs create the same schema, and CREATE SCHEMA IF NOT EXISTS can race.
-  await session.query(`SELECT pg_advisory_lock(hashtext('baton:migrations'))`);
+  const missing = await readMissing(session, plan);
+  if (missing.length === 0) return [];
+  if (plan.mode === 'verify') throw pending(plan, missing);
+  await session.query(`SELECT pg_advisory_lock(${LOCK})`);
   try {
     return await applyMissing(session, plan);
   } finally {
     // A lost connection has released the lock already, and its own error is the one to report.
-    await session.query(`SELECT pg_advisory_unlock(hashtext('baton:migrations'))`).catch(() => undefined);
+    await session.query(`SELECT pg_advisory_unlock(${LOCK})`).catch(() => undefined);
   }
 }
 
-async function verify(session: Queryable, plan: MigrationPlan): Promise<readonly string[]> {
-  const applied = await readApplied(session, plan);
-  const missing = plan.migrations.filter(({ name }) => !applied.has(name)).map(({ name }) => name);
-  if (missing.length === 0) return [];
-  throw new MigrationsPendingError(
-    `The schema "${plan.schema}" lacks ${missing.length} migration(s) of ${plan.table}: ${missing.join(', ')}. ` +
+function pending(plan: MigrationPlan, missing: readonly Migration[]): MigrationsPendingError {
+  return new MigrationsPendingError(
+    `The schema "${plan.schema}" lacks ${missing.length} migration(s) of ${plan.table}: ${missing.map(({ name }) => name).join(', ')}. ` +
       `Start one process with migrations: 'auto', or apply them by hand, before starting with 'verify'.`,
   );
 }
@@ -51,32 +56,49 @@ async function verify(session: Queryable, plan: MigrationPlan): Promise<readonly
 async function applyMissing(session: Queryable, plan: MigrationPlan): Promise<readonly string[]> {
   const schema = quoteIdentifier(plan.schema);
   const table = `${schema}.${quoteIdentifier(plan.table)}`;
-  await session.query(`CREATE SCHEMA IF NOT EXISTS ${schema}`);
-  await session.query(
-    `CREATE TABLE IF NOT EXISTS ${table} (name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())`,
-  );
-  const applied = await readApplied(session, plan);
+  await createWhereMissing(session, plan, schema, table);
   const names: string[] = [];
-  for (const migration of plan.migrations) {
-    if (applied.has(migration.name)) continue;
+  // Read again under the lock: whoever held it before has applied them.
+  for (const { name, statements } of await readMissing(session, plan)) {
     await session.query('BEGIN');
     try {
-      for (const statement of migration.statements(schema)) await session.query(statement);
-      await session.query(`INSERT INTO ${table} (name) VALUES ($1)`, [migration.name]);
+      for (const statement of statements(schema)) await session.query(statement);
+      await session.query(`INSERT INTO ${table} (name) VALUES ($1)`, [name]);
       await session.query('COMMIT');
     } catch (error) {
-      await session.query('ROLLBACK');
+      // On a lost connection this fails too; the reason is the first error.
+      await session.query('ROLLBACK').catch(() => undefined);
       throw error;
     }
-    names.push(migration.name);
+    names.push(name);
   }
   return names;
 }
 
-async function readApplied(session: Queryable, plan: MigrationPlan): Promise<ReadonlySet<string>> {
+/** Looks first: `CREATE SCHEMA IF NOT EXISTS` needs the right to create schemas also where the schema exists. */
+async function createWhereMissing(
+  session: Queryable,
+  plan: MigrationPlan,
+  schema: string,
+  table: string,
+): Promise<void> {
+  const { rows } = await session.query(`SELECT FROM pg_namespace WHERE nspname = $1`, [plan.schema]);
+  if (rows.length === 0) await session.query(`CREATE SCHEMA IF NOT EXISTS ${schema}`);
+  if (await exists(session, table)) return;
+  await session.query(
+    `CREATE TABLE IF NOT EXISTS ${table} (name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())`,
+  );
+}
+
+async function readMissing(session: Queryable, plan: MigrationPlan): Promise<readonly Migration[]> {
   const table = `${quoteIdentifier(plan.schema)}.${quoteIdentifier(plan.table)}`;
-  const { rows: found } = await session.query<{ oid: string | null }>(`SELECT to_regclass($1)::text AS oid`, [table]);
-  if (found[0]?.oid == null) return new Set();
+  if (!(await exists(session, table))) return plan.migrations;
   const { rows } = await session.query<{ name: string }>(`SELECT name FROM ${table}`);
-  return new Set(rows.map(({ name }) => name));
+  const applied = new Set(rows.map(({ name }) => name));
+  return plan.migrations.filter(({ name }) => !applied.has(name));
+}
+
+async function exists(session: Queryable, table: string): Promise<boolean> {
+  const { rows } = await session.query<{ oid: string | null }>(`SELECT to_regclass($1)::text AS oid`, [table]);
+  return rows[0]?.oid != null;
 }
