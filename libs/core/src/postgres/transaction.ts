@@ -1,4 +1,5 @@
 import { NotInTransactionError } from '../errors.js';
+import { guardedCall } from '../guarded-call.js';
 import type { Queryable, QueryOutcome } from './queryable.js';
 
 /** A TypeORM `QueryRunner`, by shape. */
@@ -27,8 +28,9 @@ export interface AdaptedTransaction extends Queryable {
   /** The `DataSource` behind it, to compare by identity; `undefined` for a `pg` client. */
   readonly dataSource: object | undefined;
   /**
-   * Runs `hook` once after the outermost commit, never after a rollback. Returns false where the driver tells nobody of commits (a `pg`
-   * client): the caller then needs another way, such as `pg_notify` inside the transaction.
+   * Runs `hook` once after the outermost commit, never after a rollback, not even of the savepoint that was open when it was registered.
+   * It must not throw: the commit has happened, so what it throws becomes a process warning. Returns false where the driver tells nobody of
+   * commits (a `pg` client): the caller then needs another way, such as `pg_notify` inside the transaction.
    */
   afterCommit(hook: () => void): boolean;
 }
@@ -54,6 +56,10 @@ export async function adaptTransaction(transaction: TransactionLike): Promise<Ad
       );
     return adaptQueryRunner(queryRunner);
   }
+  if (typeof given['createQueryBuilder'] === 'function')
+    throw new NotInTransactionError(
+      'transaction is a Repository; pass the manager of dataSource.transaction(...), from which it came.',
+    );
   return adaptPgClient(given as unknown as PgClientLike);
 }
 
@@ -87,8 +93,11 @@ async function adaptPgClient(client: PgClientLike): Promise<AdaptedTransaction> 
 /** Newer `pg` knows the state from the protocol; on older ones only a statement that is refused outside a block can tell. */
 async function isInTransaction(client: PgClientLike): Promise<boolean> {
   const { getTransactionStatus } = client as { getTransactionStatus?: () => string | null };
-  const status = typeof getTransactionStatus === 'function' ? getTransactionStatus.call(client) : undefined;
-  if (typeof status === 'string') return status !== 'I';
+  if (typeof getTransactionStatus === 'function') {
+    // null: not connected, and a query would wait for ever. A failed transaction (E) is open: its next statement says what is wrong.
+    const status = getTransactionStatus.call(client);
+    return status === 'T' || status === 'E';
+  }
   try {
     await client.query('SAVEPOINT baton_probe');
     await client.query('RELEASE SAVEPOINT baton_probe');
@@ -100,25 +109,59 @@ async function isInTransaction(client: PgClientLike): Promise<boolean> {
 }
 
 interface SubscriberEvent {
-  readonly queryRunner: QueryRunnerLike;
+  readonly queryRunner: QueryRunnerLike & { readonly transactionDepth?: number };
+}
+
+interface QueryEvent extends SubscriberEvent {
+  readonly query?: unknown;
+  readonly rawResults?: unknown;
 }
 
 interface DataSourceLike {
   readonly subscribers: object[];
 }
 
-const hooksByRunner = new WeakMap<QueryRunnerLike, (() => void)[]>();
+interface CommitHook {
+  /** 1 in the transaction itself, one more in each savepoint. */
+  readonly depth: number;
+  readonly run: () => void;
+}
 
-/** TypeORM tells subscribers also of released savepoints; only then is the transaction still active. */
+const hooksByRunner = new WeakMap<QueryRunnerLike, readonly CommitHook[]>();
+
+/** TypeORM tells subscribers of savepoints with the same events; only then is the transaction still active. */
 const commitSubscriber = {
+  /** A transaction that ended without telling us, because another subscriber threw, must not leave its hooks to the next one. */
+  beforeTransactionStart({ queryRunner }: SubscriberEvent): void {
+    if (queryRunner.transactionDepth === 0) hooksByRunner.delete(queryRunner);
+  },
+  /** Postgres answers COMMIT of a failed transaction with success and the tag ROLLBACK; TypeORM then reports a commit. */
+  afterQuery({ queryRunner, query, rawResults }: QueryEvent): void {
+    if (query !== 'COMMIT') return;
+    if ((rawResults as { command?: unknown } | undefined)?.command === 'ROLLBACK') hooksByRunner.delete(queryRunner);
+  },
   afterTransactionCommit({ queryRunner }: SubscriberEvent): void {
-    if (queryRunner.isTransactionActive) return;
-    const hooks = hooksByRunner.get(queryRunner) ?? [];
+    const hooks = hooksByRunner.get(queryRunner);
+    if (hooks === undefined) return;
+    if (queryRunner.isTransactionActive) {
+      const { transactionDepth: depth = Infinity } = queryRunner;
+      hooksByRunner.set(
+        queryRunner,
+        hooks.map((hook) => (hook.depth > depth ? { ...hook, depth } : hook)),
+      );
+      return;
+    }
     hooksByRunner.delete(queryRunner);
-    for (const hook of hooks) hook();
+    for (const { run } of hooks) guardedCall('a hook after commit', run);
   },
   afterTransactionRollback({ queryRunner }: SubscriberEvent): void {
-    if (!queryRunner.isTransactionActive) hooksByRunner.delete(queryRunner);
+    const hooks = hooksByRunner.get(queryRunner);
+    if (hooks === undefined) return;
+    const depth = queryRunner.isTransactionActive ? (queryRunner.transactionDepth ?? Infinity) : 0;
+    hooksByRunner.set(
+      queryRunner,
+      hooks.filter((hook) => hook.depth <= depth),
+    );
   },
 };
 
@@ -127,7 +170,8 @@ function registerCommitHook(runner: QueryRunnerLike, dataSource: object | undefi
   if (!Array.isArray(subscribers)) return false;
   // Checked each time: initialize() of a DataSource replaces the list.
   if (!subscribers.includes(commitSubscriber)) subscribers.push(commitSubscriber);
-  hooksByRunner.set(runner, [...(hooksByRunner.get(runner) ?? []), hook]);
+  const { transactionDepth: depth = 1 } = runner as SubscriberEvent['queryRunner'];
+  hooksByRunner.set(runner, [...(hooksByRunner.get(runner) ?? []), { depth, run: hook }]);
   return true;
 }
 
