@@ -13,8 +13,9 @@ export interface Backoff {
 
 /** Milliseconds to wait after `failures` failures in a row (from 1). Pure; safe for any number of failures. */
 export function backoffDelay(failures: number, backoff: Backoff, random: Random): number {
-  const grown = backoff.baseMs * backoff.factor ** Math.min(Math.max(failures - 1, 0), 100);
-  const delay = Math.min(grown, backoff.capMs);
+  const growth = backoff.factor ** Math.min(Math.max(failures - 1, 0), 100);
+  // 0 times a growth beyond all numbers is not a number.
+  const delay = backoff.baseMs === 0 ? 0 : Math.min(backoff.baseMs * growth, backoff.capMs);
   switch (backoff.jitter) {
     case 'none':
       return delay;

@@ -1,5 +1,6 @@
 import { OptionsInvalidError } from '../errors.js';
 import { parseDuration } from './durations.js';
+import { shownValue } from './shown-value.js';
 
 /** How the text of an environment variable is read. `list`: comma-separated, blanks dropped. */
 export type EnvironmentKind = 'string' | 'integer' | 'number' | 'boolean' | 'duration' | 'list';
@@ -31,7 +32,7 @@ export function readEnvironment(
     const text = env[variable]?.trim();
     if (text === undefined || text === '') continue;
     const value = readKind(kind, text);
-    if (value === undefined) problems.push(`${variable} must be ${EXPECTED[kind]}, not '${text}'`);
+    if (value === undefined) problems.push(`${variable} must be ${EXPECTED[kind]}, not ${shownValue(text)}`);
     else assign(options, option.split('.'), value);
   }
   if (problems.length > 0) throw new OptionsInvalidError(subject, problems);
@@ -52,7 +53,7 @@ function readKind(kind: EnvironmentKind, text: string): unknown {
     case 'string':
       return text;
     case 'integer':
-      return /^-?\d+$/.test(text) ? Number(text) : undefined;
+      return /^-?\d+$/.test(text) && Number.isSafeInteger(Number(text)) ? Number(text) : undefined;
     case 'number':
       return Number.isFinite(Number(text)) ? Number(text) : undefined;
     case 'boolean':

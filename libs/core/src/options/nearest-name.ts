@@ -1,4 +1,4 @@
-/** The known name that a misspelt one most likely meant, or `undefined` when none is near (more than a third of it differs). */
+/** The known name that a misspelt one most likely meant, or `undefined` when none is near: at most two letters or a third of it differ. */
 export function nearestName(given: string, known: Iterable<string>): string | undefined {
   let best: string | undefined;
   let bestDistance = Infinity;
@@ -6,7 +6,9 @@ export function nearestName(given: string, known: Iterable<string>): string | un
     const distance = editDistance(given.toLowerCase(), name.toLowerCase());
     if (distance < bestDistance) [best, bestDistance] = [name, distance];
   }
-  return best !== undefined && bestDistance <= Math.max(2, Math.floor(best.length / 3)) ? best : undefined;
+  if (best === undefined || bestDistance > Math.max(2, Math.floor(best.length / 3))) return undefined;
+  // Of a name of two letters, two letters that differ are all.
+  return bestDistance < best.length ? best : undefined;
 }
 
 /** Sentence for an unknown name, with the nearest known one where there is one. */

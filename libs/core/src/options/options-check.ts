@@ -1,7 +1,7 @@
-import { inspect } from 'node:util';
 import { OptionsInvalidError } from '../errors.js';
 import { type Duration, parseDuration } from './durations.js';
 import { unknownName } from './nearest-name.js';
+import { shownValue } from './shown-value.js';
 
 interface Bounds {
   readonly min?: number;
@@ -13,7 +13,9 @@ interface Bounds {
  *
  * - Each reader returns a usable value also when the field is wrong, so that one pass finds all problems; nothing of it may be used
  *   before `finish()` has returned.
- * - A sentence names the option, what was expected and the value that was given. Give `secret` readers for values that must not be shown.
+ * - `undefined` means not given; `null` is a value like another, and wrong.
+ * - A sentence names the option, what was expected and the value that was given. Objects are shown as such, URLs without credentials; what
+ *   `secret()` and `url()` read is never shown.
  */
 export class OptionsCheck<Options extends object> {
   private readonly found: string[] = [];
@@ -26,7 +28,7 @@ export class OptionsCheck<Options extends object> {
     known: readonly (keyof Options & string)[],
   ) {
     if (options !== undefined && (typeof options !== 'object' || options === null || Array.isArray(options))) {
-      this.found.push(`options must be an object, not ${show(options)}`);
+      this.found.push(`options must be an object, not ${shownValue(options)}`);
       this.given = {};
       return;
     }
@@ -40,10 +42,10 @@ export class OptionsCheck<Options extends object> {
   }
 
   duration(key: keyof Options & string, fallback: Duration, bounds: Bounds = {}): number {
-    const value = this.given[key] ?? fallback;
+    const value = this.read(key, fallback);
     const ms = parseDuration(value);
     if (ms === undefined) {
-      this.problem(`${key} must be a duration such as '30s' or a number of milliseconds, not ${show(value)}`);
+      this.problem(`${key} must be a duration such as '30s' or a number of milliseconds, not ${shownValue(value)}`);
       return parseDuration(fallback) ?? 0;
     }
     this.checkBounds(key, ms, bounds, 'ms');
@@ -51,9 +53,9 @@ export class OptionsCheck<Options extends object> {
   }
 
   integer(key: keyof Options & string, fallback: number, bounds: Bounds = {}): number {
-    const value = this.given[key] ?? fallback;
+    const value = this.read(key, fallback);
     if (typeof value !== 'number' || !Number.isSafeInteger(value)) {
-      this.problem(`${key} must be a whole number, not ${show(value)}`);
+      this.problem(`${key} must be a whole number, not ${shownValue(value)}`);
       return fallback;
     }
     this.checkBounds(key, value, bounds, '');
@@ -61,9 +63,9 @@ export class OptionsCheck<Options extends object> {
   }
 
   number(key: keyof Options & string, fallback: number, bounds: Bounds = {}): number {
-    const value = this.given[key] ?? fallback;
+    const value = this.read(key, fallback);
     if (typeof value !== 'number' || !Number.isFinite(value)) {
-      this.problem(`${key} must be a number, not ${show(value)}`);
+      this.problem(`${key} must be a number, not ${shownValue(value)}`);
       return fallback;
     }
     this.checkBounds(key, value, bounds, '');
@@ -71,9 +73,9 @@ export class OptionsCheck<Options extends object> {
   }
 
   boolean(key: keyof Options & string, fallback: boolean): boolean {
-    const value = this.given[key] ?? fallback;
+    const value = this.read(key, fallback);
     if (typeof value === 'boolean') return value;
-    this.problem(`${key} must be true or false, not ${show(value)}`);
+    this.problem(`${key} must be true or false, not ${shownValue(value)}`);
     return fallback;
   }
 
@@ -82,17 +84,27 @@ export class OptionsCheck<Options extends object> {
     fallback: Choice,
     choices: readonly Choice[],
   ): Choice {
-    const value = this.given[key] ?? fallback;
+    const value = this.read(key, fallback);
     if ((choices as readonly unknown[]).includes(value)) return value as Choice;
-    this.problem(`${key} must be one of ${choices.map((c) => `'${c}'`).join(', ')}, not ${show(value)}`);
+    this.problem(`${key} must be one of ${choices.map((c) => `'${c}'`).join(', ')}, not ${shownValue(value)}`);
     return fallback;
   }
 
   /** A non-empty string. Without `fallback` the option is required. */
   string(key: keyof Options & string, fallback?: string): string {
-    const value = this.given[key] ?? fallback;
+    const value = this.read(key, fallback);
     if (typeof value === 'string' && value !== '') return value;
-    this.problem(value === undefined ? `${key} is required` : `${key} must be a non-empty string, not ${show(value)}`);
+    this.problem(
+      value === undefined ? `${key} is required` : `${key} must be a non-empty string, not ${shownValue(value)}`,
+    );
+    return fallback ?? '';
+  }
+
+  /** A non-empty string whose value is never shown. Without `fallback` the option is required. */
+  secret(key: keyof Options & string, fallback?: string): string {
+    const value = this.read(key, fallback);
+    if (typeof value === 'string' && value !== '') return value;
+    this.problem(value === undefined ? `${key} is required` : `${key} must be a non-empty string`);
     return fallback ?? '';
   }
 
@@ -109,7 +121,7 @@ export class OptionsCheck<Options extends object> {
   function<F>(key: keyof Options & string): F | undefined {
     const value = this.given[key];
     if (value !== undefined && typeof value !== 'function')
-      this.problem(`${key} must be a function, not ${show(value)}`);
+      this.problem(`${key} must be a function, not ${shownValue(value)}`);
     return value as F | undefined;
   }
 
@@ -127,14 +139,14 @@ export class OptionsCheck<Options extends object> {
     if (this.found.length > 0) throw new OptionsInvalidError(this.subject, this.found);
   }
 
+  private read(key: string, fallback: unknown): unknown {
+    const value = this.given[key];
+    return value === undefined ? fallback : value;
+  }
+
   private checkBounds(key: string, value: number, { min = 0, max = Infinity }: Bounds, unit: string): void {
     const suffix = unit === '' ? '' : ` ${unit}`;
     if (value < min) this.problem(`${key} must be at least ${min}${suffix}, not ${value}${suffix}`);
     else if (value > max) this.problem(`${key} must be at most ${max}${suffix}, not ${value}${suffix}`);
   }
-}
-
-function show(value: unknown): string {
-  const text = inspect(value, { depth: 1, breakLength: Infinity });
-  return text.length > 80 ? `${text.slice(0, 79)}…` : text;
 }
