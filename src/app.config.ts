@@ -98,7 +98,7 @@ export function appConfigFromEnv(env: Environment): AppConfig {
   const modules = readModules(env, service, isProduction, report);
   const settings = report.collect(() => readEnvironment('runs', env, RUNS_ENVIRONMENT) as RunsSettings);
   const fixed = { schema: modules.pgStream.schema ?? 'baton', migrations: service.migrations };
-  const runs = report.collect(() => resolveRunsOptions(settings ?? {}, fixed));
+  const runs = report.collect(() => resolveRunsOptions(settings ?? {}, fixed), RUNS_ENVIRONMENT);
   if (report.problems.length > 0 || runs === undefined) throw new OptionsInvalidError('Baton', report.problems);
   return { ...service, ...modules, runs };
 }
@@ -107,12 +107,17 @@ export function appConfigFromEnv(env: Environment): AppConfig {
 class Report {
   readonly problems: string[] = [];
 
-  collect<T>(check: () => T): T | undefined {
+  /** With `table`, a problem that begins with an option's name begins with its variable's: that is what the reader can change. */
+  collect<T>(check: () => T, table: readonly EnvironmentVariable[] = []): T | undefined {
     try {
       return check();
     } catch (error) {
-      if (error instanceof OptionsInvalidError) this.problems.push(...error.problems);
-      else throw error;
+      if (!(error instanceof OptionsInvalidError)) throw error;
+      for (const problem of error.problems) {
+        const [option = ''] = problem.split(' ', 1);
+        const variable = table.find((entry) => entry.option === option)?.variable;
+        this.problems.push(variable === undefined ? problem : variable + problem.slice(option.length));
+      }
       return undefined;
     }
   }
@@ -176,10 +181,11 @@ function readModules(env: Environment, service: Service, isProduction: boolean, 
   } as RedisReconcileOptions;
   if (isProduction && env['BATON_WEBHOOK_OUTBOX_KEYS'] === undefined)
     report.problems.push('BATON_WEBHOOK_OUTBOX_KEYS is required in production: id:key with 32 bytes in base64');
-  report.collect(() => resolveIngestOptions(ingest));
-  if (databaseUrl !== '') report.collect(() => resolvePgStreamOptions(pgStream));
+  report.collect(() => resolveIngestOptions(ingest), INGEST_ENVIRONMENT);
+  if (databaseUrl !== '') report.collect(() => resolvePgStreamOptions(pgStream), PG_STREAM_ENVIRONMENT);
   if (!isProduction || outboxFromEnv?.keys !== undefined)
-    report.collect(() => resolveWebhookOutboxOptions(webhookOutbox));
-  if (service.redisUrl !== '') report.collect(() => resolveRedisReconcileOptions(redisReconcile));
+    report.collect(() => resolveWebhookOutboxOptions(webhookOutbox), WEBHOOK_OUTBOX_ENVIRONMENT);
+  if (service.redisUrl !== '')
+    report.collect(() => resolveRedisReconcileOptions(redisReconcile), REDIS_RECONCILE_ENVIRONMENT);
   return { ingest, pgStream, webhookOutbox, redisReconcile };
 }

@@ -1,4 +1,4 @@
-import { ConsoleLogger, type INestApplication } from '@nestjs/common';
+import { ConsoleLogger, type INestApplication, type LoggerService } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import type { AppConfig } from './app.config.js';
@@ -9,12 +9,15 @@ import { MAX_INPUT_BYTES } from './runs/accepting/run-request.js';
 const MAX_BODY_BYTES = 2 * MAX_INPUT_BYTES + 64 * 1024;
 
 /** The service, listening. @throws what a module could not start with, or `EADDRINUSE`. */
-export async function createApp(config: AppConfig): Promise<INestApplication> {
+export async function createApp(
+  config: AppConfig,
+  logger: LoggerService | false = consoleLogger(config),
+): Promise<INestApplication> {
   const app = await NestFactory.create<NestExpressApplication>(AppModule.forRoot(config), {
     abortOnError: false,
     bodyParser: false,
     forceCloseConnections: false,
-    logger: new ConsoleLogger({ json: config.logFormat === 'json', colors: config.logFormat === 'text' }),
+    logger,
   });
   app.useBodyParser('json', { limit: MAX_BODY_BYTES });
   app.disable('x-powered-by');
@@ -26,4 +29,8 @@ export async function createApp(config: AppConfig): Promise<INestApplication> {
     throw error;
   }
   return app;
+}
+
+function consoleLogger({ logFormat }: AppConfig): LoggerService {
+  return new ConsoleLogger({ json: logFormat === 'json', colors: logFormat === 'text' });
 }

@@ -1,0 +1,93 @@
+/** What one run of a phase came to, as seen from outside the service. */
+export interface RunEvidence {
+  readonly id: string;
+  readonly source: { readonly name: string; readonly lines: number; readonly sha256: string };
+  readonly state: string;
+  readonly attempt: number;
+  readonly worker: string | null;
+  readonly read: {
+    readonly sha256: string;
+    readonly chunks: number;
+    readonly cuts: number;
+    readonly status: string | undefined;
+  };
+  /** The `webhook-id` and the verdict of `standardwebhooks` for each request received for this run. */
+  readonly webhooks: readonly { readonly id: string; readonly isVerified: boolean }[];
+  /** How often each line's document arrived in the sink, by index. */
+  readonly documents: ReadonlyMap<number, number>;
+}
+
+/** The victim's runs at the moment of the kill. */
+export interface Victim {
+  readonly worker: string;
+  readonly runs: readonly { readonly id: string; readonly indexedTo: number }[];
+}
+
+export interface ConservationRow {
+  readonly claim: string;
+  readonly expected: string;
+  readonly found: string;
+  readonly holds: boolean;
+}
+
+/** The conservation count: what went in against what came out, row by row. Pure. */
+export function conservation(
+  runs: readonly RunEvidence[],
+  victim: Victim,
+  pageChunks: number,
+): readonly ConservationRow[] {
+  const total = runs.length;
+  const count = (claim: string, holds: (run: RunEvidence) => boolean): ConservationRow => {
+    const found = runs.filter(holds).length;
+    return { claim, expected: `${total}`, found: `${found}`, holds: found === total };
+  };
+  const lines = runs.reduce((sum, { source }) => sum + source.lines, 0);
+  const distinct = runs.reduce((sum, { documents }) => sum + documents.size, 0);
+  const duplicates = runs.flatMap((run) => duplicatesOf(run, victim, pageChunks));
+  const strays = duplicates.filter(({ wasOpenAtKill }) => !wasOpenAtKill).length;
+  const copies = duplicates.reduce((sum, { extra }) => sum + extra, 0);
+  const takenOver = runs.filter(({ id }) => victim.runs.some((run) => run.id === id));
+  const moved = takenOver.filter(({ attempt, worker }) => attempt >= 2 && worker !== null && worker !== victim.worker);
+  return [
+    count('runs accepted = runs done', ({ state }) => state === 'done'),
+    count('bytes over SSE = source, by SHA-256', ({ read, source }) => read.sha256 === source.sha256),
+    count('streams that ended as done', ({ read }) => read.status === 'done'),
+    count('readers cut, and resumed', ({ read }) => read.cuts > 0),
+    count('runs with their webhook', ({ webhooks }) => webhooks.length > 0),
+    count('webhooks all verified', ({ webhooks }) => webhooks.every(({ isVerified }) => isVerified)),
+    count('webhook ids stable over attempts', ({ webhooks }) => new Set(webhooks.map(({ id }) => id)).size === 1),
+    row('distinct documents = lines', lines, distinct, distinct === lines && runs.every(hasEveryLine)),
+    row(`duplicate documents outside pages open at the kill (${copies} inside or out)`, 0, strays, strays === 0),
+    row('unfinished runs of the victim, at least 2', '>= 2', takenOver.length, takenOver.length >= 2),
+    row(
+      'of these, on another worker with attempt >= 2',
+      takenOver.length,
+      moved.length,
+      moved.length === takenOver.length,
+    ),
+  ];
+}
+
+interface Duplicate {
+  readonly extra: number;
+  readonly wasOpenAtKill: boolean;
+}
+
+/** A page was open at the kill when it began at the victim's `indexed_to`: the server may have had it without the victim's knowing. */
+function duplicatesOf({ id, documents }: RunEvidence, victim: Victim, pageChunks: number): readonly Duplicate[] {
+  const open = victim.runs.find((run) => run.id === id);
+  return [...documents]
+    .filter(([, times]) => times > 1)
+    .map(([index, times]) => ({
+      extra: times - 1,
+      wasOpenAtKill: open !== undefined && index >= open.indexedTo && index < open.indexedTo + pageChunks,
+    }));
+}
+
+function hasEveryLine({ documents, source }: RunEvidence): boolean {
+  return Array.from({ length: source.lines }, (_, index) => index).every((index) => documents.has(index));
+}
+
+function row(claim: string, expected: number | string, found: number, holds: boolean): ConservationRow {
+  return { claim, expected: `${expected}`, found: `${found}`, holds };
+}
