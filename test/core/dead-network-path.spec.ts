@@ -1,0 +1,62 @@
+import { freshDatabase, waitFor } from '@nest-baton/testing';
+import type pg from 'pg';
+import { connected, Listening } from './listening.js';
+import { SwallowingProxy } from './swallowing-proxy.js';
+
+describe('a network path that swallows bytes', () => {
+  let database: Awaited<ReturnType<typeof freshDatabase>>;
+  let session: pg.Client;
+  let proxy: SwallowingProxy;
+
+  beforeAll(async () => {
+    database = await freshDatabase();
+    session = await connected(database.url);
+  });
+  afterEach(() => proxy.stop());
+  afterAll(async () => {
+    await session.end();
+    await database.drop();
+  });
+
+  it('does not hold up stop(), which takes a second and closes the socket', async () => {
+    proxy = await SwallowingProxy.start(database.url);
+    const listening = new Listening(proxy.url);
+    await listening.listener.start();
+    proxy.goDead();
+    const started = performance.now();
+    await listening.listener.stop();
+    expect(performance.now() - started).toBeLessThan(1_500);
+    await waitFor(() => proxy.connections === 0, { description: 'the socket to be closed' });
+  });
+
+  it.each([
+    ['the first byte on', undefined],
+    ['LISTEN on', 'LISTEN'],
+  ])('from %s is given up after the time of an attempt, and tried again', async (_moment, swallowsFrom) => {
+    proxy = await SwallowingProxy.start(database.url, swallowsFrom);
+    if (swallowsFrom === undefined) proxy.goDead();
+    const listening = new Listening(proxy.url, { attemptTimeoutMs: 300 });
+    await expect(listening.listener.start()).rejects.toThrow('LISTEN was not active within 300 ms');
+    expect(listening.state).toBe('connecting');
+    if (swallowsFrom === undefined) {
+      proxy.goOn();
+      await waitFor(() => listening.state === 'listening', { description: 'listening once the path is alive' });
+    } else {
+      await waitFor(() => listening.lost.length >= 2, { description: 'a second attempt' });
+    }
+    await listening.listener.stop();
+    await waitFor(() => proxy.connections === 0, { description: 'all sockets to be closed' });
+  });
+
+  it('lets a start() go that waits on it when stop() comes', async () => {
+    proxy = await SwallowingProxy.start(database.url);
+    proxy.goDead();
+    const listening = new Listening(proxy.url);
+    const started = listening.listener.start();
+    await waitFor(() => proxy.connections === 1, { description: 'the attempt to reach the path' });
+    await listening.listener.stop();
+    await started;
+    expect([listening.state, listening.lost]).toEqual(['stopped', []]);
+    await waitFor(() => proxy.connections === 0, { description: 'the socket to be closed' });
+  });
+});
