@@ -2,11 +2,13 @@
 export { RedisReconcileModule } from './redis-reconcile.module.js';
 export { getRedisReconcileToken, InjectRedisReconcile } from './redis-reconcile.module-definition.js';
 export {
-  REDIS_RECONCILE_ENVIRONMENT,
+  type NackBackoffOptions,
   type RecoveryOptions,
   type RedisReconcileOptions,
-  redisReconcileOptionsFromEnv,
+  resolveRedisReconcileOptions,
+  type ResolvedRedisReconcileOptions,
 } from './redis-reconcile.options.js';
+export { REDIS_RECONCILE_ENVIRONMENT, redisReconcileOptionsFromEnv } from './redis-reconcile.environment.js';
 
 // Using
 export {
@@ -15,13 +17,13 @@ export {
   type HandoffWorker,
 } from './handling/handoff-handler.decorator.js';
 export type { Handoff } from './handling/handoff.js';
-export { RedisReconcileService } from './redis-reconcile.service.js';
+export { type RedisReconcileHealth, RedisReconcileService } from './redis-reconcile.service.js';
 export type { ProduceOptions } from './producing/produce-options.js';
 
 // Operating
 export type { DeadLetter, DeadLetterPage, DeadLetters } from './dead-letters/dead-letter.js';
 export type { HandoffStats, ReconcileReport } from './redis-reconcile.report.js';
-export type { RedisReconcileEvents } from './redis-reconcile.events.js';
+export type { RedisReconcileEvents, ShutdownReport } from './redis-reconcile.events.js';
 
 // Errors
 export {
@@ -30,4 +32,5 @@ export {
   HandoffNotOwnedError,
   NackError,
   PartitionsMismatchError,
+  RedisUnavailableError,
 } from './redis-reconcile.errors.js';

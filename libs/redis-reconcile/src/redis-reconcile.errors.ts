@@ -30,3 +30,12 @@ export class ConsumerIdMissingError extends BatonError {
 export class PartitionsMismatchError extends BatonError {
   override readonly code = 'PARTITIONS_MISMATCH';
 }
+
+/** Redis did not answer in time, or cannot take commands now. Whether the command was executed is not known; the same call may succeed later. */
+export class RedisUnavailableError extends BatonError {
+  override readonly code = 'REDIS_UNAVAILABLE';
+
+  constructor(message: string, options: { readonly cause?: unknown } = {}) {
+    super(message, { ...options, retryable: true });
+  }
+}

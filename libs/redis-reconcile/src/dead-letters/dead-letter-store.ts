@@ -1,0 +1,108 @@
+import { decodeCount } from '../producing/handoff-entry.js';
+import { HandoffInvalidError } from '../redis-reconcile.errors.js';
+import type { Partition } from '../partitions/partition.js';
+import { HANDLERS_GROUP } from '../scripts/script.js';
+import type { DeadLetter, DeadLetterPage, DeadLetters } from './dead-letter.js';
+
+export type DeadEntry = readonly [id: string, fields: readonly string[]];
+
+/** Reads what was given up. */
+export class DeadLetterStore implements DeadLetters {
+  constructor(private readonly partitions: readonly Partition[]) {}
+
+  async list({ cursor, limit = 100 }: { cursor?: string; limit?: number } = {}): Promise<DeadLetterPage> {
+    if (!Number.isInteger(limit) || limit < 1 || limit > 1000)
+      throw new HandoffInvalidError(`limit must be a whole number from 1 to 1000, not ${limit}.`);
+    const from = this.parseCursor(cursor);
+    const items: DeadLetter[] = [];
+    for (const partition of this.partitions.slice(from.partition)) {
+      const after = partition.index === from.partition ? from.after : '-';
+      const wanted = limit - items.length;
+      const entries = await partition.link.call((redis) =>
+        redis.xrange(partition.keys.deadLetters, after, '+', 'COUNT', wanted),
+      );
+      items.push(...(await this.toDeadLetters(partition, entries)));
+      const last = entries.at(-1);
+      if (items.length === limit && last !== undefined) return { items, cursor: `${partition.index}:${last[0]}` };
+    }
+    return { items, cursor: undefined };
+  }
+
+  async get(handoffId: string): Promise<DeadLetter | undefined> {
+    for (const partition of this.partitions) {
+      const id = await partition.link.call((redis) => redis.hget(partition.keys.deadIndex, handoffId));
+      if (id === null) continue;
+      const entries = await partition.link.call((redis) => redis.xrange(partition.keys.deadLetters, id, id));
+      const [found] = await this.toDeadLetters(partition, entries);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  private parseCursor(cursor: string | undefined): { readonly partition: number; readonly after: string } {
+    if (cursor === undefined) return { partition: 0, after: '-' };
+    const match = /^(\d{1,4}):(\d+-\d+)$/.exec(cursor);
+    if (match === null) throw new HandoffInvalidError('This is not a cursor that a list of dead letters returned.');
+    return { partition: Number(match[1]), after: `(${match[2]}` };
+  }
+
+  private async toDeadLetters(partition: Partition, entries: readonly DeadEntry[]): Promise<DeadLetter[]> {
+    const [first] = entries;
+    const last = entries.at(-1);
+    if (first === undefined || last === undefined) return [];
+    const told = await this.lastTold(partition);
+    const pending =
+      told === undefined
+        ? []
+        : await partition.link.call((redis) =>
+            redis.xpending(partition.keys.deadLetters, HANDLERS_GROUP, first[0], last[0], entries.length),
+          );
+    const open = new Set((pending as [string][]).map(([id]) => id));
+    return entries.map(([id, fields]) => {
+      const isTold = told === undefined || compareIds(id, told) <= 0;
+      return toDeadLetter(id, fields, isTold && !open.has(id));
+    });
+  }
+
+  /** The last entry that any handler was given; `undefined` when there are no handlers. */
+  private async lastTold(partition: Partition): Promise<string | undefined> {
+    const groups = await partition.link.call((redis) => redis.xinfo('GROUPS', partition.keys.deadLetters));
+    const [group] = groups as string[][];
+    return group?.[group.indexOf('last-delivered-id') + 1];
+  }
+}
+
+/** Pure. */
+export function toDeadLetter(id: string, flat: readonly string[], isHandled: boolean): DeadLetter {
+  const fields: Record<string, string> = {};
+  for (let i = 0; i < flat.length; i += 2) fields[flat[i] ?? ''] ??= flat[i + 1] ?? '';
+  const isPoison = fields['poison'] === '1';
+  return {
+    handoffId: fields['id'] ?? id,
+    dataStream: isPoison ? '' : (fields['stream'] ?? ''),
+    info: isPoison ? undefined : parseInfo(fields['info']),
+    reason: fields['reason'] ?? '',
+    attempts: decodeCount(fields['attempts']),
+    fence: Number(fields['fence'] ?? 0),
+    lastOwner: fields['owner'] ?? '',
+    lastError: fields['error'] ?? '',
+    deadAt: new Date(Number(fields['dead'] ?? 0)),
+    isHandled: isHandled || isPoison,
+  };
+}
+
+/** Stream ids, as the server orders them. Pure. */
+export function compareIds(a: string, b: string): number {
+  const [[aMs, aSeq], [bMs, bSeq]] = [a.split('-'), b.split('-')];
+  return Number(aMs) - Number(bMs) || Number(aSeq) - Number(bSeq);
+}
+
+/** Whoever put the entry there checked it; an entry that somebody else wrote is shown without what cannot be read. */
+function parseInfo(text: string | undefined): unknown {
+  if (text === undefined) return undefined;
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+}

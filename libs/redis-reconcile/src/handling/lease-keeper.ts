@@ -1,0 +1,141 @@
+import { type Clock, describeError } from '@nest-baton/core';
+import type { Partition } from '../partitions/partition.js';
+import type { OwnedHandoff } from './owned-handoff.js';
+
+/** Leases that one script renews: bounds its time. */
+const MAX_CHUNK = 500;
+/** Looks for due renewals in one renewal interval: spreads leases that were taken at once. */
+const TICKS_PER_INTERVAL = 8;
+
+export interface LeaseKeeperOptions {
+  readonly leaseMs: number;
+  readonly commandTimeoutMs: number;
+  readonly clock: Clock;
+  readonly onFailure: (error: unknown) => void;
+  /** A lease lapsed, and its handler has not settled since. Called again until the hand-off is removed. */
+  readonly onLapsed: (handoff: OwnedHandoff) => void;
+}
+
+/**
+ * Keeps what this process owns alive.
+ *
+ * - Each lease is renewed a third of its length after the last renewal, up to 500 in a script; a failure is retried until the deadline and is
+ *   not a loss by itself.
+ * - A hand-off whose record is gone is lost; one that nothing was heard of until its deadline has lapsed. Both abort its signal.
+ */
+export class LeaseKeeper {
+  private readonly held = new Map<string, OwnedHandoff>();
+  private ticker: NodeJS.Timeout | undefined;
+  private deadlines: NodeJS.Timeout | undefined;
+  private deadlinesAt = Infinity;
+  private readonly intervalMs: number;
+  private readonly renewals = new Set<Promise<void>>();
+
+  constructor(private readonly options: LeaseKeeperOptions) {
+    this.intervalMs = options.leaseMs / 3;
+  }
+
+  get size(): number {
+    return this.held.size;
+  }
+
+  all(): readonly OwnedHandoff[] {
+    return [...this.held.values()];
+  }
+
+  find(dataStream: string): OwnedHandoff | undefined {
+    for (const handoff of this.held.values()) if (handoff.dataStream === dataStream) return handoff;
+    return undefined;
+  }
+
+  add(handoff: OwnedHandoff): void {
+    handoff.nextRenewalAt = handoff.deadline - this.options.leaseMs + this.intervalMs;
+    this.held.set(handoff.token, handoff);
+    this.arm(handoff.deadline);
+    this.ticker ??= setInterval(() => this.tick(), this.intervalMs / TICKS_PER_INTERVAL);
+  }
+
+  /** Neither renewed nor watched any more. */
+  remove(handoff: OwnedHandoff): void {
+    this.held.delete(handoff.token);
+    if (this.held.size > 0) return;
+    clearInterval(this.ticker);
+    clearTimeout(this.deadlines);
+    this.ticker = this.deadlines = undefined;
+    this.deadlinesAt = Infinity;
+  }
+
+  /** Returns when no renewal is on its way. */
+  async stop(): Promise<void> {
+    for (const handoff of this.all()) this.remove(handoff);
+    await Promise.all(this.renewals);
+  }
+
+  private tick(): void {
+    const now = this.options.clock.monotonic();
+    const due = new Map<Partition, OwnedHandoff[]>();
+    for (const handoff of this.held.values()) {
+      if (handoff.isRenewing || handoff.state === 'settled' || handoff.state === 'lost') continue;
+      handoff.checkDeadline();
+      if (handoff.nextRenewalAt > now) continue;
+      if (handoff.state === 'lapsed') {
+        this.giveUp(handoff, now);
+        continue;
+      }
+      const others = due.get(handoff.partition);
+      if (others === undefined) due.set(handoff.partition, [handoff]);
+      else others.push(handoff);
+    }
+    for (const [partition, handoffs] of due)
+      for (let i = 0; i < handoffs.length; i += MAX_CHUNK) this.send(partition, handoffs.slice(i, i + MAX_CHUNK));
+  }
+
+  /** A lapsed lease is never renewed. Its handler has one interval to settle; then the work goes back, uncounted, while it still runs. */
+  private giveUp(handoff: OwnedHandoff, now: number): void {
+    handoff.nextRenewalAt = now + this.intervalMs;
+    if (handoff.isGraceOver) this.options.onLapsed(handoff);
+    handoff.isGraceOver = true;
+  }
+
+  private send(partition: Partition, handoffs: readonly OwnedHandoff[]): void {
+    for (const handoff of handoffs) handoff.isRenewing = true;
+    const renewal = this.renew(partition, handoffs)
+      .catch((error: unknown) => this.options.onFailure(`renewal failed: ${describeError(error)}`))
+      .finally(() => {
+        for (const handoff of handoffs) handoff.isRenewing = false;
+        this.renewals.delete(renewal);
+      });
+    this.renewals.add(renewal);
+  }
+
+  private async renew(partition: Partition, handoffs: readonly OwnedHandoff[]): Promise<void> {
+    const { clock, leaseMs, commandTimeoutMs } = this.options;
+    const sentAt = clock.monotonic();
+    const outcomes = await partition.renew(leaseMs, handoffs, Math.min(commandTimeoutMs, this.intervalMs));
+    handoffs.forEach((handoff, i) => {
+      handoff.nextRenewalAt = sentAt + this.intervalMs;
+      if (outcomes[i] === 1) handoff.extend(sentAt + leaseMs);
+      else if (outcomes[i] === 0) handoff.lose('another owner has the data stream, or its record is gone');
+      else handoff.lapse();
+    });
+  }
+
+  /** One timer for the earliest deadline; renewals only move deadlines back, so it may find nothing and sleep again. */
+  private arm(deadline: number): void {
+    if (deadline >= this.deadlinesAt) return;
+    clearTimeout(this.deadlines);
+    this.deadlinesAt = deadline;
+    const wait = Math.max(0, deadline - this.options.clock.monotonic());
+    this.deadlines = setTimeout(() => this.checkDeadlines(), Math.ceil(wait) + 1);
+  }
+
+  private checkDeadlines(): void {
+    this.deadlinesAt = Infinity;
+    let earliest = Infinity;
+    for (const handoff of this.held.values()) {
+      handoff.checkDeadline();
+      if (handoff.state === 'held') earliest = Math.min(earliest, handoff.deadline);
+    }
+    if (earliest < Infinity) this.arm(earliest);
+  }
+}

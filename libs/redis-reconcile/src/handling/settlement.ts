@@ -1,0 +1,138 @@
+import {
+  type Backoff,
+  backoffDelay,
+  describeError,
+  LeaseLostError,
+  parseDuration,
+  type Random,
+} from '@nest-baton/core';
+import type { TypedEvents } from '@nest-baton/core';
+import type { Settled } from '../partitions/partition.js';
+import { NackError } from '../redis-reconcile.errors.js';
+import type { RedisReconcileEvents } from '../redis-reconcile.events.js';
+import type { LeaseKeeper } from './lease-keeper.js';
+import type { OwnedHandoff } from './owned-handoff.js';
+
+/** Characters of an error that are kept with a hand-off. */
+const MAX_ERROR = 500;
+
+export interface SettlementOptions {
+  readonly keeper: LeaseKeeper;
+  readonly events: TypedEvents<RedisReconcileEvents>;
+  readonly nackBackoff: Backoff;
+  readonly maxRetries: number;
+  readonly dlqMaxLen: number;
+  readonly random: Random;
+  /** A hold was set: the hand-off is due again after `delayMs`. */
+  readonly onHeld: (handoff: OwnedHandoff, delayMs: number) => void;
+  readonly onBuried: () => void;
+}
+
+/**
+ * An owner's last words: done, back unfinished, refused.
+ *
+ * - One at a time for a hand-off, and only one counts: whatever comes after it does nothing.
+ * - Accepted while the record carries our token, also when the lease has just lapsed; else LEASE_LOST, and nothing was written.
+ * - A call that fails keeps everything as it was, so that it can be made again; the server tells whether the first had arrived.
+ */
+export class Settlement {
+  private readonly chains = new WeakMap<OwnedHandoff, Promise<unknown>>();
+
+  constructor(private readonly options: SettlementOptions) {}
+
+  /** @throws LeaseLostError; RedisUnavailableError: call again. */
+  done(handoff: OwnedHandoff): Promise<void> {
+    return this.inTurn(handoff, async () => {
+      const { partition, dataStream, token } = handoff;
+      this.accept(handoff, await this.uncertain(handoff, partition.done(dataStream, token, handoff.isSettleUncertain)));
+      this.options.events.emit('done', describe(handoff));
+    });
+  }
+
+  /** @throws LeaseLostError; RedisUnavailableError: call again. */
+  handBack(handoff: OwnedHandoff, reason: string, releasedWhileRunning: boolean): Promise<void> {
+    return this.inTurn(handoff, async () => {
+      const { partition, dataStream, token } = handoff;
+      const text = reason.slice(0, MAX_ERROR);
+      const call = partition.handBack(dataStream, token, handoff.isSettleUncertain, text);
+      this.accept(handoff, await this.uncertain(handoff, call));
+      this.options.events.emit('released', { ...describe(handoff), reason, releasedWhileRunning });
+    });
+  }
+
+  /** @throws LeaseLostError; RedisUnavailableError: call again. */
+  refuse(handoff: OwnedHandoff, thrown: unknown): Promise<void> {
+    return this.inTurn(handoff, async () => {
+      const { nackBackoff, maxRetries, dlqMaxLen: cap, random, events, onHeld, onBuried } = this.options;
+      const delayMs = chosenDelay(thrown) ?? backoffDelay(handoff.attempt, nackBackoff, random);
+      const error = describeError(thrown).slice(0, MAX_ERROR);
+      const { partition, dataStream, token } = handoff;
+      const held = await partition.hold(dataStream, token, { delayMs, error, maxRetries, cap });
+      if (held.outcome === 'lost') return this.refused(handoff);
+      this.settled(handoff);
+      if (held.outcome !== 'buried') {
+        events.emit('nacked', { ...describe(handoff), delayMs, error });
+        onHeld(handoff, delayMs);
+        return;
+      }
+      const { attempts } = held;
+      events.emit('deadLettered', { ...describe(handoff), attempts, reason: 'max_retries_exceeded' });
+      onBuried();
+    });
+  }
+
+  private async inTurn(handoff: OwnedHandoff, word: () => Promise<void>): Promise<void> {
+    const previous = this.chains.get(handoff) ?? Promise.resolve();
+    const turn = previous.then(async () => {
+      if (handoff.state === 'settled') return;
+      if (handoff.state === 'lost') this.refused(handoff);
+      await word();
+    });
+    this.chains.set(
+      handoff,
+      turn.catch(() => undefined),
+    );
+    return turn;
+  }
+
+  private async uncertain(handoff: OwnedHandoff, call: Promise<Settled>): Promise<Settled> {
+    try {
+      return await call;
+    } catch (error) {
+      handoff.isSettleUncertain = true;
+      throw error;
+    }
+  }
+
+  private accept(handoff: OwnedHandoff, settled: Settled): void {
+    if (settled === 'lost') this.refused(handoff);
+    this.settled(handoff);
+  }
+
+  private settled(handoff: OwnedHandoff): void {
+    handoff.settle();
+    this.options.keeper.remove(handoff);
+  }
+
+  private refused(handoff: OwnedHandoff): never {
+    handoff.lose('another owner has the data stream, or its record is gone');
+    throw new LeaseLostError(
+      `Data stream '${handoff.dataStream}' was taken from this process before it could have its last word (fence ${handoff.fence}).`,
+    );
+  }
+}
+
+/** What events and logs say of a hand-off: never its info. */
+export function describe({ handoffId, dataStream, attempt, fence }: OwnedHandoff) {
+  return { handoffId, dataStream, attempt, fence };
+}
+
+/** By shape: two copies of this package have two NackErrors. */
+function chosenDelay(thrown: unknown): number | undefined {
+  if (!isNack(thrown)) return undefined;
+  return thrown.delay === undefined ? undefined : parseDuration(thrown.delay);
+}
+
+export function isNack(thrown: unknown): thrown is NackError {
+  return typeof thrown === 'object' && thrown !== null && (thrown as { code?: unknown }).code === 'NACK';
+}

@@ -1,0 +1,169 @@
+import type { RedisLink } from '../connecting/redis-link.js';
+import { ACQUIRE } from '../scripts/owner/acquire.js';
+import { DONE } from '../scripts/owner/done.js';
+import { HAND_BACK } from '../scripts/owner/hand-back.js';
+import { HOLD } from '../scripts/owner/hold.js';
+import { RAISE_FENCE } from '../scripts/owner/raise-fence.js';
+import { RENEW } from '../scripts/owner/renew.js';
+import { PRODUCE } from '../scripts/produce.js';
+import { FORGET_CONSUMER } from '../scripts/recovery/forget-consumer.js';
+import { MEND } from '../scripts/recovery/mend.js';
+import { type Candidate, RECONCILE, type Reconciled, type ReconcileRules } from '../scripts/recovery/reconcile.js';
+import { SCAN } from '../scripts/recovery/scan.js';
+import { STATS } from '../scripts/recovery/stats.js';
+import { HANDLERS_GROUP, OWNERS_GROUP, type Script } from '../scripts/script.js';
+import type { PartitionKeys } from './partition-keys.js';
+
+export type Acquired =
+  { readonly outcome: 'granted'; readonly fence: number } | { readonly outcome: 'gone' | 'owned' | 'waiting' };
+
+export type Held =
+  | { readonly outcome: 'held' | 'lost' }
+  | { readonly outcome: 'buried'; readonly fence: number; readonly attempts: number };
+
+/** What an owner's last word came to. `earlier`: a call whose answer was lost had arrived. */
+export type Settled = 'now' | 'earlier' | 'lost';
+
+const SETTLED: readonly Settled[] = ['lost', 'now', 'earlier'];
+
+/** Every transition of a partition: a method a script, with its keys declared and its answer parsed. */
+export class Partition {
+  constructor(
+    readonly keys: PartitionKeys,
+    readonly link: RedisLink,
+  ) {}
+
+  get index(): number {
+    return this.keys.partition;
+  }
+
+  /** Creates the group at the start of the stream, so that entries added before the first worker are delivered. */
+  async createOwnersGroup(): Promise<void> {
+    await this.createGroup(this.keys.stream, OWNERS_GROUP);
+  }
+
+  async createHandlersGroup(): Promise<void> {
+    await this.createGroup(this.keys.deadLetters, HANDLERS_GROUP);
+  }
+
+  /** The handoff id that counts: an earlier one inside the dedupe window. */
+  async produce(handoffId: string, fields: readonly string[], dedupe: { key: string; windowMs: number } | undefined) {
+    const keys = [dedupe?.key ?? this.keys.fence];
+    return (await this.run(PRODUCE, keys, [handoffId, dedupe?.windowMs ?? 0, ...fields])) as string;
+  }
+
+  async acquire(
+    consumer: string,
+    leaseMs: number,
+    entries: readonly { readonly id: string; readonly dataStream: string; readonly token: string }[],
+  ): Promise<Acquired[]> {
+    const keys = entries.flatMap(({ dataStream }) => [this.keys.lease(dataStream), this.keys.waiting(dataStream)]);
+    const args = entries.flatMap(({ id, dataStream, token }) => [id, dataStream, token]);
+    const answers = (await this.run(ACQUIRE, keys, [consumer, leaseMs, ...args])) as [string, string?][];
+    return answers.map(([outcome, fence]) => ({ outcome, fence: Number(fence) }) as Acquired);
+  }
+
+  /** 1 renewed, 0 lost, 2 lapsed, for each. */
+  async renew(
+    leaseMs: number,
+    leases: readonly { readonly dataStream: string; readonly token: string }[],
+    timeoutMs: number,
+  ): Promise<number[]> {
+    const keys = leases.map(({ dataStream }) => this.keys.lease(dataStream));
+    const args = leases.flatMap(({ dataStream, token }) => [dataStream, token]);
+    return (await this.run(RENEW, keys, [leaseMs, ...args], timeoutMs)) as number[];
+  }
+
+  async done(dataStream: string, token: string, isRetry: boolean): Promise<Settled> {
+    const keys = [this.keys.lease(dataStream), this.keys.waiting(dataStream)];
+    const answer = (await this.run(DONE, keys, [dataStream, token, isRetry ? 1 : 0])) as number;
+    return SETTLED[answer] ?? 'lost';
+  }
+
+  async handBack(dataStream: string, token: string, isRetry: boolean, reason: string): Promise<Settled> {
+    const keys = [this.keys.lease(dataStream), this.keys.waiting(dataStream)];
+    const answer = (await this.run(HAND_BACK, keys, [dataStream, token, isRetry ? 1 : 0, reason])) as number;
+    return SETTLED[answer] ?? 'lost';
+  }
+
+  async hold(
+    dataStream: string,
+    token: string,
+    hold: { delayMs: number; error: string; maxRetries: number; cap: number },
+  ): Promise<Held> {
+    const keys = [this.keys.lease(dataStream), this.keys.waiting(dataStream)];
+    const delayMs = Math.max(1, Math.round(hold.delayMs));
+    const args = [dataStream, token, delayMs, hold.error, hold.maxRetries, hold.cap];
+    const [outcome, fence, attempts] = (await this.run(HOLD, keys, args)) as [string, string?, number?];
+    return { outcome, fence: Number(fence), attempts } as Held;
+  }
+
+  /** `undefined`: the record no longer carries the token. An empty token raises a dead letter's fence. */
+  async raiseFence(dataStream: string, token: string, seen: number, held: number): Promise<number | undefined> {
+    const answer = (await this.run(RAISE_FENCE, [], [dataStream, token, seen, held])) as string | null;
+    return answer === null ? undefined : Number(answer);
+  }
+
+  async scan(minIdleMs: number, after: string | undefined, count: number, consumer = '') {
+    const page = (await this.run(SCAN, [], [minIdleMs, after ?? '-', count, consumer])) as [string, number, string][];
+    return page.map(([id, fieldCount, dataStream]) => ({ id, fieldCount, dataStream }));
+  }
+
+  async reconcile(rules: ReconcileRules, candidates: readonly Candidate[]): Promise<Reconciled[]> {
+    if (candidates.length === 0) return [];
+    const keys = candidates.flatMap(({ dataStream }) => [this.keys.lease(dataStream), this.keys.waiting(dataStream)]);
+    const args = candidates.flatMap(({ id, dataStream, poison }) => [id, dataStream, poison]);
+    const { minIdleMs, maxRetries, maxNeverLeased, cap, mode } = rules;
+    const answers = (await this.run(RECONCILE, keys, [minIdleMs, maxRetries, maxNeverLeased, cap, mode, ...args])) as [
+      Reconciled['what'],
+      Reconciled['cause']?,
+      string?,
+      number?,
+    ][];
+    return answers.map(([what, cause, handoffId, count], i) => ({
+      what,
+      cause: cause ?? 'crash',
+      handoffId: handoffId ?? '',
+      count: count ?? 0,
+      dataStream: candidates[i]?.dataStream ?? '',
+    }));
+  }
+
+  async mend(dataStreams: readonly string[]): Promise<number> {
+    if (dataStreams.length === 0) return 0;
+    const keys = dataStreams.flatMap((dataStream) => [this.keys.lease(dataStream), this.keys.waiting(dataStream)]);
+    return (await this.run(MEND, keys, dataStreams)) as number;
+  }
+
+  async forgetConsumer(consumer: string): Promise<boolean> {
+    return (await this.run(FORGET_CONSUMER, [], [consumer])) === 1;
+  }
+
+  async stats() {
+    const [entries = 0, pending = 0, waiting = 0, held = 0, dead = 0, lagMs = 0] = (await this.run(
+      STATS,
+      [],
+      [],
+    )) as number[];
+    return { queued: Math.max(0, entries - pending), pending, waiting, held, dead, lagMs };
+  }
+
+  private run(script: Script, keys: readonly string[], args: readonly (string | number)[], timeoutMs?: number) {
+    return this.link.script(script, [...this.keys.fixed, ...keys], args, timeoutMs);
+  }
+
+  private async createGroup(stream: string, group: string): Promise<void> {
+    try {
+      await this.link.call((redis) => redis.xgroup('CREATE', stream, group, '0', 'MKSTREAM'));
+    } catch (error) {
+      if (!describesReply(error, 'BUSYGROUP')) throw error;
+    }
+  }
+}
+
+/** The server's error replies begin with a word of their own: NOGROUP, BUSYGROUP, NOSCRIPT. */
+export function describesReply(error: unknown, word: string): boolean {
+  const { message, cause } = (error ?? {}) as { message?: unknown; cause?: unknown };
+  if (typeof message === 'string' && new RegExp(`(^|[ :-])${word}\\b`).test(message)) return true;
+  return cause !== undefined && describesReply(cause, word);
+}

@@ -1,0 +1,133 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { backoffDelay, type Random } from '@nest-baton/core';
+import { describesReply, type Partition } from '../partitions/partition.js';
+import type { BlockingReader, RawEntry } from './blocking-reader.js';
+import type { Capacity } from './capacity.js';
+
+/** Most entries that one script acquires: bounds its time. */
+const MAX_BATCH = 100;
+const RETRY = { baseMs: 100, factor: 2, capMs: 5000, jitter: 'equal' } as const;
+/** Between two attempts to end a parked read. */
+const UNBLOCK_EVERY_MS = 20;
+
+export interface PartitionReaderOptions {
+  readonly partition: Partition;
+  readonly reader: BlockingReader;
+  readonly capacity: Capacity;
+  readonly random: Random;
+  /** Takes over the entries and one slot for each; slots it has no use for it gives back. Never rejects for an entry's sake. */
+  readonly onEntries: (entries: readonly RawEntry[]) => Promise<void>;
+  readonly onFailure: (error: unknown) => void;
+  /** How long an ending read may take before its connection is closed under it. */
+  readonly stopTimeoutMs: number;
+}
+
+/**
+ * Reads one partition's new hand-offs, never more than there is capacity for.
+ *
+ * - Parks with one slot reserved, then takes as many more as are free: entries never sit in memory without a lease.
+ * - A lost group is created again at the stream's start. Every other failure is retried, 100 ms to 5 s apart, for ever.
+ * - `stop()` returns when no read is parked on the server any more, so that the next entry goes to somebody else at once.
+ */
+export class PartitionReader {
+  private loop: Promise<void> | undefined;
+  private readonly stopping = new AbortController();
+  private failures = 0;
+
+  constructor(private readonly options: PartitionReaderOptions) {}
+
+  start(): void {
+    if (this.stopping.signal.aborted) return;
+    this.loop ??= this.run();
+  }
+
+  async stop(): Promise<void> {
+    this.stopping.abort();
+    if (this.loop === undefined) return;
+    let isEnded = false;
+    const ended = this.loop.finally(() => (isEnded = true));
+    const closing = setTimeout(() => this.options.reader.close(), this.options.stopTimeoutMs);
+    while (!isEnded) {
+      await this.unblock();
+      await Promise.race([ended, sleep(UNBLOCK_EVERY_MS)]);
+    }
+    clearTimeout(closing);
+    this.options.reader.close();
+  }
+
+  private get isStopping(): boolean {
+    return this.stopping.signal.aborted;
+  }
+
+  private async run(): Promise<void> {
+    const { capacity } = this.options;
+    while (!this.isStopping && (await capacity.take())) {
+      if (this.isStopping) {
+        capacity.release();
+        return;
+      }
+      try {
+        await this.turn();
+        this.failures = 0;
+      } catch (error) {
+        await this.recover(error);
+      }
+    }
+  }
+
+  /** Owns one slot when it begins and none when it ends. */
+  private async turn(): Promise<void> {
+    const { reader, capacity, onEntries } = this.options;
+    let entries: RawEntry[];
+    try {
+      entries = await reader.readOne();
+    } catch (error) {
+      capacity.release();
+      throw error;
+    }
+    if (entries.length === 0) return capacity.release();
+    let failure: Error | undefined;
+    const more = this.isStopping ? 0 : capacity.takeFree(MAX_BATCH - 1);
+    if (more > 0) {
+      // What was read before must not be lost with the connection.
+      const rest = await reader.readNow(more).catch((error: Error) => {
+        failure = error;
+        return [];
+      });
+      entries.push(...rest);
+      capacity.release(more - rest.length);
+    }
+    await onEntries(entries);
+    if (failure !== undefined) throw failure;
+  }
+
+  /** The read alone knows that it is parked: ending it from outside is repeated until the loop has ended. */
+  private async unblock(): Promise<void> {
+    const { reader, partition } = this.options;
+    const id = reader.id;
+    if (id === undefined) return;
+    try {
+      await partition.link.call((redis) => redis.client('UNBLOCK', id));
+    } catch {
+      // Not allowed, or the server is gone: closing the connection ends the read too, and what it still took is handed back unleased.
+      reader.close();
+    }
+  }
+
+  private async recover(error: unknown): Promise<void> {
+    if (this.isStopping) return;
+    const { partition, onFailure, random } = this.options;
+    if (describesReply(error, 'UNBLOCKED')) return;
+    if (describesReply(error, 'NOGROUP')) {
+      const isCreated = await partition.createOwnersGroup().then(
+        () => true,
+        () => false,
+      );
+      if (isCreated) return;
+    }
+    onFailure(error);
+    this.failures++;
+    const delay = backoffDelay(this.failures, RETRY, random);
+    await sleep(delay, undefined, { signal: this.stopping.signal }).catch(() => undefined);
+  }
+}

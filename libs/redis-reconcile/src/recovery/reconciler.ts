@@ -1,0 +1,206 @@
+import type { Clock, TypedEvents } from '@nest-baton/core';
+import { describesReply, type Partition } from '../partitions/partition.js';
+import { partitionOf } from '../partitions/partition-of.js';
+import { poisonOf } from '../producing/handoff-entry.js';
+import type { RedisReconcileEvents } from '../redis-reconcile.events.js';
+import type { ReconcileReport } from '../redis-reconcile.report.js';
+import type { Candidate, Reconciled, ReconcileRules } from '../scripts/recovery/reconcile.js';
+
+/** Times that an entry may be read and lost before anybody leased it: more is no accident. */
+const MAX_NEVER_LEASED = 10;
+/** A pass goes on to the end of the list, but no longer than this; the next one starts where it stopped. */
+const MAX_PASS_MS = 5000;
+/** Data streams whose records one script looks at. */
+const MEND_CHUNK = 500;
+/** A consumer that has read nothing for this long is gone; the next read of a living one would create it again. */
+const CONSUMER_GONE_MS = 3_600_000;
+
+export interface ReconcilerOptions {
+  readonly partitions: readonly Partition[];
+  readonly leaseMs: number;
+  readonly batchSize: number;
+  readonly maxRetries: number;
+  readonly dlqMaxLen: number;
+  readonly clock: Clock;
+  readonly events: TypedEvents<RedisReconcileEvents>;
+  readonly onBuried: () => void;
+}
+
+/**
+ * Finds work whose owner is gone and gives it to somebody else, or gives it up.
+ *
+ * - Every decision is taken by a script that looks again, so any number of reconcilers may run, and stale news do no harm.
+ * - After a gap in the connection nothing that had a lease is touched for one lease: owners that could not renew hand back first.
+ * - Keeps its place in the list between passes: entries at the head never hide those behind them.
+ */
+export class Reconciler {
+  private readonly places = new Map<Partition, string>();
+  private quietUntil = 0;
+
+  constructor(private readonly options: ReconcilerOptions) {}
+
+  /** Commands failed for a while: owners may not have been able to renew. */
+  noticeGap(): void {
+    this.quietUntil = this.options.clock.monotonic() + this.options.leaseMs;
+  }
+
+  /** How long nothing that had a lease is touched any more. */
+  get quietMs(): number {
+    return Math.max(0, this.quietUntil - this.options.clock.monotonic());
+  }
+
+  private get isQuiet(): boolean {
+    return this.quietMs > 0;
+  }
+
+  /** One pass over all partitions, each to its end or for 5 s. @throws what the server answers; what was done before stays done. */
+  async pass(minIdleMs: number, signal?: AbortSignal): Promise<ReconcileReport> {
+    const startedAt = this.options.clock.monotonic();
+    const tally = { scanned: 0, skippedAlive: 0, requeued: 0, deadLettered: 0, lostRace: 0 };
+    for (const partition of this.options.partitions) {
+      if (signal?.aborted === true || this.isQuiet) break;
+      try {
+        await this.scanPartition(partition, minIdleMs, tally, signal);
+        await this.mend(partition);
+        await this.forgetConsumers(partition);
+      } catch (error) {
+        if (!describesReply(error, 'NOGROUP')) throw error;
+        await partition.createOwnersGroup();
+      }
+    }
+    const report = { ...tally, durationMs: Math.round(this.options.clock.monotonic() - startedAt) };
+    this.options.events.emit('scanned', report);
+    return report;
+  }
+
+  /** Leases of these data streams ran out: acts on those that have none now, however short a time that is. */
+  async lapsed(partition: Partition, dataStreams: readonly string[]): Promise<void> {
+    if (this.isQuiet || dataStreams.length === 0) return;
+    const records = await partition.link.call((redis) => redis.hmget(partition.keys.owned, ...dataStreams));
+    const candidates = dataStreams.flatMap((dataStream, i): Candidate[] => {
+      const id = entryOf(records[i]);
+      return id === undefined ? [] : [{ id, dataStream, poison: '' }];
+    });
+    await this.reconcile(partition, candidates, this.rules(0, 'lapsed'));
+  }
+
+  /** Entries that were read and cannot be owned by anybody. */
+  async bury(partition: Partition, entries: readonly Candidate[]): Promise<void> {
+    await this.reconcile(partition, entries, this.rules(0, 'idle'));
+  }
+
+  /** What this consumer read and never leased: at shutdown, so that nobody has to wait for a scan. */
+  async handBackUnleased(partition: Partition, consumer: string): Promise<void> {
+    const page = await partition.scan(0, undefined, 500, consumer);
+    const records = page.length === 0 ? [] : await this.recordsOf(partition, page);
+    // With a record the entry is leased: by a handler that still runs, or on hold.
+    const unleased = page.filter(({ id }, i) => entryOf(records[i]) !== id);
+    await this.reconcile(partition, this.toCandidates(partition, unleased), this.rules(0, 'idle'));
+  }
+
+  private recordsOf(partition: Partition, page: readonly { readonly dataStream: string }[]) {
+    const names = page.map(({ dataStream }) => dataStream);
+    return partition.link.call((redis) => redis.hmget(partition.keys.owned, ...names));
+  }
+
+  private async scanPartition(
+    partition: Partition,
+    minIdleMs: number,
+    tally: { scanned: number; skippedAlive: number; requeued: number; deadLettered: number; lostRace: number },
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const { batchSize, clock } = this.options;
+    const until = clock.monotonic() + MAX_PASS_MS;
+    for (;;) {
+      const page = await partition.scan(minIdleMs, this.places.get(partition), batchSize);
+      tally.scanned += page.length;
+      const outcomes = await this.reconcile(
+        partition,
+        this.toCandidates(partition, page),
+        this.rules(minIdleMs, 'idle'),
+      );
+      for (const { what } of outcomes) tally[TALLY[what]]++;
+      const last = page.at(-1);
+      if (page.length < batchSize || last === undefined) return void this.places.delete(partition);
+      this.places.set(partition, last.id);
+      if (clock.monotonic() >= until || signal?.aborted === true) return;
+    }
+  }
+
+  private toCandidates(
+    partition: Partition,
+    page: readonly { readonly id: string; readonly fieldCount: number; readonly dataStream: string }[],
+  ): Candidate[] {
+    const count = this.options.partitions.length;
+    return page.map(({ id, fieldCount, dataStream }) => {
+      const poison = fieldCount === 0 ? '' : poisonOf(dataStream, fieldCount);
+      const isElsewhere = poison === '' && fieldCount > 0 && partitionOf(dataStream, count) !== partition.index;
+      return { id, dataStream, poison: isElsewhere ? WRONG_PARTITION : poison };
+    });
+  }
+
+  private async reconcile(
+    partition: Partition,
+    candidates: readonly Candidate[],
+    rules: ReconcileRules,
+  ): Promise<Reconciled[]> {
+    const outcomes: Reconciled[] = [];
+    for (let i = 0; i < candidates.length; i += this.options.batchSize)
+      outcomes.push(...(await partition.reconcile(rules, candidates.slice(i, i + this.options.batchSize))));
+    outcomes.forEach((outcome, i) => this.tell(outcome, candidates[i]?.poison ?? ''));
+    return outcomes;
+  }
+
+  private tell({ what, cause, handoffId, dataStream, count }: Reconciled, poison: string): void {
+    const { events, onBuried } = this.options;
+    if (what === 'requeued' && cause !== 'unparseable')
+      events.emit('requeued', { handoffId, dataStream, attempts: count, cause });
+    if (what !== 'buried') return;
+    const reason = poison !== '' ? poison : cause === 'never_leased' ? cause : 'max_retries_exceeded';
+    events.emit('deadLettered', { handoffId, dataStream, attempts: count, reason });
+    onBuried();
+  }
+
+  private async mend(partition: Partition): Promise<void> {
+    for (const key of [partition.keys.owned, partition.keys.waitingIndex]) {
+      let cursor = '0';
+      do {
+        const from = cursor;
+        const page = await partition.link.call((redis) => redis.hscan(key, from, 'COUNT', MEND_CHUNK));
+        cursor = page[0];
+        const names = page[1].filter((_, i) => i % 2 === 0);
+        for (let i = 0; i < names.length; i += MEND_CHUNK) await partition.mend(names.slice(i, i + MEND_CHUNK));
+      } while (cursor !== '0');
+    }
+  }
+
+  private async forgetConsumers(partition: Partition): Promise<void> {
+    const reply = await partition.link.call((redis) => redis.xinfo('CONSUMERS', partition.keys.stream, 'owners'));
+    for (const consumer of reply as (string | number)[][]) {
+      const valueOf = (field: string) => consumer[consumer.indexOf(field) + 1];
+      if (Number(valueOf('idle')) > CONSUMER_GONE_MS && valueOf('pending') === 0)
+        await partition.forgetConsumer(String(valueOf('name')));
+    }
+  }
+
+  private rules(minIdleMs: number, mode: ReconcileRules['mode']): ReconcileRules {
+    const { maxRetries, dlqMaxLen: cap } = this.options;
+    return { minIdleMs, maxRetries, maxNeverLeased: MAX_NEVER_LEASED, cap, mode };
+  }
+}
+
+/** An entry in another partition than its name's could give its data stream a second owner. */
+export const WRONG_PARTITION = 'unparseable: its data stream belongs to another partition';
+
+const TALLY = {
+  lost: 'lostRace',
+  gone: 'lostRace',
+  fresh: 'lostRace',
+  alive: 'skippedAlive',
+  requeued: 'requeued',
+  buried: 'deadLettered',
+} as const;
+
+function entryOf(record: string | null | undefined): string | undefined {
+  return record === null || record === undefined ? undefined : (JSON.parse(record) as { id?: string }).id;
+}

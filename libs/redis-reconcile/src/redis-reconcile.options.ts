@@ -1,0 +1,229 @@
+import { type Backoff, type Duration, OptionsCheck } from '@nest-baton/core';
+import type { RedisConnectionOptions } from './connecting/connection-source.js';
+import { ConsumerIdMissingError } from './redis-reconcile.errors.js';
+
+export interface RecoveryOptions {
+  /**
+   * Between two looks at the pending entries. Shorter finds orphans sooner and costs two calls a look.
+   * Default 60 s while expiry events arrive, else half a lease, at least 5 s. From 100 ms.
+   */
+  readonly interval?: Duration;
+  /** How long nobody must have touched an entry before a look asks for its owner. Default 30 s while expiry events arrive, else a lease. At least a lease. */
+  readonly minIdle?: Duration;
+  /** Entries a look takes at a time. Larger means fewer calls and longer scripts. Default 50, 1 to 500. */
+  readonly batchSize?: number;
+  /** Attempts after the first one, before a hand-off is given up. Default 3; 0: the first failure is the last. */
+  readonly maxRetries?: number;
+  /** Suffix of the key for what was given up. Default `dlq`. */
+  readonly dlqStream?: string;
+  /** Most dead letters kept in a partition; the oldest that were handled go first. Default 10 000; 0: no cap. */
+  readonly dlqMaxLen?: number;
+}
+
+export interface NackBackoffOptions {
+  /** Before the second attempt; doubled for each further one, with jitter. Default 1 s. */
+  readonly base?: Duration;
+  /** No back-off is longer. Default 60 s. */
+  readonly cap?: Duration;
+}
+
+export interface RedisReconcileOptions {
+  /** Where Redis is, at least 6.2: a URL, or an ioredis client, which is duplicated and never closed. */
+  readonly connection: RedisConnectionOptions;
+  /** What all keys begin with; processes with one service share its work. Default: the instance's name. No braces, no white space, at most 100 bytes. */
+  readonly service?: string;
+  /** How many streams the work is spread over. Stored at first start and then fixed. Default 1, at most 1 024. */
+  readonly partitions?: number;
+  /**
+   * How long an owner may be silent before its work goes to somebody else. Renewed at a third of it. Too small: a long pause of the event loop
+   * costs the ownership; too large: the work of a dead process waits. Default 10 s, 1 s to 1 h.
+   */
+  readonly lease?: Duration;
+  readonly recovery?: RecoveryOptions;
+  readonly nackBackoff?: NackBackoffOptions;
+  /**
+   * Expiry events make recovery faster, and nothing depends on them. `auto` (default) merges the flags they need into the server's, or warns
+   * and scans; `require` refuses to start without; `verify` never changes the server; `off` does not listen.
+   */
+  readonly keyspaceEvents?: 'auto' | 'require' | 'verify' | 'off';
+  /** `off`: no expiry events and no kicks inside the process; the scan finds everything. Default `on`. */
+  readonly hints?: 'on' | 'off';
+  /** `release` (default) aborts handlers at shutdown and hands their work back; `drain` lets them finish first. */
+  readonly shutdown?: 'release' | 'drain';
+  /** How long shutdown waits for handlers. What is left is handed back while it runs. Default 10 s, at most 10 min. */
+  readonly shutdownTimeout?: Duration;
+  /** How long `dedupeId` is remembered. Default 10 min, 1 s to 7 d. */
+  readonly dedupeWindow?: Duration;
+  /** Names this process to others; made unique for each start. Required: from the environment it is `POD_NAME` or `POD_IP`. At most 200 bytes. */
+  readonly consumerId?: string;
+  /** How long a command may take. Too small: a slow server looks dead. Default 2 s, 50 ms to 60 s. */
+  readonly commandTimeout?: Duration;
+  /** How long one blocking read waits on the server; a read that is this long and a command timeout overdue gets a new connection. Default 5 s, 10 ms to 60 s. */
+  readonly block?: Duration;
+}
+
+export interface ResolvedRedisReconcileOptions {
+  readonly connection: RedisConnectionOptions;
+  readonly service: string;
+  readonly partitions: number;
+  readonly leaseMs: number;
+  /** `undefined` interval and least idle time: as the coverage by expiry events allows. */
+  readonly recovery: {
+    readonly intervalMs: number | undefined;
+    readonly minIdleMs: number | undefined;
+    readonly batchSize: number;
+    readonly maxRetries: number;
+    readonly dlqStream: string;
+    readonly dlqMaxLen: number;
+  };
+  readonly nackBackoff: Backoff;
+  readonly keyspaceEvents: 'auto' | 'require' | 'verify' | 'off';
+  readonly hints: 'on' | 'off';
+  readonly shutdown: 'release' | 'drain';
+  readonly shutdownTimeoutMs: number;
+  readonly dedupeWindowMs: number;
+  readonly consumerId: string;
+  readonly commandTimeoutMs: number;
+  readonly blockMs: number;
+}
+
+export const DEFAULTS = Object.freeze({
+  partitions: 1,
+  lease: '10s',
+  batchSize: 50,
+  maxRetries: 3,
+  dlqStream: 'dlq',
+  dlqMaxLen: 10_000,
+  nackBase: '1s',
+  nackCap: '60s',
+  keyspaceEvents: 'auto',
+  hints: 'on',
+  shutdown: 'release',
+  shutdownTimeout: '10s',
+  dedupeWindow: '10m',
+  commandTimeout: '2s',
+  block: '5s',
+} as const);
+
+const KNOWN = [
+  'connection',
+  'service',
+  'partitions',
+  'lease',
+  'recovery',
+  'nackBackoff',
+  'keyspaceEvents',
+  'hints',
+  'shutdown',
+  'shutdownTimeout',
+  'dedupeWindow',
+  'consumerId',
+  'commandTimeout',
+  'block',
+] as const;
+
+/**
+ * The only way from what a person wrote to what the code reads.
+ *
+ * @throws OptionsInvalidError naming everything wrong; ConsumerIdMissingError when there is no consumer id.
+ */
+export function resolveRedisReconcileOptions(
+  options: RedisReconcileOptions,
+  instance = 'default',
+): ResolvedRedisReconcileOptions {
+  const check = new OptionsCheck<RedisReconcileOptions>('RedisReconcileModule', options, KNOWN);
+  const service = check.string('service', instance);
+  check.rule(
+    !/[{}\s]/.test(service) && Buffer.byteLength(service) <= 100,
+    'service must have no braces and no white space, and at most 100 bytes',
+  );
+  const leaseMs = check.duration('lease', DEFAULTS.lease, { min: 1000, max: 3_600_000 });
+  const resolved = {
+    connection: checkConnection(check, options),
+    service,
+    partitions: check.integer('partitions', DEFAULTS.partitions, { min: 1, max: 1024 }),
+    leaseMs,
+    recovery: resolveRecovery(check, options?.recovery, leaseMs),
+    nackBackoff: resolveNackBackoff(check, options?.nackBackoff),
+    keyspaceEvents: check.oneOf('keyspaceEvents', DEFAULTS.keyspaceEvents, ['auto', 'require', 'verify', 'off']),
+    hints: check.oneOf('hints', DEFAULTS.hints, ['on', 'off']),
+    shutdown: check.oneOf('shutdown', DEFAULTS.shutdown, ['release', 'drain']),
+    shutdownTimeoutMs: check.duration('shutdownTimeout', DEFAULTS.shutdownTimeout, { max: 600_000 }),
+    dedupeWindowMs: check.duration('dedupeWindow', DEFAULTS.dedupeWindow, { min: 1000, max: 7 * 86_400_000 }),
+    consumerId: options?.consumerId === undefined ? '' : check.string('consumerId'),
+    commandTimeoutMs: check.duration('commandTimeout', DEFAULTS.commandTimeout, { min: 50, max: 60_000 }),
+    blockMs: check.duration('block', DEFAULTS.block, { min: 10, max: 60_000 }),
+  };
+  check.rule(Buffer.byteLength(resolved.consumerId) <= 200, 'consumerId must have at most 200 bytes');
+  check.rule(
+    !(resolved.hints === 'off' && options?.keyspaceEvents === 'require'),
+    "keyspaceEvents 'require' contradicts hints 'off', which listens to no events",
+  );
+  check.finish();
+  if (resolved.consumerId === '')
+    throw new ConsumerIdMissingError(
+      'RedisReconcileModule has no consumerId: set it, or POD_NAME or POD_IP where options are read from the environment.',
+    );
+  return resolved;
+}
+
+function checkConnection(
+  check: OptionsCheck<RedisReconcileOptions>,
+  options: RedisReconcileOptions | undefined,
+): RedisConnectionOptions {
+  const given = (options?.connection ?? {}) as { readonly url?: unknown; readonly instance?: unknown };
+  const client = given.instance as { duplicate?: unknown; isCluster?: boolean; options?: { keyPrefix?: string } };
+  if ((given.url === undefined) === (given.instance === undefined))
+    check.problem('connection must be either { url } or { instance }');
+  else if (given.instance === undefined) {
+    const url = new OptionsCheck<{ url?: string }>('connection', given as { url?: string }, ['url']);
+    url.url('url', ['redis:', 'rediss:']);
+    for (const problem of url.problems) check.problem(`connection.${problem}`);
+  } else if (typeof client?.duplicate !== 'function' || client.isCluster === true)
+    check.problem('connection.instance must be an ioredis client of one node');
+  else if (client.options?.keyPrefix)
+    check.problem("connection.instance must have no keyPrefix: name what keys begin with by 'service'");
+  return given as RedisConnectionOptions;
+}
+
+function resolveRecovery(
+  parent: OptionsCheck<RedisReconcileOptions>,
+  options: RecoveryOptions | undefined,
+  leaseMs: number,
+): ResolvedRedisReconcileOptions['recovery'] {
+  const known = ['interval', 'minIdle', 'batchSize', 'maxRetries', 'dlqStream', 'dlqMaxLen'] as const;
+  const check = new OptionsCheck<RecoveryOptions>('recovery', options, known);
+  const { interval, minIdle } = options ?? {};
+  const recovery = {
+    intervalMs: interval === undefined ? undefined : check.duration('interval', 0, { min: 100, max: 86_400_000 }),
+    minIdleMs: minIdle === undefined ? undefined : check.duration('minIdle', 0, { max: 86_400_000 }),
+    batchSize: check.integer('batchSize', DEFAULTS.batchSize, { min: 1, max: 500 }),
+    maxRetries: check.integer('maxRetries', DEFAULTS.maxRetries, { max: 1_000_000 }),
+    dlqStream: check.string('dlqStream', DEFAULTS.dlqStream),
+    dlqMaxLen: check.integer('dlqMaxLen', DEFAULTS.dlqMaxLen, { max: 100_000_000 }),
+  };
+  check.rule(
+    recovery.minIdleMs === undefined || recovery.minIdleMs >= leaseMs,
+    `minIdle must be at least the lease, ${leaseMs} ms, not ${recovery.minIdleMs} ms: it would suspect owners that renew in time`,
+  );
+  check.rule(
+    /^[\w-]{1,50}$/.test(recovery.dlqStream) && !RESERVED_SUFFIXES.includes(recovery.dlqStream),
+    `dlqStream must be 1 to 50 letters, digits, '-' or '_', and none of ${RESERVED_SUFFIXES.join(', ')}`,
+  );
+  for (const problem of check.problems) parent.problem(`recovery.${problem}`);
+  return recovery;
+}
+
+const RESERVED_SUFFIXES = ['handoffs', 'owned', 'fence', 'waiting', 'revoked', 'lease', 'dedupe'];
+
+function resolveNackBackoff(
+  parent: OptionsCheck<RedisReconcileOptions>,
+  options: NackBackoffOptions | undefined,
+): Backoff {
+  const check = new OptionsCheck<NackBackoffOptions>('nackBackoff', options, ['base', 'cap']);
+  const baseMs = check.duration('base', DEFAULTS.nackBase, { min: 1, max: 86_400_000 });
+  const capMs = check.duration('cap', DEFAULTS.nackCap, { min: 1, max: 86_400_000 });
+  check.rule(capMs >= baseMs, `cap must be at least base, ${baseMs} ms, not ${capMs} ms`);
+  for (const problem of check.problems) parent.problem(`nackBackoff.${problem}`);
+  return { baseMs, factor: 2, capMs, jitter: 'equal' };
+}

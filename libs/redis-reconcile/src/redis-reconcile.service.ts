@@ -1,0 +1,246 @@
+import {
+  describeError,
+  LeaseLostError,
+  ShuttingDownError,
+  systemClock,
+  systemRandom,
+  TypedEvents,
+} from '@nest-baton/core';
+import {
+  type BeforeApplicationShutdown,
+  Inject,
+  Injectable,
+  Logger,
+  type OnApplicationBootstrap,
+  type OnApplicationShutdown,
+  type OnModuleInit,
+  Optional,
+} from '@nestjs/common';
+import { SchedulerRegistry } from '@nestjs/schedule';
+import { ConnectionSource } from './connecting/connection-source.js';
+import { RedisLink } from './connecting/redis-link.js';
+import { checkServer, fixPartitions } from './connecting/server-check.js';
+import type { DeadLetters } from './dead-letters/dead-letter.js';
+import { DeadLetterStore } from './dead-letters/dead-letter-store.js';
+import { HandlerDiscovery } from './handling/handler-discovery.js';
+import type { Handoff } from './handling/handoff.js';
+import { currentHandoff } from './handling/handoff-runner.js';
+import { OwnedHandoff } from './handling/owned-handoff.js';
+import { Partition } from './partitions/partition.js';
+import { PartitionKeys } from './partitions/partition-keys.js';
+import type { ProduceOptions } from './producing/produce-options.js';
+import { Producer } from './producing/producer.js';
+import { cadenceOf } from './recovery/cadence.js';
+import { Reconciler } from './recovery/reconciler.js';
+import { HandoffNotOwnedError } from './redis-reconcile.errors.js';
+import type { RedisReconcileEvents } from './redis-reconcile.events.js';
+import { INSTANCE_NAME, MODULE_OPTIONS_TOKEN } from './redis-reconcile.module-definition.js';
+import {
+  type RedisReconcileOptions,
+  type ResolvedRedisReconcileOptions,
+  resolveRedisReconcileOptions,
+} from './redis-reconcile.options.js';
+import type { HandoffStats, ReconcileReport } from './redis-reconcile.report.js';
+import { HandoffEngine } from './running/handoff-engine.js';
+
+/** How well an instance keeps its promises. */
+export interface RedisReconcileHealth {
+  readonly status: 'up' | 'degraded' | 'down';
+  readonly reason: string | undefined;
+}
+
+/**
+ * Hands work to one owner at a time.
+ *
+ * - `produce` resolves only when Redis has the hand-off, and works until the application has shut down.
+ * - A process without a handler for this instance neither reads nor scans.
+ */
+@Injectable()
+export class RedisReconcileService
+  implements OnModuleInit, OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown
+{
+  readonly deadLetters: DeadLetters;
+  private readonly logger: Logger;
+  private readonly options: ResolvedRedisReconcileOptions;
+  private readonly events: TypedEvents<RedisReconcileEvents>;
+  private readonly source: ConnectionSource;
+  private readonly link: RedisLink;
+  private readonly partitions: readonly Partition[];
+  private readonly producer: Producer;
+  private readonly reconciler: Reconciler;
+  private engine: HandoffEngine | undefined;
+  private isClosed = false;
+
+  constructor(
+    @Inject(INSTANCE_NAME) private readonly name: string,
+    @Inject(MODULE_OPTIONS_TOKEN) options: RedisReconcileOptions,
+    @Inject(HandlerDiscovery) private readonly handlers: HandlerDiscovery,
+    @Optional() @Inject(SchedulerRegistry) private readonly registry?: SchedulerRegistry,
+  ) {
+    this.logger = new Logger(`RedisReconcile:${name}`);
+    this.options = resolveRedisReconcileOptions(options, name);
+    const { connection, commandTimeoutMs, service, partitions, recovery } = this.options;
+    this.events = new TypedEvents((event, error) =>
+      this.logger.error('a listener failed', { event, error: describeError(error) }),
+    );
+    this.source = new ConnectionSource(connection, commandTimeoutMs);
+    this.link = new RedisLink(this.source, commandTimeoutMs, systemClock);
+    this.partitions = Array.from(
+      { length: partitions },
+      (_, p) => new Partition(new PartitionKeys(service, p, recovery.dlqStream), this.link),
+    );
+    this.producer = new Producer(this.partitions, this.options.dedupeWindowMs);
+    this.deadLetters = new DeadLetterStore(this.partitions);
+    this.reconciler = new Reconciler({
+      ...this.options,
+      ...recovery,
+      partitions: this.partitions,
+      clock: systemClock,
+      events: this.events,
+      onBuried: () => this.engine?.deadLettersCame(),
+    });
+  }
+
+  /** Called by Nest. @throws RedisUnavailableError, ServerUnsupportedError, PartitionsMismatchError: the application does not start. */
+  async onModuleInit(): Promise<void> {
+    try {
+      await checkServer(this.link);
+      await this.fixPartitions();
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /** Called by Nest, when every handler exists. */
+  async onApplicationBootstrap(): Promise<void> {
+    try {
+      const handler = this.handlers.find(this.name);
+      if (handler === undefined) return;
+      const { name, options, source, link, partitions, reconciler, events, registry, logger } = this;
+      this.engine = new HandoffEngine({
+        ...{ name, options, source, link, partitions, reconciler, events, registry, logger, ...handler },
+        clock: systemClock,
+        random: systemRandom,
+        beforePass: () => this.fixPartitions(),
+      });
+      await this.engine.start();
+    } catch (error) {
+      await this.engine?.stop();
+      this.close();
+      throw error;
+    }
+  }
+
+  /** Called by Nest: reads nothing more, and hands back or finishes what is owned. */
+  async beforeApplicationShutdown(): Promise<void> {
+    if (this.engine === undefined || this.isClosed) return;
+    const report = await this.engine.stop();
+    const { length } = report.releasedWhileRunning;
+    if (length + report.abandoned.length === 0) this.logger.log('stopped', report);
+    else this.logger.warn('stopped while handlers were running', report);
+  }
+
+  /** Called by Nest: closes what this module opened. */
+  onApplicationShutdown(): void {
+    this.close();
+  }
+
+  /**
+   * Hands off a data stream. Resolves with the id that the hand-off keeps for life.
+   *
+   * @throws HandoffInvalidError; ShuttingDownError; RedisUnavailableError: it may have been added, call again with the same `dedupeId`.
+   */
+  async produce(dataStream: string, options: ProduceOptions = {}): Promise<string> {
+    if (this.isClosed) throw new ShuttingDownError('The application has shut down: nothing is handed off any more.');
+    return this.producer.produce(dataStream, options);
+  }
+
+  /**
+   * The work is done; for those who want to say so before their handler resolves. A second call does nothing.
+   *
+   * @throws LeaseLostError; HandoffNotOwnedError; RedisUnavailableError: nothing has changed here, call again.
+   */
+  async doneStream(handoff: Handoff | string): Promise<void> {
+    const { engine, owned } = this.owned(handoff);
+    await engine.settlement.done(owned);
+  }
+
+  /**
+   * Hands the work back, unfinished and uncounted. A handler that still runs is told by its signal.
+   *
+   * @throws LeaseLostError; HandoffNotOwnedError; RedisUnavailableError: nothing has changed here, call again.
+   */
+  async release(handoff: Handoff | string, reason = 'released'): Promise<void> {
+    const { engine, owned } = this.owned(handoff);
+    const isElsewhere = currentHandoff.getStore() !== owned;
+    await engine.settlement.handBack(owned, reason, isElsewhere);
+    if (isElsewhere)
+      owned.abortFor(new LeaseLostError(`Data stream '${owned.dataStream}' was handed back: ${reason}.`));
+  }
+
+  /** Looks for orphans now, as the scan does. Works without a handler too. */
+  async reconcileNow(): Promise<ReconcileReport> {
+    const report = await this.engine?.reconcileNow();
+    return report ?? this.reconciler.pass(cadenceOf(this.options, false).minIdleMs);
+  }
+
+  async stats(): Promise<HandoffStats> {
+    const sum = { queued: 0, pending: 0, waiting: 0, held: 0, dead: 0, lagMs: 0 };
+    for (const one of await Promise.all(this.partitions.map((partition) => partition.stats()))) {
+      for (const key of ['queued', 'pending', 'waiting', 'held', 'dead'] as const) sum[key] += one[key];
+      sum.lagMs = Math.max(sum.lagMs, one.lagMs);
+    }
+    return { ...sum, owned: this.engine?.keeper.size ?? 0 };
+  }
+
+  /** Returns the function that removes the listener. */
+  on<Name extends keyof RedisReconcileEvents>(
+    event: Name,
+    listener: (payload: RedisReconcileEvents[Name]) => unknown,
+  ): () => void {
+    return this.events.on(event, listener);
+  }
+
+  /** Asks the server. Degraded: expiry events do not arrive, and the scan alone finds orphans. */
+  async health(): Promise<RedisReconcileHealth> {
+    try {
+      await this.link.call((redis) => redis.ping());
+    } catch (error) {
+      return { status: 'down', reason: describeError(error) };
+    }
+    const coverage = this.engine?.coverage;
+    if (coverage === undefined || coverage.isCovered) return { status: 'up', reason: undefined };
+    return { status: 'degraded', reason: `events not covered, scanning: ${coverage.reason}` };
+  }
+
+  private owned(handoff: Handoff | string): { readonly engine: HandoffEngine; readonly owned: OwnedHandoff } {
+    const { engine } = this;
+    const owned = engine === undefined ? undefined : this.findOwned(engine, handoff);
+    const dataStream = typeof handoff === 'string' ? handoff : handoff.dataStream;
+    if (engine === undefined || owned === undefined)
+      throw new HandoffNotOwnedError(`This process holds no lease on data stream '${dataStream}'.`);
+    const current = currentHandoff.getStore();
+    if (typeof handoff === 'string' && current?.dataStream === dataStream && current.fence < owned.fence)
+      throw new LeaseLostError(
+        `Data stream '${dataStream}' has a newer owner in this process than the handler that asks.`,
+      );
+    return { engine, owned };
+  }
+
+  private findOwned({ keeper }: HandoffEngine, handoff: Handoff | string): OwnedHandoff | undefined {
+    if (typeof handoff === 'string') return keeper.find(handoff);
+    if (handoff instanceof OwnedHandoff) return handoff as OwnedHandoff;
+    const held = keeper.find(handoff.dataStream);
+    return held?.fence === handoff.fence ? held : undefined;
+  }
+
+  private fixPartitions(): Promise<void> {
+    return fixPartitions(this.link, this.options.service, this.options.partitions);
+  }
+
+  private close(): void {
+    this.isClosed = true;
+    this.link.close();
+  }
+}

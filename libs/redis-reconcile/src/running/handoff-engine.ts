@@ -1,0 +1,248 @@
+import {
+  type Clock,
+  describeError,
+  PollLoop,
+  type Random,
+  randomToken,
+  type TimeoutRegistry,
+  type TypedEvents,
+} from '@nest-baton/core';
+import type { Logger } from '@nestjs/common';
+import type { ConnectionSource } from '../connecting/connection-source.js';
+import type { RedisLink } from '../connecting/redis-link.js';
+import { DeadLetterCourier } from '../dead-letters/dead-letter-courier.js';
+import type { HandoffWorker } from '../handling/handoff-handler.decorator.js';
+import { HandoffRunner } from '../handling/handoff-runner.js';
+import { LeaseKeeper } from '../handling/lease-keeper.js';
+import { Settlement } from '../handling/settlement.js';
+import { ExpirySubscription } from '../noticing/expiry-subscription.js';
+import { LapseNoticer } from '../noticing/lapse-noticer.js';
+import type { Partition } from '../partitions/partition.js';
+import { BlockingReader } from '../reading/blocking-reader.js';
+import { Capacity } from '../reading/capacity.js';
+import { Intake } from '../reading/intake.js';
+import { PartitionReader } from '../reading/partition-reader.js';
+import { cadenceOf } from '../recovery/cadence.js';
+import type { Reconciler } from '../recovery/reconciler.js';
+import type { RedisReconcileEvents, ShutdownReport } from '../redis-reconcile.events.js';
+import type { ResolvedRedisReconcileOptions } from '../redis-reconcile.options.js';
+import type { ReconcileReport } from '../redis-reconcile.report.js';
+
+export interface HandoffEngineOptions {
+  readonly name: string;
+  readonly options: ResolvedRedisReconcileOptions;
+  readonly source: ConnectionSource;
+  readonly link: RedisLink;
+  readonly partitions: readonly Partition[];
+  readonly reconciler: Reconciler;
+  readonly worker: HandoffWorker;
+  readonly concurrency: number;
+  readonly events: TypedEvents<RedisReconcileEvents>;
+  readonly registry: TimeoutRegistry | undefined;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** Before each look: what the instance has stored must still be there after a flush. */
+  readonly beforePass: () => Promise<void>;
+}
+
+/** A hold is looked at this long after it should have run out, by our clock. */
+const HOLD_MARGIN_MS = 30;
+/** The longest wait for a dead letter that nobody told us of. */
+const COURIER_INTERVAL_MS = 10_000;
+
+/**
+ * What an instance with a handler runs: readers, leases, the scan, the ear for expiry events and the courier of dead letters.
+ *
+ * - `start()` resolves when the groups exist and the subscription is confirmed.
+ * - `stop()` returns when nothing reads, scans or renews any more and all work is done, handed back or reported.
+ */
+export class HandoffEngine {
+  readonly keeper: LeaseKeeper;
+  readonly settlement: Settlement;
+  /** Unique for each start: a restarted pod never takes its predecessor's entries for its own. */
+  readonly consumer: string;
+  private readonly capacity: Capacity;
+  private readonly runner: HandoffRunner;
+  private readonly intake: Intake;
+  private readonly readers: readonly PartitionReader[];
+  private readonly subscription: ExpirySubscription;
+  private readonly noticer: LapseNoticer;
+  private readonly courier: DeadLetterCourier | undefined;
+  private readonly scan: PollLoop;
+  private lastReport: ReconcileReport | undefined;
+  private lastWarningAt = -Infinity;
+  private stopped: Promise<ShutdownReport> | undefined;
+
+  constructor(private readonly engine: HandoffEngineOptions) {
+    const { options, concurrency } = engine;
+    this.consumer = `${options.consumerId}~${randomToken(8)}`;
+    this.capacity = new Capacity(concurrency);
+    this.noticer = new LapseNoticer({ ...engine, now: () => engine.clock.monotonic() });
+    this.courier = this.makeCourier();
+    this.keeper = new LeaseKeeper({
+      ...options,
+      clock: engine.clock,
+      onFailure: (error) => this.warn('renewing leases failed', error),
+      onLapsed: (handoff) => this.runner.handBackLapsed(handoff),
+    });
+    this.settlement = new Settlement({
+      ...engine,
+      ...options.recovery,
+      nackBackoff: options.nackBackoff,
+      keeper: this.keeper,
+      onHeld: ({ partition, dataStream }, delayMs) => {
+        if (this.hasHints) this.noticer.notice(partition.index, dataStream, delayMs + HOLD_MARGIN_MS);
+      },
+      onBuried: () => this.deadLettersCame(),
+    });
+    const { capacity, keeper, settlement, consumer } = this;
+    this.runner = new HandoffRunner({ ...engine, keeper, settlement, capacity });
+    this.intake = new Intake({
+      ...engine,
+      leaseMs: options.leaseMs,
+      partitionCount: engine.partitions.length,
+      runner: this.runner,
+      capacity,
+      keeper,
+      consumer,
+    });
+    this.readers = engine.partitions.map((partition) => this.makeReader(partition));
+    this.subscription = this.makeSubscription();
+    this.scan = this.makeScan();
+    engine.link.onGap(() => {
+      engine.reconciler.noticeGap();
+      this.scan.notify();
+    });
+  }
+
+  get coverage(): { readonly isCovered: boolean; readonly reason: string } {
+    return { isCovered: this.subscription.isCovered, reason: this.subscription.reason };
+  }
+
+  async start(): Promise<void> {
+    for (const partition of this.engine.partitions) {
+      await partition.createOwnersGroup();
+      if (this.courier !== undefined) await partition.createHandlersGroup();
+    }
+    await this.subscription.start();
+    this.scan.start();
+    this.courier?.start();
+    for (const reader of this.readers) reader.start();
+  }
+
+  /** One look now. */
+  async reconcileNow(): Promise<ReconcileReport | undefined> {
+    await this.scan.runOnce();
+    return this.lastReport;
+  }
+
+  /** Dead letters were added by this process. */
+  deadLettersCame(): void {
+    if (this.hasHints) this.courier?.notify();
+  }
+
+  stop(): Promise<ShutdownReport> {
+    return (this.stopped ??= this.stopOnce());
+  }
+
+  private async stopOnce(): Promise<ShutdownReport> {
+    const { options, partitions, reconciler, events } = this.engine;
+    this.intake.stop();
+    this.capacity.close();
+    this.subscription.stop();
+    await Promise.all([...this.readers.map((reader) => reader.stop()), this.scan.stop(), this.noticer.stop()]);
+    const [report] = await Promise.all([
+      this.runner.finish(options.shutdown, options.shutdownTimeoutMs),
+      this.courier?.stop(options.shutdownTimeoutMs),
+    ]);
+    await this.keeper.stop();
+    for (const partition of partitions) {
+      try {
+        await reconciler.handBackUnleased(partition, this.consumer);
+        await partition.forgetConsumer(this.consumer);
+      } catch (error) {
+        this.warn('tidying up at shutdown failed; a scan will', error);
+      }
+    }
+    events.emit('stopped', report);
+    return report;
+  }
+
+  private get hasHints(): boolean {
+    return this.engine.options.hints === 'on';
+  }
+
+  private get cadence() {
+    return cadenceOf(this.engine.options, this.subscription.isCovered);
+  }
+
+  private makeScan(): PollLoop {
+    const { name, registry, random, reconciler, beforePass } = this.engine;
+    return new PollLoop({
+      name: `baton:redis-reconcile:${name}:scan`,
+      registry,
+      random,
+      pass: async (signal) => {
+        await beforePass();
+        await this.subscription.checkFlags();
+        this.lastReport = await reconciler.pass(this.cadence.minIdleMs, signal);
+      },
+      // Cut short in the quiet after a gap, whose end is the time to look.
+      intervalMs: () => (reconciler.quietMs > 0 ? reconciler.quietMs + 1 : this.cadence.intervalMs),
+      onError: (error) => this.warn('looking for orphans failed', error),
+    });
+  }
+
+  private makeReader(partition: Partition): PartitionReader {
+    const { source, options, random } = this.engine;
+    const { blockMs, commandTimeoutMs } = options;
+    return new PartitionReader({
+      partition,
+      reader: new BlockingReader(source, partition.keys.stream, this.consumer, blockMs, commandTimeoutMs),
+      capacity: this.capacity,
+      random,
+      onEntries: (entries) => this.intake.take(partition, entries),
+      onFailure: (error) => this.warn('reading hand-offs failed', error),
+      stopTimeoutMs: commandTimeoutMs,
+    });
+  }
+
+  private makeSubscription(): ExpirySubscription {
+    const { options, source, link, random, logger, events } = this.engine;
+    return new ExpirySubscription({
+      source,
+      link,
+      random,
+      logger,
+      service: options.service,
+      mode: this.hasHints ? options.keyspaceEvents : 'off',
+      commandTimeoutMs: options.commandTimeoutMs,
+      onExpired: (partition, dataStream) => this.noticer.notice(partition, dataStream),
+      onCoverage: (isCovered, reason) => {
+        events.emit('coverageChanged', { isCovered, reason });
+        this.scan.notify();
+      },
+    });
+  }
+
+  private makeCourier(): DeadLetterCourier | undefined {
+    const { worker, options, name } = this.engine;
+    if (worker.onDeadLetter === undefined) return undefined;
+    return new DeadLetterCourier({
+      ...this.engine,
+      name: `baton:redis-reconcile:${name}:dead-letters`,
+      consumer: this.consumer,
+      reclaimMs: options.leaseMs,
+      intervalMs: () => Math.min(this.cadence.intervalMs, COURIER_INTERVAL_MS),
+    });
+  }
+
+  /** At most one line a second: everything fails at once when Redis is away. */
+  private warn(message: string, error: unknown): void {
+    const now = this.engine.clock.monotonic();
+    if (now - this.lastWarningAt < 1000) return;
+    this.lastWarningAt = now;
+    this.engine.logger.warn(message, { error: describeError(error) });
+  }
+}
