@@ -1,7 +1,17 @@
 // Setting up
 export { IngestModule } from './ingest.module.js';
 export { getIngestToken, InjectIngest } from './ingest.module-definition.js';
-export { INGEST_ENVIRONMENT, type IngestHooks, type IngestOptions, ingestOptionsFromEnv } from './ingest.options.js';
+export {
+  INGEST_ENVIRONMENT,
+  type IngestAuth,
+  type IngestHooks,
+  type IngestOptions,
+  type IngestRetryOptions,
+  ingestOptionsFromEnv,
+  type RejectReport,
+  type ResolvedIngestOptions,
+  resolveIngestOptions,
+} from './ingest.options.js';
 
 // Using
 export { IngestService } from './ingest.service.js';

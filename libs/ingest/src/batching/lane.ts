@@ -1,0 +1,182 @@
+import type { Clock } from '@nest-baton/core';
+import type { TrackedLine } from '../settling/tracked-call.js';
+import type { Batch, Commit } from './batch.js';
+import { OpenBatch } from './open-batch.js';
+
+export interface LaneSettings {
+  readonly commit: Commit;
+  readonly maxInFlight: number;
+  /** At least one request goes out whatever its size. */
+  readonly maxInFlightBytes: number;
+  readonly maxBatchDocs: number;
+  readonly maxDelayMs: number;
+}
+
+/** What a lane asks of its surroundings. */
+export interface LaneSurroundings {
+  readonly clock: Clock;
+  /** The size, in uncompressed bytes, that a batch should not pass now. */
+  maxBatchBytes(): number;
+  /** True when waiting for more documents is pointless, since none can come in. */
+  isBufferFull(): boolean;
+  /** Resolves when every document of the batch has settled. Never rejects. */
+  deliver(batch: Batch): Promise<void>;
+  /** A batch has come to its end. */
+  onDelivered(): void;
+  /** A document was taken out before it was sealed. */
+  onRemove(bytes: number): void;
+}
+
+/**
+ * One way to the server: documents are appended, sealed by size, age, flush or because somebody waits, and delivered by at most
+ * `maxInFlight` requests at a time.
+ *
+ * A full batch is sealed at once. Any other is sealed only when a request may go out, so that documents coalesce, and can be taken out,
+ * while all are busy. A batch with a tracked document goes out as soon as one is free: after the current turn of the event loop, so that calls
+ * made together travel together.
+ */
+export class Lane {
+  private open: OpenBatch;
+  private readonly ready: Batch[] = [];
+  private readonly running = new Set<Batch>();
+  private runningBytes = 0;
+  private timer: NodeJS.Timeout | undefined;
+  private willPump = false;
+  private isClosing = false;
+  private sealUpTo = -1;
+
+  constructor(
+    private readonly settings: LaneSettings,
+    private readonly around: LaneSurroundings,
+  ) {
+    this.open = this.newBatch();
+  }
+
+  get inFlight(): number {
+    return this.running.size;
+  }
+
+  append(line: string, bytes: number, tracked: TrackedLine | undefined, atMs: number, generation: number): void {
+    const maxBytes = this.around.maxBatchBytes();
+    if (this.open.count > 0 && this.open.bytes + bytes > maxBytes) this.seal();
+    if (this.open.count === 0) {
+      this.open.oldestAtMs = atMs;
+      this.open.generation = generation;
+    }
+    this.open.add(line, bytes, tracked);
+    if (this.open.count >= this.settings.maxBatchDocs || this.open.bytes >= maxBytes) {
+      this.seal();
+      this.pump();
+    } else if (tracked !== undefined || this.isPushed(generation)) this.pumpSoon();
+    else if (this.timer === undefined) this.arm();
+  }
+
+  /** Lets what is due go out after the current turn of the event loop. */
+  readonly pumpSoon = (): void => {
+    if (this.willPump) return;
+    this.willPump = true;
+    setImmediate(this.pump);
+  };
+
+  /** Everything of this generation and older goes out without waiting for more. */
+  flush(generation: number): void {
+    this.sealUpTo = Math.max(this.sealUpTo, generation);
+    this.pump();
+  }
+
+  /** From here on nothing waits for more. */
+  startClosing(): void {
+    this.isClosing = true;
+    this.pump();
+  }
+
+  /** Sends what is due, as far as requests may go out. */
+  readonly pump = (): void => {
+    this.willPump = false;
+    while (this.running.size < this.settings.maxInFlight && this.runningBytes < this.settings.maxInFlightBytes) {
+      if (this.ready.length === 0 && this.isDue()) this.seal();
+      const batch = this.ready.shift();
+      if (batch === undefined) return;
+      void this.run(batch);
+    }
+  };
+
+  /** What was not given to `deliver`. Nothing of it can be taken out any more. */
+  takeUnsent(): readonly Batch[] {
+    if (this.open.count > 0) this.seal();
+    return this.ready.splice(0);
+  }
+
+  /** The generation of the oldest document that has not settled, or Infinity. */
+  oldestGeneration(): number {
+    return this.least((batch) => batch.origin.generation, this.open.generation);
+  }
+
+  /** When the oldest document that has not settled came in, or Infinity. */
+  oldestAtMs(): number {
+    return this.least((batch) => batch.origin.oldestAtMs, this.open.oldestAtMs);
+  }
+
+  stop(): void {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+  }
+
+  private least(of: (batch: Batch) => number, ofOpen: number): number {
+    let least = this.open.count > 0 ? ofOpen : Infinity;
+    for (const batch of this.ready) least = Math.min(least, of(batch));
+    for (const batch of this.running) least = Math.min(least, of(batch));
+    return least;
+  }
+
+  private async run(batch: Batch): Promise<void> {
+    const bytes = batch.byteLength;
+    this.running.add(batch);
+    this.runningBytes += bytes;
+    await this.around.deliver(batch);
+    this.running.delete(batch);
+    this.runningBytes -= bytes;
+    this.pump();
+    this.around.onDelivered();
+  }
+
+  private isDue(): boolean {
+    const { open } = this;
+    if (open.count === 0) return false;
+    return open.trackedCount > 0 || this.isPushed(open.generation) || this.remainingMs() <= 0;
+  }
+
+  private isPushed(generation: number): boolean {
+    return this.isClosing || generation <= this.sealUpTo || this.around.isBufferFull();
+  }
+
+  private remainingMs(): number {
+    return this.open.oldestAtMs + this.settings.maxDelayMs - this.around.clock.monotonic();
+  }
+
+  private seal(): void {
+    this.ready.push(this.open.seal(this.settings.commit));
+    this.open = this.newBatch();
+  }
+
+  private newBatch(): OpenBatch {
+    return new OpenBatch((bytes) => {
+      // The tracked line that would have sent the rest along may be gone.
+      if (this.timer === undefined && this.open.count > 0) this.arm();
+      this.around.onRemove(bytes);
+    });
+  }
+
+  /** Nothing to set when the time is up already: all requests are busy, and the next one to end takes the batch. */
+  private arm(): void {
+    const remainingMs = this.remainingMs();
+    if (remainingMs > 0) this.timer = setTimeout(this.onTimer, Math.ceil(remainingMs));
+  }
+
+  private readonly onTimer = (): void => {
+    this.timer = undefined;
+    this.pump();
+    // The batch it was set for may have gone out by size; the next one has time left.
+    if (this.open.count > 0) this.arm();
+  };
+}

@@ -1,0 +1,168 @@
+import type { Batch } from '../batching/batch.js';
+import type { DocumentOutcome } from '../receipt.js';
+import type { HookCalls } from '../settling/hooks.js';
+import type { Ledger } from '../settling/ledger.js';
+import type { Delivery, Verdict } from './delivery.js';
+import { ISOLATION_BUDGET, judgeHalves } from './isolation.js';
+import { matchFailures, type ParseFailure } from './match-failures.js';
+
+type Refused = Extract<Verdict, { readonly kind: 'refused' }>;
+
+interface Search {
+  requestsLeft: number;
+  readonly detailed: boolean;
+}
+
+/** Failures that a report quotes. */
+const MAX_QUOTED = 10;
+
+/**
+ * Takes a batch to its end: every document of it has settled when `deliver` resolves. Splits run one after the other in the batch's own
+ * place, so the order of documents survives, and a bad batch never takes more than one request at a time.
+ */
+export class Courier {
+  constructor(
+    private readonly index: string,
+    private readonly delivery: Delivery,
+    private readonly ledger: Ledger,
+    private readonly hooks: HookCalls,
+  ) {}
+
+  async deliver(batch: Batch): Promise<void> {
+    try {
+      const refused = await this.tryWhole(batch);
+      if (refused !== undefined) await this.isolate(batch, refused);
+    } catch (error) {
+      // A defect of ours: nobody waits for ever because of it.
+      this.settleAll(batch, { status: 'unknown', cause: error });
+    }
+  }
+
+  /** As `tryPart`; a 400 is first asked again without details, since that is how an old server says that it has none. */
+  private async tryWhole(batch: Batch): Promise<(Refused & { readonly search: Search }) | undefined> {
+    const detailed = this.delivery.asksForDetails();
+    const first = await this.tryPart(batch, detailed);
+    if (first === undefined) return undefined;
+    const search = { requestsLeft: ISOLATION_BUDGET - 1, detailed };
+    if (!detailed || first.status !== 400) return { ...first, search };
+    const second = await this.tryPart(batch, false, () => this.delivery.rememberNoDetails());
+    if (second === undefined) return undefined;
+    return { ...second, search: { requestsLeft: ISOLATION_BUDGET - 2, detailed: second.message === first.message } };
+  }
+
+  /** Sends and settles, or returns the refusal of a batch that is still whole. */
+  private async tryPart(batch: Batch, detailed: boolean, onAccepted?: () => void): Promise<Refused | undefined> {
+    const verdict = await this.delivery.attempt(batch, detailed);
+    switch (verdict.kind) {
+      case 'accepted':
+        onAccepted?.();
+        this.settleAccepted(batch, verdict.rejected, verdict.failures);
+        return undefined;
+      case 'too_large':
+        if (batch.size === 1) this.discardAll(batch, 'too_large', verdict.cause);
+        else for (const part of batch.split(batch.size >> 1)) await this.deliver(part);
+        return undefined;
+      case 'refused':
+        return verdict;
+      case 'denied':
+        this.discardAll(batch, 'server', verdict.cause);
+        return undefined;
+      case 'unknown':
+        this.settleAll(batch, { status: 'unknown', cause: verdict.cause });
+        return undefined;
+      case 'closed':
+        this.discardAll(batch, 'closed', undefined);
+        return undefined;
+    }
+  }
+
+  /** A lone document has nothing to be compared with, and a wrong request must not pass for a wrong document: `server`. */
+  private async isolate(batch: Batch, refused: Refused & { readonly search: Search }): Promise<void> {
+    const { search } = refused;
+    if (batch.size === 1) return this.discardAll(batch, 'server', refused.cause);
+    const [left, right] = batch.split(batch.size >> 1);
+    const leftRefused = await this.spend(left, search);
+    const rightRefused = await this.spend(right, search);
+    if (judgeHalves(refused.message, leftRefused?.message, rightRefused?.message) === 'search') {
+      if (leftRefused !== undefined) await this.search(left, leftRefused, search);
+      if (rightRefused !== undefined) await this.search(right, rightRefused, search);
+      return;
+    }
+    const isSingle = left.size === 1;
+    const [single, rest] = isSingle ? [left, undefined] : left.split(1);
+    const singleRefused = isSingle ? leftRefused : await this.spend(single, search);
+    if (singleRefused !== undefined && singleRefused.message === refused.message) {
+      for (const part of [single, rest, right]) if (part !== undefined) this.discardAll(part, 'server', refused.cause);
+      return;
+    }
+    if (singleRefused !== undefined) await this.search(single, singleRefused, search);
+    if (rest !== undefined) {
+      const restRefused = await this.spend(rest, search);
+      if (restRefused !== undefined) await this.search(rest, restRefused, search);
+    }
+    if (rightRefused !== undefined) await this.search(right, rightRefused, search);
+  }
+
+  /** The documents are known to be at fault: halve until each guilty one stands alone, or the budget is spent. */
+  private async search(batch: Batch, refused: Refused, search: Search): Promise<void> {
+    if (batch.size === 1) {
+      this.hooks.reject(this.rejectReport(1, 1, 0, [{ reason: `status ${refused.status}`, message: refused.message }]));
+      return this.discardAll(batch, 'rejected', refused.cause);
+    }
+    for (const part of batch.split(batch.size >> 1)) {
+      if (search.requestsLeft <= 0) {
+        this.discardAll(part, 'server', refused.cause);
+        continue;
+      }
+      const partRefused = await this.spend(part, search);
+      if (partRefused !== undefined) await this.search(part, partRefused, search);
+    }
+  }
+
+  private async spend(part: Batch, search: Search): Promise<Refused | undefined> {
+    search.requestsLeft--;
+    return this.tryPart(part, search.detailed);
+  }
+
+  /** 200, the only success. Which documents the server rejected is told by their bytes, as far as it can be told. */
+  private settleAccepted(batch: Batch, rejected: number, failures: readonly ParseFailure[]): void {
+    if (rejected === 0) return this.settleAll(batch, accepted('document'));
+    const matched = matchFailures(batch.size, (line) => batch.line(line), failures);
+    const isAll = rejected === batch.size;
+    const unattributed = isAll ? 0 : rejected - matched.size;
+    const rest = isAll ? rejectedOutcome(undefined) : accepted(unattributed > 0 ? 'batch' : 'document');
+    const report = this.rejectReport(batch.size, rejected, unattributed, failures);
+    this.ledger.settle(batch, (line) => {
+      const failure = matched.get(line);
+      return failure === undefined ? rest : rejectedOutcome(failure);
+    });
+    this.hooks.reject(report);
+  }
+
+  private discardAll(batch: Batch, reason: 'too_large' | 'server' | 'closed' | 'rejected', cause: unknown): void {
+    this.settleAll(batch, { status: 'discarded', reason, ...(cause === undefined ? {} : { cause }) });
+  }
+
+  private settleAll(batch: Batch, outcome: DocumentOutcome): void {
+    this.ledger.settle(batch, () => outcome);
+  }
+
+  private rejectReport(
+    documents: number,
+    rejected: number,
+    unattributed: number,
+    failures: readonly { readonly reason: string; readonly message: string }[],
+  ) {
+    const quoted = failures.slice(0, MAX_QUOTED).map(({ reason, message }) => ({ reason, message }));
+    return { index: this.index, documents, rejected, unattributed, failures: quoted };
+  }
+}
+
+function accepted(attribution: 'document' | 'batch'): DocumentOutcome {
+  return { status: 'accepted', maybeDuplicate: false, alreadyPresent: false, attribution };
+}
+
+function rejectedOutcome(failure: ParseFailure | undefined): DocumentOutcome {
+  const cause = new Error(failure === undefined ? 'the server rejected it' : `${failure.reason}: ${failure.message}`);
+  return { status: 'discarded', reason: 'rejected', cause };
+}

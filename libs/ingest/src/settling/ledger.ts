@@ -1,0 +1,118 @@
+import type { Batch } from '../batching/batch.js';
+import type { DiscardReason, DocumentOutcome } from '../receipt.js';
+import { honestOutcome } from './honesty.js';
+import type { HookCalls } from './hooks.js';
+import type { TrackedLine } from './tracked-call.js';
+
+export interface Totals {
+  readonly accepted: number;
+  readonly discarded: Readonly<Partial<Record<DiscardReason, number>>>;
+  readonly unknown: number;
+}
+
+/**
+ * The one door through which documents settle. Counts, receipts, hooks and the buffer's room all follow from here.
+ *
+ * - A sealed batch settles once: whoever comes second (an answer after close, a split batch) finds the door shut.
+ * - The honesty rule is applied here and nowhere else, so that no caller can forget it.
+ * - Room in the buffer is given back before any receipt or hook is told, so that a hook may call the service again.
+ */
+export class Ledger {
+  /** Documents that left the buffer, and their bytes. */
+  onRelease: (docs: number, bytes: number) => void = () => undefined;
+  private accepted = 0;
+  private unknown = 0;
+  private readonly discarded: Partial<Record<DiscardReason, number>> = {};
+  private undelivered: unknown[] | undefined;
+
+  constructor(private readonly hooks: HookCalls) {}
+
+  /** Settles every document of the batch. Does nothing when the batch has settled or was split. */
+  settle(batch: Batch, outcomeOf: (line: number) => DocumentOutcome): void {
+    if (!batch.end()) return;
+    this.onRelease(batch.size, batch.byteLength);
+    const lost: unknown[] = [];
+    for (let line = 0; line < batch.size; line++) {
+      const outcome = honestOutcome(outcomeOf(line), batch.ambiguity);
+      const tracked = batch.tracked(line);
+      if (tracked !== undefined) {
+        if (tracked.call.settle(tracked.index, outcome)) this.count(outcome);
+        continue;
+      }
+      this.count(outcome);
+      if (outcome.status !== 'accepted') this.reportUntracked(() => batch.parse(line), outcome, lost);
+    }
+    this.handOver(lost);
+  }
+
+  /** A document that was never sealed: refused on its way in, or taken out again. Gives no room back. */
+  refuse(doc: unknown, reason: DiscardReason, cause: unknown, tracked: TrackedLine | undefined): void {
+    const outcome: DocumentOutcome =
+      cause === undefined ? { status: 'discarded', reason } : { status: 'discarded', reason, cause };
+    if (tracked === undefined) {
+      this.count(outcome);
+      this.hooks.discard(doc, reason);
+    } else {
+      tracked.place = undefined;
+      if (tracked.call.settle(tracked.index, outcome)) this.count(outcome);
+    }
+  }
+
+  /** A fire-and-forget document that waited for room when the service closed. */
+  refuseWaiting(line: string): void {
+    const outcome: DocumentOutcome = { status: 'discarded', reason: 'closed' };
+    const lost: unknown[] = [];
+    this.count(outcome);
+    this.reportUntracked(() => JSON.parse(line) as unknown, outcome, lost);
+    this.handOver(lost);
+  }
+
+  /** From here on what is undelivered is collected, for one call of the hook. */
+  startCollecting(): void {
+    this.undelivered ??= [];
+  }
+
+  takeUndelivered(): readonly unknown[] {
+    const taken = this.undelivered ?? [];
+    if (this.undelivered !== undefined) this.undelivered = [];
+    return taken;
+  }
+
+  totals(): Totals {
+    return { accepted: this.accepted, discarded: { ...this.discarded }, unknown: this.unknown };
+  }
+
+  private reportUntracked(doc: () => unknown, outcome: DocumentOutcome, lost: unknown[]): void {
+    const isOpen = outcome.status === 'unknown' || (outcome.status === 'discarded' && outcome.reason === 'closed');
+    if (isOpen && this.hooks.wantsUndelivered) lost.push(doc());
+    if (outcome.status === 'discarded' && this.hooks.wantsDiscarded) this.hooks.discard(doc(), outcome.reason);
+  }
+
+  private handOver(lost: readonly unknown[]): void {
+    if (this.undelivered === undefined) void this.hooks.undelivered(lost);
+    else for (const doc of lost) this.undelivered.push(doc);
+  }
+
+  private count(outcome: DocumentOutcome): void {
+    switch (outcome.status) {
+      case 'accepted':
+        this.accepted++;
+        return;
+      case 'unknown':
+        this.unknown++;
+        return;
+      case 'discarded':
+        this.discarded[outcome.reason] = (this.discarded[outcome.reason] ?? 0) + 1;
+    }
+  }
+}
+
+/** What `later` has beyond `earlier`. */
+export function totalsSince(earlier: Totals, later: Totals): Totals {
+  const discarded: Partial<Record<DiscardReason, number>> = {};
+  for (const [reason, count] of Object.entries(later.discarded) as [DiscardReason, number][]) {
+    const more = count - (earlier.discarded[reason] ?? 0);
+    if (more > 0) discarded[reason] = more;
+  }
+  return { accepted: later.accepted - earlier.accepted, discarded, unknown: later.unknown - earlier.unknown };
+}
