@@ -17,7 +17,19 @@ export { sharedPostgresUrl, sharedRedisUrl } from './backends/shared-backends.js
 export { waitFor, type WaitOptions } from './waiting/wait-for.js';
 export { Gate, openGate } from './waiting/gate.js';
 
+// The other side of HTTP
+export {
+  FakeQuickwit,
+  type FakeQuickwitOptions,
+  type IngestFault,
+  type IngestRequest,
+} from './quickwit/fake-quickwit.js';
+export type { DocumentCheck, ParseFailure } from './quickwit/ingest-answer.js';
+export { type ReceivedWebhook, type WebhookAnswer, WebhookReceiver } from './webhooks/webhook-receiver.js';
+export type { Script } from './http/script.js';
+
 // Processes and ports
+export { ChildWorker, type ProcessExit, type ProcessOptions, startProcess } from './processes/child-worker.js';
 export { freePort } from './processes/free-port.js';
 
 // Errors

@@ -5,7 +5,7 @@ import { tmpdir, userInfo } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { describeError, randomToken } from '@nest-baton/core';
-import { readTestingEnvironment } from '../environment.js';
+import type { TestingEnvironment } from '../environment.js';
 
 const run = promisify(execFile);
 
@@ -20,15 +20,17 @@ const COMMAND_TIMEOUT_MS = 120_000;
  * Two processes may start at once: each downloads into a folder of its own and renames it; who comes second takes what is there.
  */
 export async function provideFromDebian(
+  environment: TestingEnvironment,
+  start: string,
   isUsable: (root: string) => Promise<boolean>,
 ): Promise<{ readonly root: string } | { readonly reason: string }> {
-  const candidates = await cacheFolders();
+  const candidates = await cacheFolders(start);
   for (const root of candidates) if (await isUsable(root)) return { root };
   const root = await firstWritable(candidates);
   if (root === undefined) return { reason: `no cache folder is writable (${candidates.join(', ')})` };
   const own = `${root}.${process.pid}-${randomToken(6)}`;
   try {
-    await download(own);
+    await download(own, environment.path);
     const unpacked = join(own, 'root');
     if (!(await isUsable(unpacked))) return { reason: 'the redis-server of apt-get’s packages does not run here' };
     await rename(unpacked, root).catch(async (error: unknown) => {
@@ -48,9 +50,9 @@ export async function provideFromDebian(
 }
 
 /** The place that survives first. The one in the temp folder, where any account may write, counts only while it is our own. */
-async function cacheFolders(): Promise<readonly string[]> {
+async function cacheFolders(start: string): Promise<readonly string[]> {
   const folders: string[] = [];
-  for (let folder = process.cwd(); ; folder = dirname(folder)) {
+  for (let folder = start; ; folder = dirname(folder)) {
     const modules = join(folder, 'node_modules');
     const isThere = await stat(modules).then(
       (found) => found.isDirectory(),
@@ -84,10 +86,10 @@ async function firstWritable(roots: readonly string[]): Promise<string | undefin
 }
 
 /** Private lists and caches, so that nothing of the system's is needed or changed. */
-async function download(own: string): Promise<void> {
+async function download(own: string, path: string): Promise<void> {
   await mkdir(join(own, 'lists', 'partial'), { recursive: true });
   await mkdir(join(own, 'cache', 'archives', 'partial'), { recursive: true });
-  const options = { cwd: own, env: { PATH: readTestingEnvironment().path, LC_ALL: 'C' }, timeout: COMMAND_TIMEOUT_MS };
+  const options = { cwd: own, env: { PATH: path, LC_ALL: 'C' }, timeout: COMMAND_TIMEOUT_MS };
   const settings = [`Dir::State::lists=${own}/lists`, `Dir::Cache=${own}/cache`];
   settings.push('Debug::NoLocking=1', 'APT::Sandbox::User=');
   const apt = (...args: string[]) =>

@@ -31,7 +31,11 @@ export async function findRedisBinary(
     const file = await serverIn(folder);
     if (file !== undefined) return { file, env, origin: folder };
   }
-  const provided = await provideFromDebian(async (root) => (await unpacked(root, env)) !== undefined);
+  const provided = await provideFromDebian(
+    environment,
+    process.cwd(),
+    async (root) => (await unpacked(root, env)) !== undefined,
+  );
   if ('reason' in provided) return { reason: `redis-server is not on PATH, and ${provided.reason}` };
   const binary = await unpacked(provided.root, env);
   return binary ?? { reason: `what was unpacked into ${provided.root} does not run` };
