@@ -79,9 +79,12 @@ describe('handing over', () => {
   it('takes a raw XADD with the documented fields, and keeps foreign fields through a requeue', async () => {
     const name = freshService();
     const seen: Handoff[] = [];
+    const foreign: unknown[] = [];
     await start({
       service: name,
       handle: async (handoff) => {
+        const [entry] = await redis.xrange(keysOf(name).stream, '-', '+');
+        foreign.push(entry?.[1][entry[1].indexOf('trace') + 1]);
         seen.push(handoff);
         if (handoff.attempt === 1) throw new Error('not yet');
       },
@@ -100,6 +103,7 @@ describe('handing over', () => {
     expect(seen[0]).toMatchObject({ dataStream: 'raw', info: { a: 1 }, handoffId: id });
     await waitFor(() => seen.length === 2, { description: 'the raw entry came back' });
     expect(seen[1]).toMatchObject({ handoffId: id, attempt: 2, info: { a: 1 } });
+    expect(foreign).toEqual(['über\u0000bytes', 'über\u0000bytes']);
   });
 
   it('removes a finished hand-off and leaves the stream (XAckDelBehavior)', async () => {
