@@ -1,7 +1,14 @@
 // Setting up
 export { PgStreamModule } from './pg-stream.module.js';
 export { getPgStreamToken, InjectPgStream } from './pg-stream.module-definition.js';
-export { PG_STREAM_ENVIRONMENT, type PgStreamOptions, pgStreamOptionsFromEnv } from './pg-stream.options.js';
+export {
+  PG_STREAM_ENVIRONMENT,
+  type PgStreamOptions,
+  pgStreamOptionsFromEnv,
+  type ResolvedPgStreamOptions,
+  resolvePgStreamOptions,
+} from './pg-stream.options.js';
+export type { PgPoolClientLike, PgPoolLike } from './connecting/pg-pool.js';
 
 // Writing
 export { PgStreamService } from './pg-stream.service.js';
@@ -23,7 +30,7 @@ export type {
 
 // Operating
 export type { PgStreamEvents } from './pg-stream.events.js';
-export type { PgStreamStats } from './pg-stream.service.js';
+export type { PgStreamHealth, PgStreamStats } from './pg-stream.service.js';
 
 // Errors
 export {
@@ -33,6 +40,9 @@ export {
   ProducerFencedError,
   ProducerSeqGapError,
   StreamClosedError,
+  StreamDamagedError,
   StreamNameInvalidError,
   StreamNotFoundError,
+  StreamUnavailableError,
+  WriterQueueFullError,
 } from './pg-stream.errors.js';

@@ -65,3 +65,29 @@ export class StreamNameInvalidError extends BatonError {
 export class CursorInvalidError extends BatonError {
   override readonly code = 'CURSOR_INVALID';
 }
+
+/** A chunk that was stored is not there any more, or the stream was replaced by another of its name: somebody changed the tables by hand. */
+export class StreamDamagedError extends BatonError {
+  override readonly code = 'STREAM_DAMAGED';
+}
+
+/**
+ * Postgres cannot be reached, or it gave the transaction up in favour of another one (40001, 40P01: repeat the whole transaction).
+ * Nothing was written by this call.
+ */
+export class StreamUnavailableError extends BatonError {
+  override readonly code = 'STREAM_UNAVAILABLE';
+
+  constructor(message: string, options: { readonly cause?: unknown } = {}) {
+    super(message, { ...options, retryable: true });
+  }
+}
+
+/** Too much was given to a writer without awaiting it. This chunk was not taken; await the ones before. */
+export class WriterQueueFullError extends BatonError {
+  override readonly code = 'WRITER_QUEUE_FULL';
+
+  constructor(message: string) {
+    super(message, { retryable: true });
+  }
+}

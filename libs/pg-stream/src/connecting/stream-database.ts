@@ -1,0 +1,172 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  describeError,
+  type ListenClient,
+  type Queryable,
+  type QueryOutcome,
+  ShuttingDownError,
+} from '@nest-baton/core';
+import { Logger } from '@nestjs/common';
+import pg from 'pg';
+import type { ResolvedPgStreamOptions } from '../pg-stream.options.js';
+import { leavesOutcomeOpen, LostConnection } from './lost-connection.js';
+import type { PgPoolClientLike, PgPoolLike } from './pg-pool.js';
+
+/** A dead network path answers nothing; a row's lock may be held for long. After this the connection is given up, and the outcome is open. */
+const QUERY_TIMEOUT_MS = 30_000;
+
+const CONNECT_TIMEOUT_MS = 5_000;
+
+/** How long shutdown waits for statements under way before it closes their connections. */
+const CLOSE_TIMEOUT_MS = 5_000;
+
+type ConnectionOptions = Pick<
+  ResolvedPgStreamOptions,
+  'connectionString' | 'pool' | 'listenConnectionString' | 'poolSize'
+>;
+
+/**
+ * The connections to Postgres: a pool of our own, or the user's, which is never ended here.
+ *
+ * - A statement whose answer did not come rejects with `LostConnection`, which says whether it had left; its connection is closed.
+ * - An ERROR of the server rejects as the driver gave it: the statement did nothing.
+ * - After `close()` every statement rejects with SHUTTING_DOWN.
+ */
+export class StreamDatabase implements Queryable {
+  private readonly logger = new Logger('PgStream');
+  private readonly pool: PgPoolLike;
+  private readonly ownPool: pg.Pool | undefined;
+  private readonly busy = new Set<PgPoolClientLike>();
+  private readonly closed = new AbortController();
+  private closing: Promise<void> | undefined;
+
+  constructor(private readonly options: ConnectionOptions) {
+    if (options.pool === undefined) this.ownPool = this.createPool();
+    this.pool = options.pool ?? (this.ownPool as PgPoolLike);
+  }
+
+  /** Aborts when no statement is taken any more. */
+  get whenClosed(): AbortSignal {
+    return this.closed.signal;
+  }
+
+  query<Row>(text: string, values: readonly unknown[] = [], timeoutMs = QUERY_TIMEOUT_MS): Promise<QueryOutcome<Row>> {
+    return this.withClient((client) => send<Row>(client, text, values, timeoutMs));
+  }
+
+  /** One connection for several statements, for session locks and transactions. */
+  session<T>(use: (session: Queryable) => Promise<T>): Promise<T> {
+    return this.withClient((client) =>
+      use({ query: <Row>(text: string, values: readonly unknown[] = []) => send<Row>(client, text, values) }),
+    );
+  }
+
+  /** Outside the pool: it lives as long as the process, and poolers break LISTEN. */
+  createListenClient(): ListenClient {
+    const { listenConnectionString, connectionString } = this.options;
+    const url = listenConnectionString ?? connectionString;
+    const where = url === undefined ? optionsOf(this.pool) : { connectionString: url };
+    return new pg.Client({
+      ...where,
+      keepAlive: true,
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      fallback_application_name: 'baton:pg-stream:listen',
+    });
+  }
+
+  /** Returns when our own pool has no connection left, also when the server answers nothing any more. */
+  close(): Promise<void> {
+    return (this.closing ??= this.closeOnce());
+  }
+
+  private async closeOnce(): Promise<void> {
+    this.closed.abort();
+    if (this.ownPool === undefined) return;
+    const ended = this.ownPool.end();
+    const giveUp = new AbortController();
+    const timedOut = sleep(CLOSE_TIMEOUT_MS, undefined, { signal: giveUp.signal }).then(
+      () => this.destroyBusy(),
+      () => undefined,
+    );
+    await Promise.race([ended.catch(() => undefined), timedOut]);
+    giveUp.abort();
+  }
+
+  private destroyBusy(): void {
+    for (const client of this.busy)
+      (client as { connection?: { stream?: { destroy?: () => void } } }).connection?.stream?.destroy?.();
+  }
+
+  private async withClient<T>(use: (client: PgPoolClientLike) => Promise<T>): Promise<T> {
+    const client = await this.connect();
+    this.busy.add(client);
+    let broken: LostConnection | undefined;
+    // Without a listener, a connection that dies between two statements of a session would end the process.
+    const emitter = client as unknown as { on?: typeof pg.Client.prototype.on; off?: typeof pg.Client.prototype.off };
+    const ignore = (): void => undefined;
+    emitter.on?.('error', ignore);
+    try {
+      return await use(client);
+    } catch (error) {
+      if (error instanceof LostConnection) broken = error;
+      throw error;
+    } finally {
+      this.busy.delete(client);
+      emitter.off?.('error', ignore);
+      client.release(broken);
+    }
+  }
+
+  private async connect(): Promise<PgPoolClientLike> {
+    this.throwIfClosed();
+    try {
+      return await this.pool.connect();
+    } catch (error) {
+      this.throwIfClosed();
+      throw new LostConnection(false, error);
+    }
+  }
+
+  private throwIfClosed(): void {
+    if (this.closed.signal.aborted)
+      throw new ShuttingDownError('PgStreamModule has shut down; the call did nothing and can be made elsewhere.');
+  }
+
+  private createPool(): pg.Pool {
+    const pool = new pg.Pool({
+      connectionString: this.options.connectionString,
+      max: this.options.poolSize,
+      keepAlive: true,
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      // A pool of idle connections does not keep a process alive that has nothing else to do.
+      allowExitOnIdle: true,
+      fallback_application_name: 'baton:pg-stream',
+    });
+    pool.on('error', (error) =>
+      this.logger.debug('an idle connection was lost; the next statement makes another', {
+        error: describeError(error),
+      }),
+    );
+    return pool;
+  }
+}
+
+async function send<Row>(
+  client: PgPoolClientLike,
+  text: string,
+  values: readonly unknown[],
+  timeoutMs = QUERY_TIMEOUT_MS,
+): Promise<QueryOutcome<Row>> {
+  try {
+    const { rows, rowCount } = await client.query({ text, values: [...values], query_timeout: timeoutMs });
+    return { rows: rows as Row[], rowCount: rowCount ?? rows.length };
+  } catch (error) {
+    throw leavesOutcomeOpen(error) ? new LostConnection(true, error) : error;
+  }
+}
+
+/** What a client needs of a pool's options. `password` is not enumerable there. */
+function optionsOf(pool: PgPoolLike): object {
+  const options = (pool.options ?? {}) as { readonly password?: unknown };
+  return { ...options, password: options.password };
+}

@@ -1,0 +1,9 @@
+/** What `PgStreamService.on` tells. */
+export interface PgStreamEvents {
+  /** LISTEN is active: at the start, and after each loss. */
+  readonly listening: { readonly reconnects: number };
+  /** The LISTEN connection is gone or could not be made; polling goes on, and another attempt follows by itself. */
+  readonly listenerLost: { readonly error: unknown };
+  /** A look at all waiting streams failed; the next one follows by itself. */
+  readonly pollFailed: { readonly error: unknown };
+}

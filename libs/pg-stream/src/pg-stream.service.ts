@@ -1,0 +1,230 @@
+import type { ServerResponse } from 'node:http';
+import { describeError, type ListenerState, type TimeoutRegistry, TypedEvents } from '@nest-baton/core';
+import { type BeforeApplicationShutdown, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import { isLostConnection } from './connecting/lost-connection.js';
+import { repeatWhileLost } from './connecting/patience.js';
+import { prepareServer } from './connecting/prepare-server.js';
+import { StreamDatabase } from './connecting/stream-database.js';
+import { StreamNotFoundError, StreamUnavailableError } from './pg-stream.errors.js';
+import type { PgStreamEvents } from './pg-stream.events.js';
+import type { ResolvedPgStreamOptions } from './pg-stream.options.js';
+import type { Page, PageOptions, ReadOptions, SseOptions, StreamInfo, StreamReader } from './reading/chunk.js';
+import { readPage } from './reading/page-reader.js';
+import { ReadingStore } from './reading/reading-store.js';
+import { SliceSource } from './reading/slice-source.js';
+import { StreamReaders } from './reading/stream-readers.js';
+import { StreamWaking } from './waking/stream-waking.js';
+import type { Appended, AppendOptions, CloseOptions, OpenOptions } from './writing/append-options.js';
+import { checkGroup, checkProducer, checkStreamName, toChunkData, toEnd } from './writing/call-check.js';
+import { StreamAppender } from './writing/stream-appender.js';
+import { NumberingWriter, type StreamWriter } from './writing/stream-writer.js';
+import { WritingStore } from './writing/writing-store.js';
+
+/** Counted since the start of the process. */
+export interface PgStreamStats {
+  /** `off` with `hints: 'off'`. */
+  readonly listener: ListenerState | 'off';
+  readonly reconnects: number;
+  /** Readers that have begun and not ended, SSE responses among them. */
+  readonly readers: number;
+  readonly sseResponses: number;
+  /** Streams that have a reader, and those of them for which at least one waits. */
+  readonly watchedStreams: number;
+  readonly waitingStreams: number;
+  /** Queries of readers, and of the poll. */
+  readonly slicesRead: number;
+  readonly pollQueries: number;
+  readonly notificationsSent: number;
+  readonly notificationsReceived: number;
+}
+
+export type PgStreamHealth =
+  | { readonly state: 'up'; readonly mode: 'listening' | 'polling' }
+  | { readonly state: 'degraded'; readonly mode: 'polling' }
+  | { readonly state: 'down'; readonly message: string };
+
+/** A server that takes longer for `SELECT 1` is of no use to anybody. */
+const PING_TIMEOUT_MS = 3_000;
+
+/**
+ * Live streams of chunks, in Postgres.
+ *
+ * - What `append` resolved for is committed, at a dense position; positions are in the order of commits, so no reader passes a chunk that
+ *   commits later.
+ * - A reader gets every chunk once, in order, and the end, whatever happens to the connections meanwhile, or `next()` throws.
+ * - From the start of shutdown readers end with SHUTTING_DOWN; appends are taken until the connections are closed.
+ */
+export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown, OnApplicationShutdown {
+  private readonly logger: Logger;
+  private readonly events: TypedEvents<PgStreamEvents>;
+  private readonly database: StreamDatabase;
+  private readonly waking: StreamWaking;
+  private readonly appender: StreamAppender;
+  private readonly store: ReadingStore;
+  private readonly slices: SliceSource;
+  private readonly readers: StreamReaders;
+  private started: Promise<void> | undefined;
+
+  constructor(
+    instance: string,
+    private readonly options: ResolvedPgStreamOptions,
+    registry?: TimeoutRegistry,
+  ) {
+    this.logger = new Logger(`PgStream:${instance}`);
+    this.events = new TypedEvents((event, error) =>
+      this.logger.error('a listener failed', { event, error: describeError(error) }),
+    );
+    this.database = new StreamDatabase(options);
+    this.waking = new StreamWaking(instance, this.database, options, this.events, registry);
+    this.appender = new StreamAppender(this.database, new WritingStore(options.schema), this.waking.hints);
+    this.store = new ReadingStore(this.database, options.schema);
+    this.slices = new SliceSource(this.store);
+    this.readers = new StreamReaders(this.slices, this.waking.watched);
+  }
+
+  /**
+   * Opens a stream for writing, creating it when it is missing. With `producer` its epoch is committed when this resolves: every append with an
+   * older one is refused from then on. A stream that is closed can be opened, and refuses appends.
+   *
+   * @throws ProducerFencedError when the stream has seen a higher epoch.
+   */
+  async open(stream: string, options: OpenOptions = {}): Promise<StreamWriter> {
+    checkStreamName(stream);
+    const { group, producer } = options;
+    checkGroup(group);
+    if (producer !== undefined) checkProducer(producer, ['epoch']);
+    const opened = await this.appender.open(stream, group, producer);
+    return new NumberingWriter(this.appender, stream, producer, opened, this.options.maxChunkBytes);
+  }
+
+  /**
+   * Appends one chunk; creates the stream when it is missing. Strings are stored as UTF-8.
+   *
+   * @throws StreamClosedError, ProducerFencedError, ProducerSeqGapError, ChunkTooLargeError, StreamUnavailableError: nothing was written.
+   *   AppendUnknownError: the connection was lost before the answer came; without `producer` at once, with it after about 10 s of repeating.
+   */
+  async append(stream: string, data: string | Uint8Array, options: AppendOptions = {}): Promise<Appended> {
+    checkStreamName(stream);
+    const { producer, transaction } = options;
+    if (producer !== undefined) checkProducer(producer, ['epoch', 'seq']);
+    const bytes = toChunkData(data, this.options.maxChunkBytes);
+    if (transaction !== undefined) return this.appender.appendIn(transaction, stream, bytes, producer);
+    return (await this.appender.append(stream, bytes, producer)).result;
+  }
+
+  /**
+   * Closes a stream; a missing one is created closed, so that whoever waits for it ends. Repeating it with the same status changes nothing.
+   *
+   * @throws StreamClosedError when it was closed with another status, and the errors of `append`.
+   */
+  async closeStream(stream: string, options: CloseOptions = {}): Promise<void> {
+    checkStreamName(stream);
+    const { producer, transaction } = options;
+    if (producer !== undefined) checkProducer(producer, ['epoch', 'seq']);
+    const end = toEnd(options);
+    if (transaction !== undefined) await this.appender.closeIn(transaction, stream, end, producer);
+    else await this.appender.close(stream, end, producer);
+  }
+
+  /** For one pass of `for await`. Nothing is read before its first chunk is asked for. @throws CursorInvalidError */
+  read(stream: string, options: ReadOptions = {}): StreamReader {
+    checkStreamName(stream);
+    return this.readers.read(stream, options);
+  }
+
+  /** What is there now. @throws StreamNotFoundError, CursorInvalidError, OptionsInvalidError for a limit out of bounds. */
+  async page(stream: string, options: PageOptions = {}): Promise<Page> {
+    checkStreamName(stream);
+    return readPage(this.slices, stream, options);
+  }
+
+  /** @throws StreamNotFoundError */
+  async info(stream: string, options: { readonly producer?: string } = {}): Promise<StreamInfo> {
+    checkStreamName(stream);
+    const info = await this.readable(() => this.store.info(stream, options.producer));
+    if (info === undefined) throw new StreamNotFoundError(`nobody has opened or written the stream '${stream}'.`);
+    return info;
+  }
+
+  /**
+   * Writes the stream as server-sent events, from behind the request's `Last-Event-ID`, until its end. Resolves when the response has ended or
+   * the client has gone. A stream that nobody has opened is waited for.
+   *
+   * @throws CursorInvalidError or ShuttingDownError before anything is sent.
+   */
+  async sse(response: ServerResponse, stream: string, options: SseOptions = {}): Promise<void> {
+    checkStreamName(stream);
+    await this.readers.sse(response, stream, options, options.heartbeatMs ?? this.options.heartbeatMs);
+  }
+
+  /** Returns the function that removes the listener. */
+  on<Name extends keyof PgStreamEvents>(event: Name, listener: (payload: PgStreamEvents[Name]) => unknown): () => void {
+    return this.events.on(event, listener);
+  }
+
+  stats(): PgStreamStats {
+    const { hints, poller, watched } = this.waking;
+    return {
+      listener: hints.state,
+      reconnects: this.waking.reconnects,
+      readers: this.readers.count,
+      sseResponses: this.readers.sseCount,
+      watchedStreams: watched.size,
+      waitingStreams: watched.waiting().names.length,
+      slicesRead: this.slices.slicesRead,
+      pollQueries: poller.queries,
+      notificationsSent: hints.notificationsSent,
+      notificationsReceived: hints.notificationsReceived,
+    };
+  }
+
+  /** Asks the database. Never rejects. */
+  async health(): Promise<PgStreamHealth> {
+    try {
+      await this.database.query('SELECT 1', [], PING_TIMEOUT_MS);
+    } catch (error) {
+      return { state: 'down', message: describeError(error) };
+    }
+    if (this.waking.isListening) return { state: 'up', mode: 'listening' };
+    if (!this.waking.poller.isWorking)
+      return { state: 'down', message: 'neither LISTEN nor the poll works: readers wait for nothing' };
+    return { state: this.options.hints === 'off' ? 'up' : 'degraded', mode: 'polling' };
+  }
+
+  /** Idempotent. */
+  onModuleInit(): Promise<void> {
+    return (this.started ??= this.start());
+  }
+
+  async beforeApplicationShutdown(): Promise<void> {
+    await this.readers.close();
+    await this.waking.stopWaking();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.readers.close();
+    await this.waking.stop();
+    await this.database.close();
+  }
+
+  private async start(): Promise<void> {
+    try {
+      await prepareServer(this.database, this.options);
+      await this.waking.start();
+    } catch (error) {
+      // Nest calls no shutdown hook of an application that did not start.
+      await this.waking.stop();
+      await this.database.close();
+      throw error;
+    }
+  }
+
+  private async readable<T>(read: () => Promise<T>): Promise<T> {
+    try {
+      return (await repeatWhileLost(read, this.database.whenClosed)).result;
+    } catch (error) {
+      if (!isLostConnection(error)) throw error;
+      throw new StreamUnavailableError('Postgres could not be reached to read a stream.', { cause: error.cause });
+    }
+  }
+}

@@ -1,0 +1,89 @@
+import type { ServerResponse } from 'node:http';
+import { type SseRequest, lastEventIdOf } from '../sse/sse-request.js';
+import { SseSession } from '../sse/sse-session.js';
+import type { WatchedStreams } from '../waking/watched-streams.js';
+import type { ReadOptions, SseOptions } from './chunk.js';
+import { startOf } from './cursor.js';
+import type { SliceSource } from './slice-source.js';
+import { checkCursor } from './slice.js';
+import { shuttingDown, StreamReading } from './stream-reading.js';
+
+/**
+ * All readers of this process, whatever their face.
+ *
+ * open: readers begin and end as they like · closed: those that run are ended with SHUTTING_DOWN, and no other begins.
+ */
+export class StreamReaders {
+  private readonly active = new Set<StreamReading>();
+  private readonly responses = new Set<Promise<void>>();
+  private isClosed = false;
+
+  constructor(
+    private readonly slices: SliceSource,
+    private readonly watched: WatchedStreams,
+  ) {}
+
+  get count(): number {
+    return this.active.size;
+  }
+
+  get sseCount(): number {
+    return this.responses.size;
+  }
+
+  /** @throws CursorInvalidError */
+  read(stream: string, options: ReadOptions): StreamReading {
+    const { live = true, ifMissing = live ? 'wait' : 'fail', signal } = options;
+    const room = {
+      slices: this.slices,
+      watched: this.watched,
+      active: this.active,
+      isClosed: () => this.isClosed,
+    };
+    return new StreamReading(room, { stream, live, ifMissing, signal, ...startOf(options) });
+  }
+
+  /** @throws CursorInvalidError or ShuttingDownError before anything of the response is sent. */
+  async sse(response: ServerResponse, stream: string, options: SseOptions, heartbeatMs: number): Promise<void> {
+    const cursor = lastEventIdOf(response.req);
+    const from = cursor === undefined ? { startIndex: options.startIndex } : { cursor };
+    const reading = this.read(stream, {
+      ...(from as ReadOptions),
+      ...(options.signal !== undefined && { signal: options.signal }),
+    });
+    if (this.isClosed) throw shuttingDown(stream);
+    if (cursor !== undefined && (await this.isAllSeen(stream, cursor, options.signal))) {
+      response.writeHead(204).end();
+      return;
+    }
+    if (this.isClosed) throw shuttingDown(stream);
+    // The client left while its id was looked up: nobody will close the response again.
+    if (response.destroyed || response.closed) return;
+    const session = new SseSession(response, reading, heartbeatMs).run();
+    const kept = session.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.responses.add(kept);
+    try {
+      await session;
+    } finally {
+      this.responses.delete(kept);
+    }
+  }
+
+  /** Returns when every response has been told to end. */
+  async close(): Promise<void> {
+    this.isClosed = true;
+    for (const reading of this.active) reading.stop(shuttingDown(reading.stream));
+    await Promise.all(this.responses);
+  }
+
+  /** The id is that of the `end` event. A client that has every chunk and was cut before that is still owed it. */
+  private async isAllSeen(stream: string, cursor: string, signal: AbortSignal | undefined): Promise<boolean> {
+    const start = startOf({ cursor });
+    const slice = await this.slices.slice(stream, start.position, 1, signal);
+    checkCursor(stream, slice, start.cursor);
+    return start.cursor?.isEnd === true;
+  }
+}

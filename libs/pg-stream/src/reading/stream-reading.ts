@@ -1,0 +1,174 @@
+import { ShuttingDownError } from '@nest-baton/core';
+import { StreamNotFoundError } from '../pg-stream.errors.js';
+import type { StreamWatch, WatchedStreams } from '../waking/watched-streams.js';
+import type { Chunk, StreamEnd, StreamReader } from './chunk.js';
+import type { CursorPosition } from './cursor.js';
+import type { SliceSource } from './slice-source.js';
+import { checkCursor, checkSameStream, type StreamSlice } from './slice.js';
+
+/** Chunks a reader holds at most. */
+const READ_LIMIT = 64;
+
+export interface Reading {
+  readonly stream: string;
+  readonly position: number;
+  readonly cursor: CursorPosition | undefined;
+  readonly live: boolean;
+  readonly ifMissing: 'wait' | 'fail';
+  readonly signal: AbortSignal | undefined;
+}
+
+/** What readers have in common in one process. */
+export interface ReadingRoom {
+  readonly slices: SliceSource;
+  readonly watched: WatchedStreams;
+  /** Readers that have begun and not ended. */
+  readonly active: Set<StreamReading>;
+  readonly isClosed: () => boolean;
+}
+
+/** Ended from inside: by `return()`, without an error. */
+const RETURNED = Symbol('returned');
+
+/**
+ * One pass over one stream, pulled by its consumer.
+ *
+ * new: nothing is held · reading: one page at most is held, and the stream is watched · ended: nothing is held any more. It ends with the
+ * stream, with `live: false` at the tail it saw first, with `return()`, with the signal, with a failed query, or with the process'
+ * shutdown; the last three throw from `next()`.
+ */
+export class StreamReading implements StreamReader {
+  readonly ended: Promise<StreamEnd | undefined>;
+  private readonly stopping = new AbortController();
+  private readonly chunks: AsyncGenerator<Chunk, void, void>;
+  private settleEnded: (end: StreamEnd | undefined) => void = () => undefined;
+  private position: number;
+  private streamId: number | undefined;
+
+  constructor(
+    private readonly room: ReadingRoom,
+    private readonly reading: Reading,
+  ) {
+    this.position = reading.position;
+    this.ended = new Promise((resolve) => (this.settleEnded = resolve));
+    this.chunks = this.read();
+  }
+
+  get stream(): string {
+    return this.reading.stream;
+  }
+
+  /** Of the stream that is read, once a page was there. */
+  get id(): number | undefined {
+    return this.streamId;
+  }
+
+  get nextIndex(): number {
+    return this.position;
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<Chunk, void, void> {
+    return {
+      next: () => this.chunks.next(),
+      return: async () => {
+        // A next() that waits for a wake-up would otherwise hold back the end.
+        this.stop(RETURNED);
+        await this.chunks.return();
+        this.settleEnded(undefined);
+        return { done: true, value: undefined };
+      },
+    };
+  }
+
+  /** Ends it for `reason`, which a waiting or following `next()` throws. */
+  stop(reason: unknown): void {
+    this.stopping.abort(reason);
+  }
+
+  private async *read(): AsyncGenerator<Chunk, void, void> {
+    const { room, reading } = this;
+    if (room.isClosed()) this.stop(shuttingDown(reading.stream));
+    const { signal } = reading;
+    const follow = (): void => this.stop(signal?.reason);
+    signal?.addEventListener('abort', follow);
+    if (signal?.aborted === true) follow();
+    const watch = room.watched.watch(reading.stream);
+    room.active.add(this);
+    try {
+      yield* this.readWatched(watch);
+    } finally {
+      room.active.delete(this);
+      watch.release();
+      signal?.removeEventListener('abort', follow);
+      this.settleEnded(undefined);
+    }
+  }
+
+  private async *readWatched(watch: StreamWatch): AsyncGenerator<Chunk, void, void> {
+    const { stream, live, ifMissing } = this.reading;
+    /** Without `live`: the tail of the first page, so that a fast writer cannot hold the reader for ever. */
+    let limit = Infinity;
+    while (!this.isStopped()) {
+      // Before the query: what is committed after its snapshot raises the revision, and is not slept over.
+      const { revision } = watch;
+      const slice = await this.nextSlice();
+      if (this.isStopped()) return;
+      if (slice === undefined && ifMissing === 'fail')
+        throw new StreamNotFoundError(`nobody has opened or written the stream '${stream}'.`);
+      if (slice !== undefined) {
+        if (!live) limit = Math.min(limit, slice.nextIndex);
+        for (const chunk of slice.chunks) {
+          if (chunk.index >= limit) return;
+          this.position = chunk.index + 1;
+          yield chunk;
+          if (this.isStopped()) return;
+        }
+        if (this.position < Math.min(slice.nextIndex, limit)) continue;
+        if (slice.end !== undefined && this.position >= slice.nextIndex) return this.settleEnded(slice.end);
+      }
+      if (!live) return;
+      await watch.changed(revision, this.position, this.stopping.signal);
+    }
+  }
+
+  private async nextSlice(): Promise<StreamSlice | undefined> {
+    const { stream, cursor } = this.reading;
+    const { signal } = this.stopping;
+    const slice = await firstOf(this.room.slices.slice(stream, this.position, READ_LIMIT, signal), signal);
+    if (signal.aborted) return undefined;
+    if (this.streamId === undefined) checkCursor(stream, slice, cursor);
+    if (slice !== undefined) {
+      checkSameStream(stream, slice, this.streamId);
+      this.streamId = slice.streamId;
+    }
+    return slice;
+  }
+
+  /** @throws the reason, unless the consumer ended it himself. */
+  private isStopped(): boolean {
+    const { aborted, reason } = this.stopping.signal as { aborted: boolean; reason: unknown };
+    if (aborted && reason !== RETURNED) throw reason;
+    return aborted;
+  }
+}
+
+export function shuttingDown(stream: string): ShuttingDownError {
+  return new ShuttingDownError(
+    `this process is shutting down and no longer reads the stream '${stream}': read on elsewhere with the last cursor.`,
+  );
+}
+
+/** Settles with `query`, or with nothing as soon as `signal` aborts; what the query comes to after that is dropped. */
+async function firstOf<T>(query: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+  let abort = (): void => undefined;
+  const aborted = new Promise<undefined>((resolve) => {
+    abort = () => resolve(undefined);
+    signal.addEventListener('abort', abort);
+    if (signal.aborted) abort();
+  });
+  try {
+    return await Promise.race([query, aborted]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}

@@ -1,0 +1,92 @@
+import { errorCode } from '@nest-baton/core';
+import type { ServerResponse } from 'node:http';
+import type { StreamEnd } from '../reading/chunk.js';
+import { encodeCursor } from '../reading/cursor.js';
+import type { StreamReading } from '../reading/stream-reading.js';
+import { chunkFrame, endFrame, HEARTBEAT_FRAME } from './sse-frame.js';
+
+const HEADERS = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-cache, no-transform',
+  // nginx would collect the events and deliver them in lumps.
+  'x-accel-buffering': 'no',
+};
+
+/** The client has gone: nobody to tell. */
+const DISCONNECTED = Symbol('disconnected');
+
+/**
+ * One response that follows one reader.
+ *
+ * - Back-pressure: the next chunk is taken when the socket has taken the last one.
+ * - A client that disconnects frees the reader at once, also while it waits.
+ * - At shutdown the response ends without an `end` event, so that the client comes back, elsewhere.
+ */
+export class SseSession {
+  private heartbeat: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly response: ServerResponse,
+    private readonly reading: StreamReading,
+    private readonly heartbeatMs: number,
+  ) {}
+
+  /** Resolves when the response has ended. Rejects, with the response destroyed, when the stream could not be read any further. */
+  async run(): Promise<void> {
+    const { response, reading } = this;
+    const disconnect = (): void => reading.stop(DISCONNECTED);
+    response.on('close', disconnect);
+    // Without a listener a client that resets the connection would end the process; 'close' follows.
+    response.on('error', disconnect);
+    response.writeHead(200, HEADERS);
+    response.flushHeaders();
+    this.startHeartbeat();
+    try {
+      await this.follow();
+    } catch (error) {
+      if (error === DISCONNECTED) return;
+      if (errorCode(error) === 'SHUTTING_DOWN') return void response.end();
+      response.destroy();
+      throw error;
+    } finally {
+      clearInterval(this.heartbeat);
+      response.off('close', disconnect);
+    }
+  }
+
+  private async follow(): Promise<void> {
+    for await (const chunk of this.reading) await this.write(chunkFrame(chunk));
+    const end = await this.reading.ended;
+    if (end !== undefined) await this.finish(end);
+    else this.response.end();
+  }
+
+  private async finish(end: StreamEnd): Promise<void> {
+    const { id: streamId = 0, nextIndex: position } = this.reading;
+    await this.write(endFrame(encodeCursor({ streamId, position, isEnd: true }), end));
+    this.response.end();
+  }
+
+  private async write(frame: string): Promise<void> {
+    const { response } = this;
+    if (response.destroyed || response.write(frame)) return;
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        response.off('drain', done);
+        response.off('close', done);
+        resolve();
+      };
+      response.on('drain', done);
+      response.on('close', done);
+    });
+  }
+
+  private startHeartbeat(): void {
+    if (this.heartbeatMs <= 0) return;
+    this.heartbeat = setInterval(() => {
+      // A client that does not read gets none: they would pile up.
+      if (!this.response.writableNeedDrain) this.response.write(HEARTBEAT_FRAME);
+    }, this.heartbeatMs);
+    this.heartbeat.unref();
+  }
+}

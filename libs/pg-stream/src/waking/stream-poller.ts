@@ -1,0 +1,82 @@
+import { PollLoop, type Queryable, quoteIdentifier, systemClock, type TimeoutRegistry } from '@nest-baton/core';
+import type { WatchedStreams } from './watched-streams.js';
+
+/** Without LISTEN the poll is all there is: a quarter of a second, or longer where a look is expensive. */
+const FASTEST_MS = 250;
+/** A look may use a twentieth of the time at most. */
+const COST_FACTOR = 20;
+
+export interface StreamPollerOptions {
+  readonly name: string;
+  readonly database: Queryable;
+  readonly schema: string;
+  readonly watched: WatchedStreams;
+  /** 0: only `notify()` looks. */
+  readonly pollIntervalMs: number;
+  readonly isListening: () => boolean;
+  readonly registry: TimeoutRegistry | undefined;
+  readonly onError: (error: unknown) => void;
+}
+
+/**
+ * The guarantee behind the hints: finds every stream that has moved beyond its readers, with one query for all of them.
+ *
+ * Looks while nobody waits cost nothing. Only streams that moved are woken.
+ */
+export class StreamPoller {
+  readonly loop: PollLoop;
+  private lastCostMs = 0;
+  private isLastPassGood = true;
+  private queryCount = 0;
+
+  constructor(private readonly options: StreamPollerOptions) {
+    this.loop = new PollLoop({
+      name: options.name,
+      pass: () => this.pass(),
+      intervalMs: () => this.intervalMs(),
+      registry: options.registry,
+      holdsProcess: false,
+      onError: options.onError,
+    });
+  }
+
+  /** Queries so far. */
+  get queries(): number {
+    return this.queryCount;
+  }
+
+  /** Whether a stream whose hint was lost would be found. */
+  get isWorking(): boolean {
+    return this.options.pollIntervalMs > 0 && this.isLastPassGood;
+  }
+
+  private intervalMs(): number {
+    const { pollIntervalMs, isListening } = this.options;
+    if (pollIntervalMs === 0 || isListening()) return pollIntervalMs;
+    return Math.max(FASTEST_MS, COST_FACTOR * this.lastCostMs);
+  }
+
+  private async pass(): Promise<void> {
+    const { names, positions } = this.options.watched.waiting();
+    if (names.length === 0) return;
+    const startedAt = systemClock.monotonic();
+    this.queryCount++;
+    this.isLastPassGood = false;
+    const moved = await this.findMoved(names, positions);
+    this.isLastPassGood = true;
+    this.lastCostMs = systemClock.monotonic() - startedAt;
+    for (const name of moved) this.options.watched.wakeStream(name);
+  }
+
+  /** A stream that is created and still empty has not moved; one that is closed has, wherever its reader waits. */
+  private async findMoved(names: readonly string[], positions: readonly number[]): Promise<readonly string[]> {
+    const { database, schema } = this.options;
+    const { rows } = await database.query<{ name: string }>(
+      `SELECT s.name FROM unnest($1::text[], $2::bigint[]) AS w (name, position)
+       JOIN ${quoteIdentifier(schema)}.streams s ON s.name = w.name
+       WHERE s.next_index > w.position OR s.status <> 'open'`,
+      [names, positions],
+    );
+    return rows.map(({ name }) => name);
+  }
+}

@@ -1,0 +1,114 @@
+import { topicOf } from './topic.js';
+
+interface WatchedStream {
+  readonly name: string;
+  readonly topic: string;
+  readers: number;
+  revision: number;
+  readonly waiting: Set<Waiting>;
+}
+
+interface Waiting {
+  readonly position: number;
+  readonly wake: () => void;
+}
+
+/** One reader's eye on one stream. */
+export interface StreamWatch {
+  /** Grows with each wake-up. Remember it before a query, and give it to `changed` when the query found nothing. */
+  readonly revision: number;
+  /** Resolves when the revision is no longer `since`, which may be at once: what moved during the query is never slept over. Also when `signal` aborts. */
+  changed(since: number, position: number, signal: AbortSignal): Promise<void>;
+  release(): void;
+}
+
+/**
+ * Which streams have readers in this process, and who of them waits at which position.
+ *
+ * - Holds a stream as long as somebody reads it, and nothing after.
+ * - A wake-up says only "look again": one too many costs a query, and one too few is found by the poll.
+ */
+export class WatchedStreams {
+  private readonly byTopic = new Map<string, Map<string, WatchedStream>>();
+  private watched = 0;
+
+  get size(): number {
+    return this.watched;
+  }
+
+  watch(name: string): StreamWatch {
+    const stream = this.obtain(name);
+    stream.readers++;
+    let isReleased = false;
+    return {
+      get revision() {
+        return stream.revision;
+      },
+      changed: (since, position, signal) => changed(stream, since, position, signal),
+      release: () => {
+        if (isReleased) return;
+        isReleased = true;
+        if (--stream.readers === 0) this.forget(stream);
+      },
+    };
+  }
+
+  wakeStream(name: string): void {
+    this.wakeTopic(topicOf(name));
+  }
+
+  wakeTopic(topic: string): void {
+    for (const stream of this.byTopic.get(topic)?.values() ?? []) {
+      stream.revision++;
+      for (const { wake } of [...stream.waiting]) wake();
+    }
+  }
+
+  /** One pair a stream, with the lowest position at which somebody waits. */
+  waiting(): { readonly names: string[]; readonly positions: number[] } {
+    const names: string[] = [];
+    const positions: number[] = [];
+    for (const streams of this.byTopic.values())
+      for (const { name, waiting } of streams.values()) {
+        if (waiting.size === 0) continue;
+        let lowest = Infinity;
+        for (const { position } of waiting) lowest = Math.min(lowest, position);
+        names.push(name);
+        positions.push(lowest);
+      }
+    return { names, positions };
+  }
+
+  private obtain(name: string): WatchedStream {
+    const topic = topicOf(name);
+    const streams = this.byTopic.get(topic) ?? new Map<string, WatchedStream>();
+    this.byTopic.set(topic, streams);
+    const known = streams.get(name);
+    if (known !== undefined) return known;
+    const stream: WatchedStream = { name, topic, readers: 0, revision: 0, waiting: new Set() };
+    streams.set(name, stream);
+    this.watched++;
+    return stream;
+  }
+
+  private forget({ name, topic }: WatchedStream): void {
+    const streams = this.byTopic.get(topic);
+    streams?.delete(name);
+    if (streams?.size === 0) this.byTopic.delete(topic);
+    this.watched--;
+  }
+}
+
+function changed(stream: WatchedStream, since: number, position: number, signal: AbortSignal): Promise<void> {
+  if (stream.revision !== since || signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const waiting: Waiting = { position, wake };
+    function wake(): void {
+      stream.waiting.delete(waiting);
+      signal.removeEventListener('abort', wake);
+      resolve();
+    }
+    stream.waiting.add(waiting);
+    signal.addEventListener('abort', wake);
+  });
+}

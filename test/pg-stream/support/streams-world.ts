@@ -1,0 +1,83 @@
+import { type PgStreamOptions, PgStreamService, resolvePgStreamOptions } from '@nest-baton/pg-stream';
+import { freshDatabase } from '@nest-baton/testing';
+import pg from 'pg';
+
+/** One database of our own, and services on it as a module would make them. */
+export class StreamsWorld {
+  private readonly services: PgStreamService[] = [];
+  private readonly clients: pg.Client[] = [];
+
+  private constructor(
+    readonly url: string,
+    private readonly drop: () => Promise<void>,
+  ) {}
+
+  static async create(): Promise<StreamsWorld> {
+    const { url, drop } = await freshDatabase();
+    return new StreamsWorld(url, drop);
+  }
+
+  async service(options: PgStreamOptions = {}): Promise<PgStreamService> {
+    const where = options.pool === undefined ? { connectionString: this.url } : {};
+    const service = new PgStreamService('default', resolvePgStreamOptions({ ...where, ...options }));
+    this.services.push(service);
+    await service.onModuleInit();
+    return service;
+  }
+
+  async client(): Promise<pg.Client> {
+    const client = new pg.Client({ connectionString: this.url });
+    client.on('error', () => undefined);
+    this.clients.push(client);
+    await client.connect();
+    return client;
+  }
+
+  async sql<Row extends object = Record<string, unknown>>(text: string, values: unknown[] = []): Promise<Row[]> {
+    const client = this.clients[0] ?? (await this.client());
+    return (await client.query<Row>(text, values)).rows;
+  }
+
+  /** Ends what is connected to this database and whose last statement matches; returns how many. */
+  async terminate(pattern: string): Promise<number> {
+    const rows = await this.sql(
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+       WHERE datname = current_database() AND pid <> pg_backend_pid() AND query ~ $1`,
+      [pattern],
+    );
+    return rows.length;
+  }
+
+  async count(pattern: string): Promise<number> {
+    const rows = await this.sql(
+      `SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND query ~ $1`,
+      [pattern],
+    );
+    return rows.length;
+  }
+
+  async stop(): Promise<void> {
+    for (const service of this.services) {
+      await service.beforeApplicationShutdown();
+      await service.onApplicationShutdown();
+    }
+    for (const client of this.clients) await client.end().catch(() => undefined);
+    await this.drop();
+  }
+}
+
+export async function take(chunks: AsyncIterator<{ data: Uint8Array }>, count: number): Promise<string[]> {
+  const texts: string[] = [];
+  while (texts.length < count) {
+    const { done, value } = await chunks.next();
+    if (done === true) break;
+    texts.push(Buffer.from(value.data).toString());
+  }
+  return texts;
+}
+
+export async function textsOf(chunks: AsyncIterable<{ data: Uint8Array }>): Promise<string[]> {
+  const texts: string[] = [];
+  for await (const { data } of chunks) texts.push(Buffer.from(data).toString());
+  return texts;
+}
