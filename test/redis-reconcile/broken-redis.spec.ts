@@ -1,0 +1,193 @@
+import type { Handoff } from '@nest-baton/redis-reconcile';
+import { type ExclusiveRedis, Gate, startRedis, waitFor } from '@nest-baton/testing';
+import type { Redis } from 'ioredis';
+import { aborted, freshService, type Instance, keysOf, openRedis, startInstance } from './support/instance.js';
+
+describe('a Redis that breaks', () => {
+  const open: Instance[] = [];
+  let server: ExclusiveRedis;
+  let redis: Redis;
+
+  beforeAll(async () => {
+    server = await startRedis({ exclusive: true });
+    redis = openRedis(server.url);
+  });
+  afterEach(async () => {
+    await Promise.all(open.splice(0).map((instance) => instance.close()));
+  });
+  afterAll(async () => {
+    redis.disconnect();
+    await server.stop();
+  });
+
+  const start = async (settings: Omit<Parameters<typeof startInstance>[0], 'url'>) => {
+    const instance = await startInstance({ url: server.url, ...settings });
+    open.push(instance);
+    return instance;
+  };
+
+  it('was flushed: owners learn that they lost, new work runs, and fences still grow', async () => {
+    const service = freshService();
+    const lost = new Gate();
+    const seen: Handoff[] = [];
+    const instance = await start({
+      service,
+      handle: async (handoff) => {
+        seen.push(handoff);
+        if (seen.length > 1) return;
+        const reason = await aborted(handoff.signal);
+        lost.open();
+        throw reason;
+      },
+    });
+    await instance.service.produce('x');
+    await waitFor(() => seen.length === 1, { description: 'it is owned' });
+    const at = performance.now();
+    await redis.flushall();
+    await lost.pass();
+    expect(performance.now() - at).toBeLessThan(1000);
+    expect(instance.eventsOf('lost')).toHaveLength(1);
+    await instance.service.produce('x');
+    await waitFor(() => instance.eventsOf('done').length === 1, { description: 'new work runs' });
+    expect(seen[1]?.fence).toBeGreaterThan(seen[0]?.fence ?? Infinity);
+    await waitFor(() => redis.hget(`{${service}}:meta`, 'partitions'), {
+      description: 'the partitions are stored again',
+    });
+  });
+
+  it('lost the group: it is made again, nothing is lost, and a live owner is not robbed', async () => {
+    const service = freshService();
+    const gate = new Gate();
+    const seen: string[] = [];
+    const instance = await start({
+      service,
+      handle: async ({ dataStream }) => {
+        seen.push(dataStream);
+        if (dataStream === 'slow') await gate.pass();
+      },
+    });
+    await instance.service.produce('slow');
+    await gate.arrived();
+    await redis.xgroup('DESTROY', keysOf(service).stream, 'owners');
+    await instance.service.produce('next');
+    await waitFor(() => seen.includes('next'), { description: 'reading goes on' });
+    const scans = instance.eventsOf('scanned').length;
+    await waitFor(() => instance.eventsOf('scanned').length > scans + 8, { description: 'more than a lease of looks' });
+    expect(seen).toEqual(['slow', 'next']);
+    expect(instance.eventsOf('lost')).toEqual([]);
+    gate.open();
+    await waitFor(() => instance.eventsOf('done').length === 2, { description: 'both are done' });
+    expect(await redis.xlen(keysOf(service).stream)).toBe(0);
+  });
+
+  it('lost the whole stream: a live owner finishes, and new work runs', async () => {
+    const service = freshService();
+    const gate = new Gate();
+    const instance = await start({
+      service,
+      handle: async ({ dataStream }) => (dataStream === 'slow' ? gate.pass() : undefined),
+    });
+    await instance.service.produce('slow');
+    await gate.arrived();
+    await redis.del(keysOf(service).stream);
+    await instance.service.produce('next');
+    await waitFor(() => instance.eventsOf('done').length === 1, { description: 'the new one is done' });
+    gate.open();
+    await waitFor(() => instance.eventsOf('done').length === 2, { description: 'the old one is done' });
+    expect(await redis.hlen(keysOf(service).owned)).toBe(0);
+  });
+
+  it('froze for longer than the lease: owners stop by their own clock, nobody is counted as crashed', async () => {
+    const service = freshService();
+    const attempts: number[] = [];
+    const abortedAfter: number[] = [];
+    const settings = {
+      service,
+      options: { commandTimeout: 300 },
+      handle: async ({ attempt, signal, assertOwned }: Handoff) => {
+        void assertOwned;
+        attempts.push(attempt);
+        if (attempts.length > 1) return;
+        const at = performance.now();
+        const reason = await aborted(signal);
+        abortedAfter.push(performance.now() - at);
+        throw reason;
+      },
+    };
+    const one = await start(settings);
+    const two = await start(settings);
+    await one.service.produce('x');
+    await waitFor(() => attempts.length === 1, { description: 'it is owned' });
+    server.freeze();
+    await waitFor(() => abortedAfter.length === 1, { description: 'the owner gave up by its own clock' });
+    expect(abortedAfter[0]).toBeLessThan(2500);
+    await expect(one.service.produce('y')).rejects.toMatchObject({ code: 'REDIS_UNAVAILABLE', retryable: true });
+    expect(await one.service.health()).toMatchObject({ status: 'down' });
+    server.thaw();
+    await waitFor(() => one.eventsOf('done').length + two.eventsOf('done').length >= 1, {
+      description: 'work goes on after the thaw',
+      timeoutMs: 15_000,
+    });
+    expect(attempts.slice(0, 2)).toEqual([1, 1]);
+    expect([...one.eventsOf('requeued'), ...two.eventsOf('requeued')].filter(({ cause }) => cause === 'crash')).toEqual(
+      [],
+    );
+  });
+
+  it('was restarted empty: readers, scripts and subscriptions come back by themselves', async () => {
+    const service = freshService();
+    const seen: string[] = [];
+    const instance = await start({
+      service,
+      options: { keyspaceEvents: 'auto' },
+      handle: async ({ dataStream }) => void seen.push(dataStream),
+    });
+    await instance.service.produce('before');
+    await waitFor(() => seen.length === 1, { description: 'it works' });
+    await server.restart();
+    await waitFor(
+      async () => {
+        await instance.service.produce('after', { dedupeId: 'after' }).catch(() => undefined);
+        return seen.includes('after');
+      },
+      { description: 'it works again' },
+    );
+    await waitFor(async () => (await instance.service.health()).status === 'up', {
+      description: 'events are covered again',
+    });
+  });
+
+  it('is away: produce fails in bounded time with an error that can be retried', async () => {
+    const mine = await startRedis({ exclusive: true });
+    const instance = await startInstance({ url: mine.url, service: freshService() });
+    await mine.kill();
+    const at = performance.now();
+    await expect(instance.service.produce('x')).rejects.toMatchObject({ code: 'REDIS_UNAVAILABLE', retryable: true });
+    expect(performance.now() - at).toBeLessThan(1500);
+    expect(await instance.service.health()).toMatchObject({ status: 'down' });
+    await mine.restart();
+    await waitFor(() => instance.service.produce('x').catch(() => undefined), { description: 'produce works again' });
+    await instance.close();
+    await mine.stop();
+  });
+
+  it('is away at shutdown: it ends in bounded time and reports what it could not hand back', async () => {
+    const mine = await startRedis({ exclusive: true });
+    const deaf = new Gate();
+    const instance = await startInstance({
+      url: mine.url,
+      service: freshService(),
+      options: { shutdownTimeout: 300, commandTimeout: 300 },
+      handle: () => deaf.pass(),
+    });
+    await instance.service.produce('x');
+    await deaf.arrived();
+    await mine.kill();
+    const at = performance.now();
+    await instance.close();
+    expect(performance.now() - at).toBeLessThan(4000);
+    expect(instance.eventsOf('stopped')).toMatchObject([{ abandoned: ['x'], releasedWhileRunning: [] }]);
+    deaf.open();
+    await mine.stop();
+  });
+});
