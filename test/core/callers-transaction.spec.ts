@@ -214,7 +214,7 @@ describe("the caller's transaction", () => {
     it('never runs when the connection is lost before the commit', async () => {
       const failing = dataSource.transaction(async (manager) => {
         await hook(manager, 'never');
-        const [{ pid }] = (await manager.query(`SELECT pg_backend_pid() AS pid`)) as [{ pid: number }];
+        const [{ pid }] = await manager.query<[{ pid: number }]>(`SELECT pg_backend_pid() AS pid`);
         await session.query(`SELECT pg_terminate_backend($1)`, [pid]);
         await manager.query('SELECT 1');
       });
