@@ -16,7 +16,7 @@ function evidence(id: string, changes: Partial<RunEvidence> = {}): RunEvidence {
     attempt: 2,
     worker: 'b',
     read: { sha256: 'x', chunks: 3, cuts: 1, status: 'done' },
-    webhooks: [{ id: `msg_${id}`, isVerified: true }],
+    webhooks: [{ id: `msg_${id}`, isVerified: true, isAccepted: true }],
     documents: new Map([0, 1, 2].map((index) => [index, 1])),
     ...changes,
   };
@@ -42,13 +42,13 @@ describe('conservation', () => {
     ['bytes over SSE = source, by SHA-256', { read: { sha256: 'y', chunks: 3, cuts: 1, status: 'done' } }],
     ['streams that ended as done', { read: { sha256: 'x', chunks: 3, cuts: 1, status: 'error' } }],
     ['readers cut, and resumed', { read: { sha256: 'x', chunks: 3, cuts: 0, status: 'done' } }],
-    ['webhooks all verified', { webhooks: [{ id: 'm', isVerified: false }] }],
+    ['webhooks all verified', { webhooks: [{ id: 'm', isVerified: false, isAccepted: true }] }],
     [
       'webhook ids stable over attempts',
       {
         webhooks: [
-          { id: 'm', isVerified: true },
-          { id: 'n', isVerified: true },
+          { id: 'm', isVerified: true, isAccepted: true },
+          { id: 'n', isVerified: true, isAccepted: true },
         ],
       },
     ],
@@ -58,8 +58,12 @@ describe('conservation', () => {
     expect(broken([evidence('r1', change), evidence('r2')])).toEqual([claim]);
   });
 
-  it('does not hold when a webhook is missing', () => {
-    expect(broken([evidence('r1', { webhooks: [] }), evidence('r2')])).toContain('runs with their webhook');
+  it('does not hold when a webhook is missing, or was only ever refused', () => {
+    const refused = [{ id: 'm', isVerified: true, isAccepted: false }];
+    expect(broken([evidence('r1', { webhooks: refused }), evidence('r2')])).toEqual([
+      'runs with their webhook accepted',
+    ]);
+    expect(broken([evidence('r1', { webhooks: [] }), evidence('r2')])).toContain('runs with their webhook accepted');
   });
 
   it('does not hold when a document is missing, or another one stands in its place', () => {

@@ -11,10 +11,19 @@ export interface RunEvidence {
     readonly cuts: number;
     readonly status: string | undefined;
   };
-  /** The `webhook-id` and the verdict of `standardwebhooks` for each request received for this run. */
-  readonly webhooks: readonly { readonly id: string; readonly isVerified: boolean }[];
+  /** Every request that was received for this run. */
+  readonly webhooks: readonly ReceivedEvidence[];
   /** How often each line's document arrived in the sink, by index. */
   readonly documents: ReadonlyMap<number, number>;
+}
+
+export interface ReceivedEvidence {
+  /** The `webhook-id`. */
+  readonly id: string;
+  /** By `standardwebhooks`. */
+  readonly isVerified: boolean;
+  /** False: the receiver refused it, and it must come again. */
+  readonly isAccepted: boolean;
 }
 
 /** The victim's runs at the moment of the kill. */
@@ -53,7 +62,7 @@ export function conservation(
     count('bytes over SSE = source, by SHA-256', ({ read, source }) => read.sha256 === source.sha256),
     count('streams that ended as done', ({ read }) => read.status === 'done'),
     count('readers cut, and resumed', ({ read }) => read.cuts > 0),
-    count('runs with their webhook', ({ webhooks }) => webhooks.length > 0),
+    count('runs with their webhook accepted', ({ webhooks }) => webhooks.some(({ isAccepted }) => isAccepted)),
     count('webhooks all verified', ({ webhooks }) => webhooks.every(({ isVerified }) => isVerified)),
     count('webhook ids stable over attempts', ({ webhooks }) => new Set(webhooks.map(({ id }) => id)).size === 1),
     row('distinct documents = lines', lines, distinct, distinct === lines && runs.every(hasEveryLine)),

@@ -1,9 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { waitFor } from '@nest-baton/testing';
+import { type ReceivedWebhook, waitFor } from '@nest-baton/testing';
 import { INDEX_PAGE_CHUNKS } from '../src/runs/working/run-indexer.js';
 import type { Backends } from './backends.js';
-import { type ConservationRow, conservation, type RunEvidence, type Victim } from './conservation.js';
+import {
+  type ConservationRow,
+  conservation,
+  type ReceivedEvidence,
+  type RunEvidence,
+  type Victim,
+} from './conservation.js';
 import { RunReader } from './run-reader.js';
 import type { Service, ServiceProcess } from './service-processes.js';
 import type { Source } from './sources.js';
@@ -25,6 +31,12 @@ interface Followed {
   readonly read: Promise<void>;
 }
 
+/** Between two looks at all runs: often enough for a live line, seldom enough not to be the load. */
+const LOOK_MS = 250;
+
+/** Every fourth webhook is refused, so that retries are seen to keep their id. */
+const REFUSED = { every: 4, status: 503 } as const;
+
 /** After the kill, a statement that the victim had sent may still commit; this is far longer than one takes and far below a lease. */
 const SETTLE_MS = 300;
 
@@ -32,6 +44,7 @@ const SETTLE_MS = 300;
 export class Phase {
   private runs: readonly Followed[] = [];
   private views: readonly RunView[] = [];
+  private readonly refused = new Set<ReceivedWebhook>();
 
   constructor(
     private readonly service: Service,
@@ -42,6 +55,11 @@ export class Phase {
   ) {}
 
   async play(sources: readonly Source[]): Promise<readonly ConservationRow[]> {
+    this.backends.receiver.answer((request, nth) => {
+      if (nth % REFUSED.every !== 1) return undefined;
+      this.refused.add(request);
+      return { status: REFUSED.status };
+    });
     this.runs = await Promise.all(sources.map((source) => this.startRun(source)));
     this.terminal.note(`${sources.length} runs accepted, ${sources.length} readers connected`);
     const victim = await this.killBusyWorker();
@@ -58,7 +76,6 @@ export class Phase {
       method: 'POST',
       headers: { 'content-type': 'application/json', 'idempotency-key': randomUUID() },
       body: JSON.stringify({ input: source.text }),
-      signal: this.signal,
     });
     if (response.status !== 202) throw new Error(`POST /runs answered ${response.status}: ${await response.text()}`);
     const { id } = (await response.json()) as { id: string };
@@ -81,13 +98,15 @@ export class Phase {
     return { worker: owned[0]?.worker ?? worker.name, runs: owned.map(({ id, indexedTo }) => ({ id, indexedTo })) };
   }
 
-  /** The worker with the most unfinished runs, once it has two that have written, and every reader has read something. */
+  /** The worker with the most runs in the middle, once it has two. */
   private async busyWorker(): Promise<ServiceProcess | undefined> {
     const views = await this.look();
+    const isInTheMiddle = ({ id, chunks }: RunView): boolean =>
+      chunks >= Math.max(1, Math.floor((this.runs.find((run) => run.id === id)?.source.lines ?? 0) / 4));
     const busy = this.service.workers
       .map((worker) => ({
         worker,
-        owned: views.filter((view) => isUnfinishedOf(view, worker) && view.chunks > 0).length,
+        owned: views.filter((view) => isUnfinishedOf(view, worker) && isInTheMiddle(view)).length,
       }))
       .sort((a, b) => b.owned - a.owned)[0];
     return busy !== undefined && busy.owned >= 2 ? busy.worker : undefined;
@@ -111,18 +130,19 @@ export class Phase {
       this.terminal.note(`every stream was read to its end; ${this.sum(({ reader }) => reader.cuts)} cuts`),
     );
     await Promise.all([allDone, allRead]);
-    await waitFor(() => this.runs.every(({ id }) => this.webhooksOf(id).length > 0), {
+    await waitFor(() => this.runs.every(({ id }) => this.webhooksOf(id).some(({ isAccepted }) => isAccepted)), {
       timeoutMs: 30_000,
-      description: 'every run has its webhook',
+      description: 'every run has had its webhook accepted',
     });
-    this.terminal.note(`${this.sum(({ id }) => this.webhooksOf(id).length)} webhook requests received`);
+    const requests = this.sum(({ id }) => this.webhooksOf(id).length);
+    this.terminal.note(`${requests} webhook requests received, ${this.refused.size} of them refused and sent again`);
   }
 
   private async look(): Promise<readonly RunView[]> {
-    this.signal.throwIfAborted();
+    await sleep(LOOK_MS, undefined, { signal: this.signal });
     this.views = await Promise.all(
       this.runs.map(async ({ id }) => {
-        const response = await fetch(`${this.service.api.baseUrl}/runs/${id}`, { signal: this.signal });
+        const response = await fetch(`${this.service.api.baseUrl}/runs/${id}`);
         return (await response.json()) as RunView;
       }),
     );
@@ -151,12 +171,13 @@ export class Phase {
     });
   }
 
-  private webhooksOf(runId: string): readonly { id: string; isVerified: boolean }[] {
+  private webhooksOf(runId: string): readonly ReceivedEvidence[] {
     return this.backends.receiver.requests
       .filter(({ body }) => (JSON.parse(body.toString()) as { data: { id: string } }).data.id === runId)
       .map((request) => ({
         id: String(request.headers['webhook-id']),
         isVerified: this.backends.receiver.verify(request, this.secret),
+        isAccepted: !this.refused.has(request),
       }));
   }
 

@@ -155,10 +155,8 @@ type Service = ReturnType<typeof readService>;
 
 function readModules(env: Environment, service: Service, isProduction: boolean, report: Report) {
   const { databaseUrl, migrations } = service;
-  const ingest: IngestOptions = {
-    index: 'runs',
-    ...(report.collect(() => ingestOptionsFromEnv(env)) as IngestOptions),
-  };
+  const ingestFromEnv = report.collect(() => ingestOptionsFromEnv(env)) as Partial<IngestOptions> | undefined;
+  const ingest = { index: 'runs', ...ingestFromEnv } as IngestOptions;
   const pgStream: PgStreamOptions = {
     connectionString: databaseUrl,
     migrations,
