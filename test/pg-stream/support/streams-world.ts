@@ -1,5 +1,6 @@
 import { type PgStreamOptions, PgStreamService, resolvePgStreamOptions } from '@nest-baton/pg-stream';
 import { freshDatabase } from '@nest-baton/testing';
+import { Logger } from '@nestjs/common';
 import pg from 'pg';
 
 /** One database of our own, and services on it as a module would make them. */
@@ -13,6 +14,7 @@ export class StreamsWorld {
   ) {}
 
   static async create(): Promise<StreamsWorld> {
+    Logger.overrideLogger(false);
     const { url, drop } = await freshDatabase();
     return new StreamsWorld(url, drop);
   }

@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http';
-import { type SseRequest, lastEventIdOf } from '../sse/sse-request.js';
+import { lastEventIdOf } from '../sse/sse-request.js';
 import { SseSession } from '../sse/sse-session.js';
 import type { WatchedStreams } from '../waking/watched-streams.js';
 import type { ReadOptions, SseOptions } from './chunk.js';
