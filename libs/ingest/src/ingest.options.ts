@@ -155,7 +155,7 @@ export function resolveIngestOptions(options: IngestOptions): ResolvedIngestOpti
     hookTimeoutMs: check.duration('hookTimeout', DEFAULTS.hookTimeout, { max: MAX_TIMER_MS }),
     auth: options?.auth,
     dispatcher: options?.dispatcher,
-    hooks: options?.hooks ?? {},
+    hooks: options?.hooks === undefined ? {} : options.hooks,
   };
   checkUrl(resolved.url, check);
   check.rule(
@@ -186,7 +186,7 @@ function resolveRetry(given: IngestRetryOptions | undefined, check: OptionsCheck
     jitter: 'equal',
   };
   inner.rule(retry.capMs >= retry.baseMs, `cap must be at least base (${retry.baseMs} ms), not ${retry.capMs} ms`);
-  for (const problem of inner.problems) check.problem(`retry.${problem}`);
+  addProblems('retry', inner.problems, check);
   return retry;
 }
 
@@ -210,7 +210,13 @@ function checkHooks(hooks: unknown, check: OptionsCheck<IngestOptions>): void {
   const names = ['onDiscard', 'onReject', 'onUndelivered'] as const satisfies readonly (keyof IngestHooks)[];
   const inner = new OptionsCheck<IngestHooks>('IngestModule.hooks', hooks as IngestHooks, names);
   for (const name of names) inner.function(name);
-  for (const problem of inner.problems) check.problem(`hooks.${problem}`);
+  addProblems('hooks', inner.problems, check);
+}
+
+function addProblems(option: string, problems: readonly string[], check: OptionsCheck<IngestOptions>): void {
+  // A sentence about a field begins with its name.
+  for (const problem of problems)
+    check.problem(/^(unknown|options) /.test(problem) ? `${option}: ${problem}` : `${option}.${problem}`);
 }
 
 /** Every option that a text can set. `BATON_INGEST_AUTH` is the `authorization` header. */
