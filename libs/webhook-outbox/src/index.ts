@@ -1,7 +1,14 @@
 // Setting up
 export { WebhookOutboxModule } from './webhook-outbox.module.js';
-export { getWebhookOutboxToken, InjectWebhookOutbox } from './webhook-outbox.module-definition.js';
 export {
+  getWebhookEndpointsToken,
+  getWebhookOutboxToken,
+  InjectWebhookEndpoints,
+  InjectWebhookOutbox,
+} from './webhook-outbox.module-definition.js';
+export {
+  resolveWebhookOutboxOptions,
+  type ResolvedWebhookOutboxOptions,
   WEBHOOK_OUTBOX_ENVIRONMENT,
   type WebhookKey,
   type WebhookOutboxOptions,
@@ -18,7 +25,7 @@ export type { CreatedEndpoint, Endpoint, NewEndpoint } from './endpoints/endpoin
 // Operating
 export type { OutboxStats } from './webhook-outbox.service.js';
 export type { WebhookOutboxEvents } from './webhook-outbox.events.js';
-export type { DeliveryState } from './delivering/delivery.js';
+export type { DeadDelivery, DeliveryReason, DeliveryReport, DeliveryState } from './delivering/delivery.js';
 
 // Errors
 export {

@@ -6,3 +6,51 @@
  * crashes is used up).
  */
 export type DeliveryState = 'ready' | 'leased' | 'delivered' | 'failed' | 'dead';
+
+/** What the last attempt came to. `unknown`: a request was started, and nobody lived to record its answer. */
+export type AttemptOutcome = 'delivered' | 'failed' | 'retry' | 'unknown';
+
+/** Why a delivery ended, or waits for another attempt. */
+export type DeliveryReason =
+  | 'answered'
+  | 'redirected'
+  | 'timeout'
+  | 'network'
+  | 'refused-destination'
+  | 'event-missing'
+  | 'exhausted'
+  | 'crash-loop';
+
+/** One delivery and what became of it. Holds no payload, URL or secret. */
+export interface DeliveryReport {
+  readonly id: string;
+  /** What receivers see as `webhook-id`: the same for each attempt of this delivery. */
+  readonly webhookId: string;
+  readonly outboxId: string;
+  /** The dedupe key of the event: the `id` given to `send`, or the one made there. */
+  readonly eventId: string;
+  readonly type: string;
+  readonly tenant: string;
+  readonly endpointId: string;
+  /** Requests started. */
+  readonly attempts: number;
+  readonly outcome: AttemptOutcome | null;
+  readonly reason: DeliveryReason;
+  /** Of the answer, when there was one. */
+  readonly status: number | null;
+  /** At most 1 000 characters, sanitised; may quote the receiver's answer. */
+  readonly error: string | null;
+}
+
+/** Given up: nothing sends it again. */
+export type DeadDelivery = DeliveryReport;
+
+/** The names that a report takes from the event and the endpoint, which a claim brings along. */
+export interface DeliveryNames {
+  readonly id: string;
+  readonly outboxId: string;
+  readonly eventId: string;
+  readonly type: string;
+  readonly tenant: string;
+  readonly endpointId: string;
+}

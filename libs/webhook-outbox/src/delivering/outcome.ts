@@ -1,0 +1,87 @@
+import type { Random } from '@nest-baton/core';
+import type { Answer } from '../sending/http-sender.js';
+import type { AttemptOutcome, DeliveryReason, DeliveryState } from './delivery.js';
+import { readRetryAfter } from './retry-after.js';
+
+/** What is written when an attempt is over. */
+export interface Settlement {
+  readonly state: Exclude<DeliveryState, 'leased'>;
+  readonly outcome: AttemptOutcome;
+  readonly reason: DeliveryReason;
+  readonly status: number | null;
+  readonly error: string | null;
+  /** Until the next attempt; 0 in terminal states. */
+  readonly retryInMs: number;
+}
+
+export interface OutcomeRules {
+  readonly scheduleMs: readonly number[];
+  readonly retryAfterCapMs: number;
+}
+
+/** One of each answer that says "later": the rest of 4xx will be said again however often it is asked. */
+const RETRIED_STATUSES = [408, 409, 425, 429];
+
+/** An answer to an attempt that was not cut short by this process. */
+export type CompleteAnswer = Exclude<Answer, { kind: 'cut' }>;
+
+/**
+ * What becomes of a delivery after its `attempts`th attempt (from 1); pure.
+ *
+ * | answer | becomes |
+ * | --- | --- |
+ * | 2xx | delivered |
+ * | 1xx, 3xx | failed: redirects are not followed |
+ * | 408, 409, 425, 429, 5xx, network, timeout | another attempt by the schedule, `Retry-After` heeded; dead when the schedule is used up |
+ * | other 4xx | failed |
+ * | destination refused by the guard | failed |
+ */
+export function settlementOf(
+  answer: CompleteAnswer,
+  attempts: number,
+  rules: OutcomeRules,
+  now: number,
+  random: Random,
+): Settlement {
+  switch (answer.kind) {
+    case 'refused':
+      return final('failed', 'refused-destination', null, answer.error);
+    case 'timeout':
+      return later('timeout', null, 'no complete answer in time', undefined);
+    case 'network':
+      return later('network', null, answer.error, undefined);
+    case 'answer':
+      return ofStatus(answer.status, answer.text, answer.retryAfter);
+  }
+
+  function ofStatus(status: number, text: string, retryAfter: string | undefined): Settlement {
+    if (status >= 200 && status < 300) return final('delivered', 'answered', status, null);
+    if (status < 400) return final('failed', 'redirected', status, text);
+    if (status >= 500 || RETRIED_STATUSES.includes(status))
+      return later('answered', status, text, readRetryAfter(retryAfter, now));
+    return final('failed', 'answered', status, text);
+  }
+
+  function later(
+    reason: DeliveryReason,
+    status: number | null,
+    error: string,
+    retryAfterMs: number | undefined,
+  ): Settlement {
+    const pause = rules.scheduleMs[attempts - 1];
+    if (pause === undefined)
+      return { state: 'dead', outcome: 'retry', reason: 'exhausted', status, error, retryInMs: 0 };
+    const jittered = pause * (0.8 + 0.4 * random());
+    const retryInMs = Math.max(jittered, Math.min(retryAfterMs ?? 0, rules.retryAfterCapMs));
+    return { state: 'ready', outcome: 'retry', reason, status, error, retryInMs };
+  }
+}
+
+function final(
+  state: 'delivered' | 'failed',
+  reason: DeliveryReason,
+  status: number | null,
+  error: string | null,
+): Settlement {
+  return { state, outcome: state, reason, status, error, retryInMs: 0 };
+}

@@ -1,0 +1,168 @@
+import { type Clock, systemRandom } from '@nest-baton/core';
+import type { EndpointDirectory } from '../endpoints/endpoint-directory.js';
+import type { HttpSender } from '../sending/http-sender.js';
+import { webhookIdOf } from '../sending/signature.js';
+import type { ClaimedDelivery, DeliveryStore } from './delivery-store.js';
+import type { Held, HeldDeliveries } from './held-deliveries.js';
+import { type OutcomeRules, settlementOf } from './outcome.js';
+import type { Settler } from './settler.js';
+
+export interface PumpOptions extends OutcomeRules {
+  readonly leaseMs: number;
+  readonly requestTimeoutMs: number;
+  readonly batchSize: number;
+}
+
+export interface PumpHooks {
+  /** A request is over, so its endpoint has a free slot. */
+  readonly onSlotFreed: () => void;
+  readonly onLost: (held: Held) => void;
+  readonly onError: (what: string, error: unknown) => void;
+}
+
+/** Outcomes that may wait to be written before no more requests are started: an outage of the database must not fill the memory. */
+const MAX_UNSETTLED = 1_000;
+
+const RETRY_START_MS = 250;
+
+/**
+ * Starts and sends what the relay claimed; not in batches: each slot that frees is used again at once.
+ *
+ * - A request is counted in the database before it is sent, many with one statement.
+ * - Nothing is sent that could outlive its lease: after a stall of the process it is handed back instead, uncounted.
+ */
+export class Pump {
+  private readonly requests = new Set<Promise<void>>();
+  private readonly abort = new AbortController();
+  private starting: Promise<void> | undefined;
+  private retry: NodeJS.Timeout | undefined;
+  private isStopped = false;
+
+  constructor(
+    private readonly store: DeliveryStore,
+    private readonly held: HeldDeliveries,
+    private readonly directory: EndpointDirectory,
+    private readonly sender: HttpSender,
+    private readonly settler: Settler,
+    private readonly options: PumpOptions,
+    private readonly clock: Clock,
+    private readonly hooks: PumpHooks,
+  ) {}
+
+  /** Takes over claims. Those whose endpoint cannot be sent to are handed back, uncounted. */
+  async accept(claims: readonly ClaimedDelivery[], leaseEndsAt: number): Promise<void> {
+    const all = claims.map((claim) => this.held.add(claim, leaseEndsAt));
+    try {
+      const open = await this.directory.open(claims);
+      for (const held of all) {
+        held.endpoint = open.get(held.claim.endpointId);
+        if (held.endpoint !== undefined) held.state = 'buffered';
+      }
+      await this.release(all.filter(({ endpoint }) => endpoint === undefined));
+    } catch (error) {
+      await this.release(all);
+      throw error;
+    }
+    this.startSoon();
+  }
+
+  /** Hands back what is not started, returns how many; from now on nothing is started. */
+  async stopStarting(): Promise<number> {
+    this.isStopped = true;
+    clearTimeout(this.retry);
+    await this.starting;
+    return this.release(this.held.in('buffered'));
+  }
+
+  /** Resolves when no request runs. */
+  async idle(): Promise<void> {
+    while (this.requests.size > 0) await Promise.all(this.requests);
+  }
+
+  /** Cuts the requests that run; they are handed back as started, outcome unknown. */
+  async cut(): Promise<void> {
+    this.abort.abort();
+    await this.idle();
+  }
+
+  private startSoon(): void {
+    if (this.isStopped || this.starting !== undefined) return;
+    this.starting = this.startAll().finally(() => (this.starting = undefined));
+  }
+
+  private async startAll(): Promise<void> {
+    while (!this.isStopped && this.held.count('settling') < MAX_UNSETTLED) {
+      const batch = this.held.in('buffered', this.options.batchSize);
+      if (batch.length === 0) return;
+      for (const held of batch) held.state = 'starting';
+      const leaseEndsAt = this.clock.monotonic() + this.options.leaseMs;
+      try {
+        const started = await this.store.start(
+          batch.map(({ claim }) => claim),
+          this.options.leaseMs,
+        );
+        const bodies = new Map(started.map(({ id, body }) => [id, body]));
+        for (const held of batch) this.launch(held, bodies.get(held.claim.id), leaseEndsAt);
+      } catch (error) {
+        this.hooks.onError('counting attempts failed; nothing was sent', error);
+        for (const held of batch) if (held.state === 'starting') held.state = 'buffered';
+        this.retry = setTimeout(() => this.startSoon(), RETRY_START_MS);
+        return;
+      }
+    }
+  }
+
+  private launch(held: Held, body: string | null | undefined, leaseEndsAt: number): void {
+    if (!this.held.has(held)) return;
+    if (body === undefined) return this.hooks.onLost(held);
+    held.leaseEndsAt = leaseEndsAt;
+    held.state = 'sending';
+    const request = this.send(held, body).catch((error: unknown) => this.hooks.onError('a delivery failed', error));
+    const tracked = request.finally(() => {
+      this.requests.delete(tracked);
+      this.startSoon();
+      this.hooks.onSlotFreed();
+    });
+    this.requests.add(tracked);
+  }
+
+  private async send(held: Held, body: string | null): Promise<void> {
+    const { claim, endpoint } = held;
+    const isInTime = this.clock.monotonic() + this.options.requestTimeoutMs < held.leaseEndsAt;
+    if (!isInTime || this.isStopped || endpoint === undefined) {
+      await this.release([held]);
+      return;
+    }
+    held.attempts = claim.attempts + 1;
+    if (body === null) {
+      const error = 'the event was deleted before it was sent';
+      this.settler.add(held, {
+        state: 'failed',
+        outcome: 'failed',
+        reason: 'event-missing',
+        status: null,
+        error,
+        retryInMs: 0,
+      });
+      return;
+    }
+    const { url, headers, secret } = endpoint;
+    const webhookId = webhookIdOf(claim.outboxId, claim.endpointId);
+    const answer = await this.sender.send({ url, headers, secret, webhookId, body }, this.abort.signal);
+    if (!this.held.has(held)) return;
+    if (answer.kind === 'cut') await this.release([held]);
+    else this.settler.add(held, settlementOf(answer, held.attempts, this.options, this.clock.now(), systemRandom));
+  }
+
+  /** When it cannot be written the leases expire, which costs time and counts a loss. */
+  private async release(all: readonly Held[]): Promise<number> {
+    if (all.length === 0) return 0;
+    for (const held of all) this.held.remove(held);
+    try {
+      return await this.store.release(all.map(({ claim: { id, fence }, attempts }) => ({ id, fence, attempts })));
+    } catch (error) {
+      this.hooks.onError('handing back claims failed; their leases expire', error);
+      return 0;
+    }
+  }
+}

@@ -1,0 +1,86 @@
+import type { Queryable } from '@nest-baton/core';
+import type { AttemptOutcome, DeliveryNames } from './delivery.js';
+
+export interface ReclaimedDelivery extends DeliveryNames {
+  readonly state: 'ready' | 'dead';
+  readonly attempts: number;
+  readonly outcome: AttemptOutcome | null;
+  readonly reason: 'exhausted' | 'crash-loop';
+  readonly status: number | null;
+  readonly error: string | null;
+}
+
+export interface Reclaimed {
+  readonly deliveries: readonly ReclaimedDelivery[];
+  /** A due delivery waits that must be claimed alone. */
+  readonly isSuspectWaiting: boolean;
+}
+
+/** After so many lost leases in a row nobody tries again: sending this delivery ends its process. */
+const DEAD_AFTER = 10;
+
+/** Expired leases taken back by one statement. */
+const BATCH = 1_000;
+
+export interface DeliveryCounts {
+  readonly lagMs: number;
+  readonly byState: readonly { readonly state: string; readonly count: number }[];
+}
+
+export class ReclaimStore {
+  constructor(
+    private readonly on: Queryable,
+    private readonly schema: string,
+  ) {}
+
+  /**
+   * Takes back leases that expired, each counted as a loss. A request that was started under the lease keeps the outcome `unknown`; when it
+   * was the last of the schedule, or the tenth loss in a row, the delivery is dead. Skips rows that their owner is settling at this moment:
+   * whoever holds the row's lock first wins, and the other finds it changed.
+   */
+  async reclaim(maxAttempts: number): Promise<Reclaimed> {
+    const { rows } = await this.on.query<ReclaimedDelivery & { isSuspectWaiting: boolean }>(
+      `WITH expired AS (
+         SELECT id FROM ${this.schema}.webhook_deliveries
+          WHERE state = 'leased' AND lease_until < statement_timestamp()
+          ORDER BY id LIMIT ${BATCH} FOR UPDATE SKIP LOCKED
+       ), taken AS (
+         UPDATE ${this.schema}.webhook_deliveries d
+            SET state = n.state, reason = n.reason, lease_losses = d.lease_losses + 1, lease_until = NULL, next_at = clock_timestamp(),
+                settled_at = CASE n.state WHEN 'dead' THEN clock_timestamp() END
+           FROM expired x JOIN ${this.schema}.webhook_deliveries o ON o.id = x.id
+          CROSS JOIN LATERAL (
+            SELECT CASE WHEN o.attempts >= $1 OR o.lease_losses + 1 >= ${DEAD_AFTER} THEN 'dead' ELSE 'ready' END AS state,
+                   CASE WHEN o.attempts >= $1 THEN 'exhausted' WHEN o.lease_losses + 1 >= ${DEAD_AFTER} THEN 'crash-loop'
+                        ELSE o.reason END AS reason) n
+          WHERE d.id = x.id
+         RETURNING d.*
+       )
+       SELECT t.id, t.event_id AS "outboxId", t.endpoint_id AS "endpointId", t.state, t.attempts, t.last_outcome AS outcome, t.reason,
+              t.last_status AS status, t.last_error AS error, e.dedupe_key AS "eventId", e.type, e.tenant,
+              s.waits AS "isSuspectWaiting"
+         FROM (SELECT EXISTS (SELECT FROM ${this.schema}.webhook_deliveries
+                               WHERE state = 'ready' AND lease_losses >= 2 AND next_at <= statement_timestamp()) AS waits) s
+         LEFT JOIN (taken t JOIN ${this.schema}.webhook_events e ON e.id = t.event_id) ON true`,
+      [maxAttempts],
+    );
+    return {
+      deliveries: rows.filter(({ id }) => id !== null),
+      isSuspectWaiting: rows[0]?.isSuspectWaiting === true,
+    };
+  }
+
+  /** Counts all deliveries: reads the whole table, so it is for people and dashboards, not for each request. */
+  async count(): Promise<DeliveryCounts> {
+    const { rows } = await this.on.query<{ state: string; count: number; lagMs: number | null }>(
+      `SELECT state, count(*)::int AS count,
+              max(extract(epoch FROM statement_timestamp() - next_at) * 1000)
+                  FILTER (WHERE state = 'ready' AND next_at <= statement_timestamp())::float8 AS "lagMs"
+         FROM ${this.schema}.webhook_deliveries GROUP BY state`,
+    );
+    return {
+      lagMs: rows.reduce((lag, row) => Math.max(lag, row.lagMs ?? 0), 0),
+      byState: rows.map(({ state, count }) => ({ state, count })),
+    };
+  }
+}

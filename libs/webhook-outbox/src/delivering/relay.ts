@@ -1,0 +1,199 @@
+import { type Clock, PollLoop, type Runnable, systemClock, type TimeoutRegistry } from '@nest-baton/core';
+import type { EndpointDirectory } from '../endpoints/endpoint-directory.js';
+import type { HttpSender } from '../sending/http-sender.js';
+import type { ResolvedWebhookOutboxOptions } from '../webhook-outbox.options.js';
+import { drainPump, type DrainReport } from './drain.js';
+import type { DeliveryStore } from './delivery-store.js';
+import { type Held, HeldDeliveries } from './held-deliveries.js';
+import { LeaseKeeper } from './lease-keeper.js';
+import type { Settlement } from './outcome.js';
+import { Pump } from './pump.js';
+import type { ReclaimedDelivery, ReclaimStore } from './reclaim-store.js';
+import { Settler } from './settler.js';
+
+export interface RelayParts {
+  readonly store: DeliveryStore;
+  readonly reclaims: ReclaimStore;
+  readonly directory: EndpointDirectory;
+  readonly sender: HttpSender;
+}
+
+export interface RelayHooks {
+  readonly onSettled: (held: Held, settlement: Settlement) => void;
+  readonly onReclaimedDead: (delivery: ReclaimedDelivery) => void;
+  readonly onLost: (held: Held) => void;
+  readonly onError: (what: string, error: unknown) => void;
+}
+
+export interface RelayStats {
+  readonly inFlight: number;
+  readonly buffered: number;
+  readonly unsettled: number;
+  /** Claims of this process that ended before their outcome was written. */
+  readonly leasesLost: number;
+}
+
+/** Requests of one process at one time, over all endpoints: each may hold a payload and a socket. */
+export const MAX_REQUESTS = 2_048;
+
+const RECLAIM_INTERVAL_MS = 1_000;
+
+const LOWEST_ID = '00000000-0000-0000-0000-000000000000';
+
+/**
+ * Claims what is due and keeps the pump full.
+ *
+ * - One pass: take back expired leases (at most once a second), then claim until nothing is due or no slot is free. It is run by the poll,
+ *   by the commit of a producer, and by each slot that frees while more was due.
+ * - Several relays share the work without knowing of each other.
+ * - `stop()` claims no more, hands back what was not started, lets requests end within `shutdownTimeout`, and writes their outcomes.
+ */
+export class Relay implements Runnable {
+  private readonly held = new HeldDeliveries();
+  private readonly settler: Settler;
+  private readonly pump: Pump;
+  private readonly keeper: LeaseKeeper;
+  private readonly loop: PollLoop;
+  private reclaimedAt = -Infinity;
+  private isSuspectWaiting = false;
+  private isMoreDue = false;
+  private after = LOWEST_ID;
+  private leasesLost = 0;
+  private stopping: Promise<DrainReport> | undefined;
+
+  constructor(
+    name: string,
+    private readonly options: ResolvedWebhookOutboxOptions,
+    private readonly parts: RelayParts,
+    private readonly hooks: RelayHooks,
+    registry: TimeoutRegistry | undefined,
+    private readonly clock: Clock = systemClock,
+  ) {
+    const { store, directory, sender } = parts;
+    const onLost = (held: Held): void => this.lose(held);
+    this.settler = new Settler(store, this.held, clock, {
+      onSettled: (held, settlement) => hooks.onSettled(held, settlement),
+      onLost,
+      onError: (error, waiting) =>
+        hooks.onError(`writing ${waiting} outcome(s) failed; they are kept and tried again`, error),
+    });
+    this.pump = new Pump(store, this.held, directory, sender, this.settler, options, clock, {
+      onSlotFreed: () => this.isMoreDue && this.loop.notify(),
+      onLost,
+      onError: hooks.onError,
+    });
+    this.keeper = new LeaseKeeper(store, this.held, options.leaseMs, clock, {
+      onLost,
+      onError: (error) => hooks.onError('renewing leases failed', error),
+    });
+    this.loop = new PollLoop({
+      name: `baton:webhook-outbox:${name}:relay`,
+      pass: (signal) => this.pass(signal),
+      intervalMs: options.pollIntervalMs,
+      registry,
+      onError: (error) => hooks.onError('looking for due deliveries failed; the poll goes on', error),
+    });
+  }
+
+  start(): void {
+    if (this.stopping !== undefined) return;
+    this.keeper.start();
+    this.loop.start();
+  }
+
+  notify(): void {
+    this.loop.notify();
+  }
+
+  /** One pass; what it claimed is then on its way. */
+  async runOnce(): Promise<void> {
+    await this.loop.runOnce();
+  }
+
+  async stop(): Promise<void> {
+    await this.drain();
+  }
+
+  /** As `stop()`, telling what is left. Bounded by `shutdownTimeout` and one statement. */
+  drain(): Promise<DrainReport> {
+    this.stopping ??= drainPump(
+      {
+        loop: this.loop,
+        pump: this.pump,
+        settler: this.settler,
+        keeper: this.keeper,
+        held: this.held,
+        sender: this.parts.sender,
+      },
+      this.options.shutdownTimeoutMs,
+    );
+    return this.stopping;
+  }
+
+  stats(): RelayStats {
+    return {
+      inFlight: this.held.count('sending'),
+      buffered: this.held.count('opening') + this.held.count('buffered') + this.held.count('starting'),
+      unsettled: this.held.count('settling'),
+      leasesLost: this.leasesLost,
+    };
+  }
+
+  private async pass(signal: AbortSignal): Promise<void> {
+    if (this.clock.monotonic() - this.reclaimedAt >= RECLAIM_INTERVAL_MS) await this.reclaim();
+    if (this.isSuspectWaiting && !this.held.holdsSuspect) await this.claimSuspect();
+    while (!signal.aborted && (await this.claim()));
+  }
+
+  private async reclaim(): Promise<void> {
+    this.reclaimedAt = this.clock.monotonic();
+    const { deliveries, isSuspectWaiting } = await this.parts.reclaims.reclaim(this.options.scheduleMs.length + 1);
+    this.isSuspectWaiting = isSuspectWaiting || deliveries.length > 0;
+    for (const delivery of deliveries) if (delivery.state === 'dead') this.hooks.onReclaimedDead(delivery);
+  }
+
+  /**
+   * One suspect at a time, so two of them never share a process: after its second loss an innocent delivery is no longer lost with the one
+   * that crashes.
+   */
+  private async claimSuspect(): Promise<void> {
+    const { leaseMs, maxInFlight } = this.options;
+    const full = [...this.slots()].filter(([, taken]) => taken >= maxInFlight).map(([id]) => id);
+    const leaseEndsAt = this.clock.monotonic() + leaseMs;
+    const suspect = await this.parts.store.claimSuspect(leaseMs, full);
+    if (suspect === undefined) this.isSuspectWaiting = false;
+    else await this.pump.accept([suspect], leaseEndsAt);
+  }
+
+  /** True when another claim may find more. */
+  private async claim(): Promise<boolean> {
+    const { batchSize, leaseMs, maxInFlight } = this.options;
+    const { buffered } = this.stats();
+    const limit = Math.min(batchSize - buffered, MAX_REQUESTS - this.held.busy);
+    this.isMoreDue = true;
+    if (limit <= 0) return false;
+    const held = this.slots();
+    const leaseEndsAt = this.clock.monotonic() + leaseMs;
+    const claims = await this.parts.store.claim({ limit, leaseMs, maxInFlight, held, after: this.after });
+    const last = claims.at(-1);
+    if (last !== undefined) {
+      this.after = last.endpointId;
+      await this.pump.accept(claims, leaseEndsAt);
+    }
+    // A full endpoint was not looked at, and one that was filled may have more: the next free slot looks again.
+    this.isMoreDue = claims.length > 0 || [...held.values()].some((taken) => taken >= maxInFlight);
+    return claims.length >= limit;
+  }
+
+  private slots(): ReadonlyMap<string, number> {
+    const slots = this.held.slots();
+    for (const id of this.parts.directory.unusable()) slots.set(id, this.options.maxInFlight);
+    return slots;
+  }
+
+  private lose(held: Held): void {
+    if (!this.held.remove(held)) return;
+    this.leasesLost++;
+    this.hooks.onLost(held);
+  }
+}

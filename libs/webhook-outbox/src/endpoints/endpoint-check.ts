@@ -1,0 +1,111 @@
+import { validateHeaderName, validateHeaderValue } from 'node:http';
+import { checkDestination, type DestinationRules } from '../sending/destination.js';
+import { secretBytes } from '../sending/signature.js';
+import { EndpointInvalidError } from '../webhook-outbox.errors.js';
+import type { NewEndpoint } from './endpoint.js';
+
+export interface CheckedEndpoint {
+  readonly url: string;
+  readonly types: readonly string[];
+  readonly tenant: string;
+  readonly headers: Readonly<Record<string, string>>;
+  /** Absent: one is made. */
+  readonly secret: Buffer | undefined;
+}
+
+/** Set by this module, or ruled by HTTP itself: a user's value would forge a signature or smuggle a request. */
+const RESERVED_HEADERS = new Set([
+  'connection',
+  'content-encoding',
+  'content-length',
+  'content-type',
+  'expect',
+  'host',
+  'http2-settings',
+  'keep-alive',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+const RESERVED_PREFIX = 'webhook-';
+
+const MAX_HEADERS = 32;
+const MAX_HEADER_BYTES = 8_192;
+const MAX_TYPES = 100;
+
+/** Pure. @throws EndpointInvalidError naming the first thing wrong; header values and secrets are never shown. */
+export function checkEndpoint(endpoint: NewEndpoint, rules: DestinationRules): CheckedEndpoint {
+  const destination = checkDestination(endpoint.url, rules);
+  if ('refused' in destination) throw new EndpointInvalidError(`url is refused: ${destination.refused}.`);
+  const { tenant = '' } = endpoint;
+  if (typeof tenant !== 'string' || tenant.length > 256 || tenant.includes('\0'))
+    throw new EndpointInvalidError('tenant must be a text of at most 256 characters.');
+  return {
+    url: destination.url.href,
+    types: checkTypes(endpoint.types ?? ['*']),
+    tenant,
+    headers: checkHeaders(endpoint.headers ?? {}),
+    secret: endpoint.secret === undefined ? undefined : checkSecret(endpoint.secret),
+  };
+}
+
+function checkTypes(types: readonly string[]): readonly string[] {
+  if (!isList(types) || types.length === 0 || types.length > MAX_TYPES)
+    throw new EndpointInvalidError(`types must be a list of 1 to ${MAX_TYPES} event types.`);
+  for (const type of types)
+    if (typeof type !== 'string' || !/^[\w.*]{1,128}$/.test(type))
+      throw new EndpointInvalidError(
+        `types may hold letters, digits, underscores, dots and '*', at most 128 characters each, such as run.*; not ${JSON.stringify(type)}.`,
+      );
+  return [...new Set(types)];
+}
+
+function checkHeaders(headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  if (typeof headers !== 'object' || headers === null) throw new EndpointInvalidError('headers must be an object.');
+  const checked: [string, string][] = [];
+  const names = new Set<string>();
+  let bytes = 0;
+  for (const [name, value] of Object.entries(headers)) {
+    const lower = name.toLowerCase();
+    if (RESERVED_HEADERS.has(lower) || lower.startsWith(RESERVED_PREFIX))
+      throw new EndpointInvalidError(`header ${JSON.stringify(name)} is set by the module or reserved by HTTP.`);
+    if (names.has(lower)) throw new EndpointInvalidError(`header ${JSON.stringify(name)} is there twice.`);
+    checkHeader(name, value);
+    names.add(lower);
+    bytes += name.length + value.length;
+    checked.push([lower, value]);
+  }
+  if (checked.length > MAX_HEADERS || bytes > MAX_HEADER_BYTES)
+    throw new EndpointInvalidError(`headers may be at most ${MAX_HEADERS}, with ${MAX_HEADER_BYTES} bytes together.`);
+  return Object.fromEntries(checked);
+}
+
+/** Node's own rules, which refuse CR, LF and NUL. */
+function checkHeader(name: string, value: unknown): void {
+  try {
+    if (typeof value !== 'string') throw new TypeError('not a text');
+    validateHeaderName(name);
+    validateHeaderValue(name, value);
+  } catch (cause) {
+    throw new EndpointInvalidError(`header ${JSON.stringify(name)} has a name or value that HTTP does not allow.`, {
+      cause,
+    });
+  }
+}
+
+function checkSecret(secret: string): Buffer {
+  const bytes = typeof secret === 'string' ? secretBytes(secret) : undefined;
+  if (bytes === undefined)
+    throw new EndpointInvalidError(
+      'secret must be whsec_ followed by 24 to 64 bytes in base64; leave it out to get one.',
+    );
+  return bytes;
+}
+
+/** Unlike `Array.isArray` it keeps the elements' type. */
+function isList(value: unknown): value is readonly unknown[] {
+  return Array.isArray(value);
+}

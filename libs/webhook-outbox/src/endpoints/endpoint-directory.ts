@@ -1,0 +1,101 @@
+import { type Clock, describeError } from '@nest-baton/core';
+import { KeyRingInvalidError } from '../webhook-outbox.errors.js';
+import type { EndpointRow, EndpointStore } from './endpoint-store.js';
+import type { KeyRing } from './key-ring.js';
+
+/** An endpoint as a request needs it, its secret opened. */
+export interface OpenEndpoint {
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly secret: Buffer;
+}
+
+export interface WantedEndpoint {
+  readonly endpointId: string;
+  readonly endpointVersion: number;
+}
+
+/** Endpoints kept opened in memory; the oldest leave first. */
+const MAX_KEPT = 10_000;
+
+/** An endpoint whose secret does not open is left alone for so long; a repaired row is then noticed. */
+const RETRY_UNUSABLE_MS = 30_000;
+
+/**
+ * Opens endpoints' secrets and keeps them by the endpoint's version, which each claim brings along: a changed endpoint is read again.
+ */
+export class EndpointDirectory {
+  private readonly kept = new Map<string, { readonly version: number; readonly endpoint: OpenEndpoint }>();
+  private readonly unusableUntil = new Map<string, number>();
+
+  constructor(
+    private readonly store: EndpointStore,
+    private readonly ring: KeyRing,
+    private readonly clock: Clock,
+    private readonly onUnusable: (endpointId: string, error: string) => void,
+  ) {}
+
+  /**
+   * Reads every active endpoint and opens its secret.
+   *
+   * @throws KeyRingInvalidError naming the first that does not open, and how many do not.
+   */
+  async verify(): Promise<void> {
+    let failures = 0;
+    let first: unknown;
+    for await (const row of this.store.all()) {
+      try {
+        this.ring.open(row, row.id);
+      } catch (error) {
+        failures++;
+        first ??= error;
+      }
+    }
+    if (failures > 0)
+      throw new KeyRingInvalidError(
+        `keys open not all secrets that are stored; ${failures} endpoint(s) cannot be signed for. ${describeError(first)}`,
+        { cause: first },
+      );
+  }
+
+  /** Ids whose deliveries are not to be claimed now. */
+  unusable(): readonly string[] {
+    for (const [id, until] of this.unusableUntil) if (until <= this.clock.monotonic()) this.unusableUntil.delete(id);
+    return [...this.unusableUntil.keys()];
+  }
+
+  /** The endpoints that can be sent to; one that is gone or does not open is not in the answer. */
+  async open(wanted: readonly WantedEndpoint[]): Promise<ReadonlyMap<string, OpenEndpoint>> {
+    const missing = new Set(
+      wanted
+        .filter(({ endpointId, endpointVersion }) => this.kept.get(endpointId)?.version !== endpointVersion)
+        .map(({ endpointId }) => endpointId),
+    );
+    const answer = new Map<string, OpenEndpoint>();
+    if (missing.size > 0)
+      for (const row of await this.store.load([...missing])) {
+        const endpoint = this.tryOpen(row);
+        if (endpoint !== undefined) answer.set(row.id, endpoint);
+      }
+    for (const { endpointId } of wanted) {
+      const kept = this.kept.get(endpointId);
+      if (kept !== undefined && !missing.has(endpointId)) answer.set(endpointId, kept.endpoint);
+    }
+    return answer;
+  }
+
+  private tryOpen(row: EndpointRow): OpenEndpoint | undefined {
+    try {
+      const endpoint = { url: row.url, headers: row.headers, secret: this.ring.open(row, row.id) };
+      this.kept.delete(row.id);
+      this.kept.set(row.id, { version: row.version, endpoint });
+      const oldest = this.kept.keys().next();
+      if (this.kept.size > MAX_KEPT && oldest.done !== true) this.kept.delete(oldest.value);
+      return endpoint;
+    } catch (error) {
+      this.unusableUntil.set(row.id, this.clock.monotonic() + RETRY_UNUSABLE_MS);
+      this.onUnusable(row.id, describeError(error));
+      return undefined;
+    }
+  }
+}

@@ -1,0 +1,64 @@
+import { createHash } from 'node:crypto';
+import { EventInvalidError, PayloadTooLargeError } from '../webhook-outbox.errors.js';
+import type { WebhookEvent } from './webhook-event.js';
+
+/** An event as it is stored. */
+export interface EventText {
+  readonly type: string;
+  readonly tenant: string;
+  readonly body: string;
+  readonly contentHash: Buffer;
+}
+
+const TYPE = /^\w+(\.\w+)*$/;
+const MAX_TYPE_LENGTH = 128;
+const MAX_NAME_LENGTH = 256;
+
+/**
+ * Fixes the bytes that every attempt sends; pure. The hash covers type and data and not the timestamp, so that a repetition a second later
+ * is recognised; data whose keys come in another order is other data.
+ *
+ * @throws EventInvalidError when type, tenant, id or data cannot be sent.
+ * @throws PayloadTooLargeError when the body is longer than `maxPayloadBytes`.
+ */
+export function eventText(event: WebhookEvent, now: number, maxPayloadBytes: number): EventText {
+  const { type, tenant = '', id } = event;
+  if (typeof type !== 'string' || type.length > MAX_TYPE_LENGTH || !TYPE.test(type))
+    throw new EventInvalidError(
+      `type must be words of letters, digits and underscores with dots between, at most ${MAX_TYPE_LENGTH} characters, such as run.done.`,
+    );
+  if (!isName(tenant)) throw new EventInvalidError(`tenant must be a text of at most ${MAX_NAME_LENGTH} characters.`);
+  if (id !== undefined && (!isName(id) || id === ''))
+    throw new EventInvalidError(`id must be a text of 1 to ${MAX_NAME_LENGTH} characters.`);
+  const data = jsonOf(event.data);
+  const body = `{"type":${JSON.stringify(type)},"timestamp":"${new Date(now).toISOString()}","data":${data}}`;
+  const bytes = Buffer.byteLength(body);
+  if (bytes > maxPayloadBytes)
+    throw new PayloadTooLargeError(
+      `The event's body has ${bytes} bytes, above maxPayloadBytes (${maxPayloadBytes}); send a reference instead of the data.`,
+    );
+  return { type, tenant, body, contentHash: createHash('sha256').update(`${type}\n${data}`).digest() };
+}
+
+function jsonOf(data: unknown): string {
+  let json: string | undefined;
+  try {
+    json = JSON.stringify(data);
+  } catch (cause) {
+    throw new EventInvalidError('data cannot be written as JSON (a cycle, a BigInt, or a toJSON that throws).', {
+      cause,
+    });
+  }
+  if (json === undefined) throw new EventInvalidError('data is missing, or is nothing that JSON can hold.');
+  return json;
+}
+
+/** Postgres stores no NUL, and a lone surrogate is no text. */
+function isName(text: unknown): text is string {
+  return (
+    typeof text === 'string' &&
+    text.length <= MAX_NAME_LENGTH &&
+    !text.includes('\0') &&
+    Buffer.from(text, 'utf8').toString('utf8') === text
+  );
+}

@@ -1,0 +1,146 @@
+import { EntitySchema, type EntitySchemaColumnOptions } from 'typeorm';
+import type { AttemptOutcome, DeliveryReason, DeliveryState } from '../delivering/delivery.js';
+
+/** What was sent, once for all its deliveries. Read-only: the module writes it by SQL. */
+export class OutboxEvent {
+  id: string;
+  tenant: string;
+  /** The caller's id; unique in the tenant. */
+  dedupeKey: string;
+  type: string;
+  /** The bytes of each request: `{"type","timestamp","data"}`. */
+  body: string;
+  /** SHA-256 of type and data, to tell a repetition from a conflict. */
+  contentHash: Buffer;
+  createdAt: Date;
+}
+
+/** One event for one endpoint: narrow, since it is rewritten with each step. Read-only: every write of the module is fenced. */
+export class OutboxDelivery {
+  /** `bigint`, as text. */
+  id: string;
+  eventId: string;
+  endpointId: string;
+  state: DeliveryState;
+  nextAt: Date;
+  leaseUntil: Date | null;
+  /** `bigint`, as text; grows with each claim. */
+  fence: string;
+  /** Requests started. */
+  attempts: number;
+  /** Claims since the last recorded outcome whose owner was gone. */
+  leaseLosses: number;
+  lastOutcome: AttemptOutcome | null;
+  reason: DeliveryReason | null;
+  lastStatus: number | null;
+  lastError: string | null;
+  createdAt: Date;
+  settledAt: Date | null;
+}
+
+/** Where events go. Read-only: made by `WebhookEndpointsService`. */
+export class WebhookEndpoint {
+  id: string;
+  tenant: string;
+  url: string;
+  types: string[];
+  headers: Record<string, string>;
+  state: 'active';
+  /** Raised with each change; the key under which an opened secret is kept in memory. */
+  version: number;
+  secretKeyId: string;
+  /** AES-256-GCM under the key named; never the secret itself. */
+  secretSealed: Buffer;
+  createdAt: Date;
+}
+
+const uuid = (name: string): EntitySchemaColumnOptions => ({ name, type: 'uuid' });
+const text = (name: string): EntitySchemaColumnOptions => ({ name, type: 'text' });
+const integer = (name: string): EntitySchemaColumnOptions => ({ name, type: 'integer' });
+const timestamp = (name: string): EntitySchemaColumnOptions => ({ name, type: 'timestamp with time zone' });
+const nullable = (column: EntitySchemaColumnOptions): EntitySchemaColumnOptions => ({ ...column, nullable: true });
+
+/**
+ * The tables as entities for the user's `DataSource`: for reading, in repositories and joins. `synchronize: false`, so a user's
+ * `synchronize: true` never alters what the migrations made.
+ */
+export function webhookOutboxEntities(options: { readonly schema?: string } = {}): EntitySchema[] {
+  const { schema = 'baton' } = options;
+  return [eventSchema(schema), deliverySchema(schema), endpointSchema(schema)];
+}
+
+function eventSchema(schema: string): EntitySchema<OutboxEvent> {
+  return new EntitySchema<OutboxEvent>({
+    name: 'OutboxEvent',
+    target: OutboxEvent,
+    schema,
+    tableName: 'webhook_events',
+    synchronize: false,
+    columns: {
+      id: { ...uuid('id'), primary: true },
+      tenant: text('tenant'),
+      dedupeKey: text('dedupe_key'),
+      type: text('type'),
+      body: text('body'),
+      contentHash: { name: 'content_hash', type: 'bytea' },
+      createdAt: timestamp('created_at'),
+    },
+    indices: [{ name: 'webhook_events_dedupe', columns: ['tenant', 'dedupeKey'], unique: true }],
+  });
+}
+
+function deliverySchema(schema: string): EntitySchema<OutboxDelivery> {
+  return new EntitySchema<OutboxDelivery>({
+    name: 'OutboxDelivery',
+    target: OutboxDelivery,
+    schema,
+    tableName: 'webhook_deliveries',
+    synchronize: false,
+    columns: {
+      id: { name: 'id', type: 'bigint', primary: true, generated: 'increment' },
+      eventId: uuid('event_id'),
+      endpointId: uuid('endpoint_id'),
+      state: text('state'),
+      nextAt: timestamp('next_at'),
+      leaseUntil: nullable(timestamp('lease_until')),
+      fence: { name: 'fence', type: 'bigint' },
+      attempts: integer('attempts'),
+      leaseLosses: integer('lease_losses'),
+      lastOutcome: nullable(text('last_outcome')),
+      reason: nullable(text('reason')),
+      lastStatus: nullable(integer('last_status')),
+      lastError: nullable(text('last_error')),
+      createdAt: timestamp('created_at'),
+      settledAt: nullable(timestamp('settled_at')),
+    },
+    indices: [
+      { name: 'webhook_deliveries_pair', columns: ['eventId', 'endpointId'], unique: true },
+      { name: 'webhook_deliveries_due', columns: ['endpointId', 'nextAt', 'id'], where: `state = 'ready'` },
+      { name: 'webhook_deliveries_leased', columns: ['leaseUntil'], where: `state = 'leased'` },
+      { name: 'webhook_deliveries_suspect', columns: ['nextAt'], where: `state = 'ready' AND lease_losses >= 2` },
+    ],
+  });
+}
+
+function endpointSchema(schema: string): EntitySchema<WebhookEndpoint> {
+  return new EntitySchema<WebhookEndpoint>({
+    name: 'WebhookEndpoint',
+    target: WebhookEndpoint,
+    schema,
+    tableName: 'webhook_endpoints',
+    synchronize: false,
+    columns: {
+      id: { ...uuid('id'), primary: true },
+      tenant: text('tenant'),
+      url: text('url'),
+      types: { ...text('types'), array: true },
+      headers: { name: 'headers', type: 'jsonb' },
+      state: text('state'),
+      version: integer('version'),
+      secretKeyId: text('secret_key_id'),
+      secretSealed: { name: 'secret_sealed', type: 'bytea' },
+      createdAt: timestamp('created_at'),
+    },
+    indices: [{ name: 'webhook_endpoints_tenant', columns: ['tenant'] }],
+  });
+}

@@ -1,0 +1,100 @@
+import {
+  isVersionAtLeast,
+  type Queryable,
+  type QueryOutcome,
+  quoteIdentifier,
+  runMigrations,
+  ServerUnsupportedError,
+} from '@nest-baton/core';
+import type { DataSource, QueryRunner } from 'typeorm';
+import { MIGRATIONS } from './migrations.js';
+
+const OLDEST_POSTGRES = '14';
+
+export interface OutboxDatabaseOptions {
+  readonly schema: string;
+  readonly migrations: 'auto' | 'verify' | 'off';
+}
+
+/**
+ * The user's `DataSource` as this module uses it: one statement at a time, each on a connection of the pool, never inside a transaction
+ * that is held while something else is awaited.
+ */
+export class OutboxDatabase implements Queryable {
+  readonly schema: string;
+  private source: DataSource | undefined;
+  private prepared: Promise<void> | undefined;
+
+  constructor(
+    private readonly options: OutboxDatabaseOptions,
+    private readonly findDataSource: () => DataSource,
+  ) {
+    this.schema = quoteIdentifier(options.schema);
+  }
+
+  /** @throws what Nest throws when there is no such `DataSource`. */
+  get dataSource(): DataSource {
+    return (this.source ??= this.findDataSource());
+  }
+
+  /**
+   * Resolves when the schema is ready; the first call checks and migrates, the others wait for it. A failure is not kept: the next call
+   * tries again.
+   *
+   * @throws ServerUnsupportedError | MigrationsPendingError
+   */
+  prepare(): Promise<void> {
+    this.prepared ??= this.migrate().catch((error: unknown) => {
+      this.prepared = undefined;
+      throw error;
+    });
+    return this.prepared;
+  }
+
+  async query<Row>(text: string, values: readonly unknown[] = []): Promise<QueryOutcome<Row>> {
+    return this.withRunner((runner) => runQuery<Row>(runner, text, values));
+  }
+
+  /** Connects first, so that `work` knows: what fails inside it may have reached the server. */
+  async withRunner<T>(work: (runner: QueryRunner) => Promise<T>): Promise<T> {
+    const runner = this.dataSource.createQueryRunner();
+    try {
+      await runner.connect();
+      return await work(runner);
+    } finally {
+      // A connection that was lost cannot be released in good order; the pool has dropped it already.
+      await runner.release().catch(() => undefined);
+    }
+  }
+
+  private async migrate(): Promise<void> {
+    await this.withRunner(async (runner) => {
+      const session: Queryable = { query: (text, values) => runQuery(runner, text, values) };
+      const { rows } = await session.query<{ server_version: string }>('SHOW server_version');
+      const version = rows[0]?.server_version ?? '';
+      if (!isVersionAtLeast(version, OLDEST_POSTGRES))
+        throw new ServerUnsupportedError(
+          `WebhookOutboxModule needs Postgres ${OLDEST_POSTGRES} or newer; the server reports '${version}'.`,
+        );
+      await runMigrations(session, {
+        schema: this.options.schema,
+        table: 'webhook_outbox_migrations',
+        migrations: MIGRATIONS,
+        mode: this.options.migrations,
+      });
+    });
+  }
+}
+
+/** The structured form, since the plain one differs between SELECT and UPDATE and drops the row count. */
+export async function runQuery<Row>(
+  runner: QueryRunner,
+  text: string,
+  values: readonly unknown[] = [],
+): Promise<QueryOutcome<Row>> {
+  const { records, affected } = (await runner.query(text, [...values], true)) as {
+    records?: Row[];
+    affected?: number | null;
+  };
+  return { rows: records ?? [], rowCount: affected ?? records?.length ?? 0 };
+}

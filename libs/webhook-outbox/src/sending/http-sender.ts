@@ -1,0 +1,132 @@
+import { type Clock, describeError, errorCode } from '@nest-baton/core';
+import { Agent, type Dispatcher } from 'undici';
+import { checkDestination, type DestinationRules } from './destination.js';
+import { guardedConnector, REFUSED_ADDRESS, type Resolve } from './guarded-connector.js';
+import { signV1 } from './signature.js';
+
+/** What came back of one request. */
+export type Answer =
+  | { readonly kind: 'answer'; readonly status: number; readonly retryAfter: string | undefined; readonly text: string }
+  | { readonly kind: 'timeout' }
+  | { readonly kind: 'network'; readonly error: string }
+  | { readonly kind: 'refused'; readonly error: string }
+  /** `signal` aborted it; whether the receiver saw it is unknown. */
+  | { readonly kind: 'cut' };
+
+export interface WebhookRequest {
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly secret: Buffer;
+  readonly webhookId: string;
+  readonly body: string;
+}
+
+export interface HttpSenderOptions extends DestinationRules {
+  readonly requestTimeoutMs: number;
+  readonly maxResponseBytes: number;
+  readonly maxConnections: number;
+}
+
+/**
+ * Sends signed requests over kept-alive connections.
+ *
+ * - Follows no redirects and decompresses nothing; the caller gets the status as it came.
+ * - One deadline covers connecting, sending and the answer's body. The status is the answer: a body that is too long or too slow is cut,
+ *   its connection closed, and does not change what the receiver said.
+ * - Dials only addresses that the guard allows, whatever the URL said when the endpoint was made.
+ */
+export class HttpSender {
+  private readonly agent: Agent;
+
+  constructor(
+    private readonly options: HttpSenderOptions,
+    private readonly clock: Clock,
+    resolve?: Resolve,
+  ) {
+    const { allowAddresses, requestTimeoutMs, maxConnections } = options;
+    this.agent = new Agent({
+      connect: guardedConnector(allowAddresses, requestTimeoutMs, resolve),
+      connections: maxConnections,
+      pipelining: 1,
+      headersTimeout: requestTimeoutMs,
+      bodyTimeout: requestTimeoutMs,
+      keepAliveTimeout: 10_000,
+      keepAliveMaxTimeout: 60_000,
+    });
+  }
+
+  async send(request: WebhookRequest, signal: AbortSignal): Promise<Answer> {
+    const destination = checkDestination(request.url, this.options);
+    if ('refused' in destination) return { kind: 'refused', error: destination.refused };
+    const deadline = new AbortController();
+    const timer = setTimeout(() => deadline.abort(), this.options.requestTimeoutMs);
+    const either = AbortSignal.any([signal, deadline.signal]);
+    try {
+      const response = await this.agent.request({
+        origin: destination.url.origin,
+        path: `${destination.url.pathname}${destination.url.search}`,
+        method: 'POST',
+        headers: this.headersOf(request),
+        body: request.body,
+        signal: either,
+      });
+      return await this.readAnswer(response);
+    } catch (error) {
+      if (errorCode(error) === REFUSED_ADDRESS) return { kind: 'refused', error: describeError(error) };
+      if (signal.aborted) return { kind: 'cut' };
+      if (deadline.signal.aborted || isTimeout(error)) return { kind: 'timeout' };
+      return { kind: 'network', error: describeError(error) };
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Closes every connection; requests still running end as `network`. */
+  async stop(): Promise<void> {
+    await this.agent.destroy();
+  }
+
+  private headersOf({ headers, secret, webhookId, body }: WebhookRequest): Record<string, string> {
+    const timestamp = Math.floor(this.clock.now() / 1_000);
+    return {
+      'user-agent': 'baton-webhook-outbox',
+      ...headers,
+      'content-type': 'application/json',
+      'webhook-id': webhookId,
+      'webhook-timestamp': String(timestamp),
+      'webhook-signature': signV1(secret, webhookId, timestamp, body),
+    };
+  }
+
+  private async readAnswer({ statusCode, headers, body }: Dispatcher.ResponseData): Promise<Answer> {
+    const retryAfter = headers['retry-after'];
+    return {
+      kind: 'answer',
+      status: statusCode,
+      retryAfter: Array.isArray(retryAfter) ? retryAfter[0] : retryAfter,
+      text: await this.readText(body),
+    };
+  }
+
+  /** Leaving the loop early destroys the body and with it the connection. */
+  private async readText(body: Dispatcher.ResponseData['body']): Promise<string> {
+    const kept: Buffer[] = [];
+    let bytes = 0;
+    try {
+      for await (const chunk of body as AsyncIterable<Buffer>) {
+        const rest = this.options.maxResponseBytes - bytes;
+        kept.push(chunk.subarray(0, rest));
+        bytes += chunk.length;
+        if (bytes > this.options.maxResponseBytes) break;
+      }
+    } catch {
+      // The receiver reset the connection or ran into the deadline; its status stands, and what came of the text is kept.
+    }
+    return Buffer.concat(kept).toString('utf8');
+  }
+}
+
+function isTimeout(error: unknown): boolean {
+  const code = errorCode(error) ?? '';
+  return ['UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'ETIMEDOUT'].includes(code);
+}

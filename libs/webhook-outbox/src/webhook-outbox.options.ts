@@ -1,0 +1,239 @@
+import {
+  type Duration,
+  type Environment,
+  type EnvironmentVariable,
+  OptionsCheck,
+  OptionsInvalidError,
+  parseDuration,
+  readEnvironment,
+} from '@nest-baton/core';
+import type { DeadDelivery } from './delivering/delivery.js';
+import { isNetwork } from './sending/address-rules.js';
+
+/** One key of the ring that seals endpoint secrets. */
+export interface WebhookKey {
+  /** 1 to 64 letters, digits, `_`, `-` or `.`; stored beside each secret that it sealed. */
+  readonly id: string;
+  /** 32 bytes in base64: `openssl rand -base64 32`. */
+  readonly key: string;
+}
+
+export interface WebhookOutboxOptions {
+  /** `producer`: stores events, sends nothing. `worker`: runs the relay. `all`: both. `send` works in each. Default `'all'`. */
+  readonly role?: 'all' | 'producer' | 'worker';
+  /** Seals endpoint secrets; the first seals, all open. Required, except for a producer that creates no endpoints. */
+  readonly keys?: readonly WebhookKey[];
+  /** Schema of the tables. Default `'baton'`. */
+  readonly schema?: string;
+  /** `auto` applies what is missing, `verify` refuses to start when something is, `off` looks at nothing. Default `'auto'`. */
+  readonly migrations?: 'auto' | 'verify' | 'off';
+  /** `off`: no LISTEN, no NOTIFY, no kick after a commit; the poll finds everything. Default `'on'`. */
+  readonly hints?: 'on' | 'off';
+  /** For the one connection that LISTENs; not through a transaction-mode pooler. Without it the poll finds what other processes commit. */
+  readonly listenConnectionString?: string;
+  /** Pause between looks for due deliveries. Too small costs two queries each; too large delays what no hint announced. Default 1 s. */
+  readonly pollInterval?: Duration;
+  /** How long a claim holds without renewal. Too small and a stall of the process sends twice; too large and a crash delays. Default 30 s. */
+  readonly lease?: Duration;
+  /** For one request, body of the answer included; below `lease`. Default 20 s, within the 15 to 30 s of Standard Webhooks. */
+  readonly requestTimeout?: Duration;
+  /** Deliveries claimed by one statement, and the most that wait claimed in memory. Default 100. */
+  readonly batchSize?: number;
+  /** Requests at one time to one endpoint by one process. Too large overruns receivers; too small cannot keep up. Default 32. */
+  readonly maxInFlight?: number;
+  /** Bytes of an event's body as sent; more is refused by `send`. Default 262 144 (256 KiB). */
+  readonly maxPayloadBytes?: number;
+  /** Bytes read of an answer; the rest is cut and the connection closed. Default 65 536 (64 KiB). */
+  readonly maxResponseBytes?: number;
+  /** Longest `Retry-After` that is heeded. Default 1 h. */
+  readonly retryAfterCap?: Duration;
+  /** Pauses after each failed attempt, each x uniform(0.8, 1.2); one more attempt than pauses. Default: that of Standard Webhooks, 75.6 h. */
+  readonly schedule?: readonly Duration[];
+  /** Also `http:` URLs. Bodies travel readable, signed all the same. Default false. */
+  readonly allowHttp?: boolean;
+  /** Networks in CIDR notation that may be dialled although the guard refuses them (`10.1.0.0/16`). Default none. */
+  readonly allowAddresses?: readonly string[];
+  /** For requests in flight and unwritten outcomes when the process stops; below the platform's grace period. Default 15 s. */
+  readonly shutdownTimeout?: Duration;
+  /** Called after a delivery was written as dead. Not called when the process dies between the two: the row says it too. */
+  readonly onDead?: (delivery: DeadDelivery) => unknown;
+}
+
+export interface ResolvedWebhookOutboxOptions {
+  readonly role: 'all' | 'producer' | 'worker';
+  readonly keys: readonly WebhookKey[];
+  readonly schema: string;
+  readonly migrations: 'auto' | 'verify' | 'off';
+  readonly hints: 'on' | 'off';
+  readonly listenConnectionString: string | undefined;
+  readonly pollIntervalMs: number;
+  readonly leaseMs: number;
+  readonly requestTimeoutMs: number;
+  readonly batchSize: number;
+  readonly maxInFlight: number;
+  readonly maxPayloadBytes: number;
+  readonly maxResponseBytes: number;
+  readonly retryAfterCapMs: number;
+  readonly scheduleMs: readonly number[];
+  readonly allowHttp: boolean;
+  readonly allowAddresses: readonly string[];
+  readonly shutdownTimeoutMs: number;
+  readonly onDead: ((delivery: DeadDelivery) => unknown) | undefined;
+}
+
+const DEFAULTS = Object.freeze({
+  role: 'all',
+  schema: 'baton',
+  migrations: 'auto',
+  hints: 'on',
+  pollInterval: '1s',
+  lease: '30s',
+  requestTimeout: '20s',
+  batchSize: 100,
+  maxInFlight: 32,
+  maxPayloadBytes: 256 * 1024,
+  maxResponseBytes: 64 * 1024,
+  retryAfterCap: '1h',
+  schedule: ['5s', '5m', '30m', '2h', '5h', '10h', '14h', '20h', '24h'],
+  allowHttp: false,
+  allowAddresses: [],
+  shutdownTimeout: '15s',
+} satisfies WebhookOutboxOptions);
+
+const KNOWN = [
+  ...(Object.keys(DEFAULTS) as (keyof typeof DEFAULTS)[]),
+  'keys',
+  'listenConnectionString',
+  'onDead',
+] as const;
+
+/** A claim must outlive the statements around its request. */
+const LONGEST_PAUSE_MS = 30 * 24 * 3_600_000;
+
+/** @throws OptionsInvalidError naming every problem. */
+export function resolveWebhookOutboxOptions(options: WebhookOutboxOptions): ResolvedWebhookOutboxOptions {
+  const check = new OptionsCheck<WebhookOutboxOptions>('WebhookOutboxModule', options, KNOWN);
+  const role = check.oneOf('role', DEFAULTS.role as 'all' | 'producer' | 'worker', ['all', 'producer', 'worker']);
+  const resolved: ResolvedWebhookOutboxOptions = {
+    role,
+    keys: readKeys(check, options?.keys, role),
+    schema: check.string('schema', DEFAULTS.schema),
+    migrations: check.oneOf('migrations', DEFAULTS.migrations as 'auto' | 'verify' | 'off', ['auto', 'verify', 'off']),
+    hints: check.oneOf('hints', DEFAULTS.hints as 'on' | 'off', ['on', 'off']),
+    listenConnectionString:
+      options?.listenConnectionString === undefined
+        ? undefined
+        : check.url('listenConnectionString', ['postgres:', 'postgresql:']),
+    pollIntervalMs: check.duration('pollInterval', DEFAULTS.pollInterval, { min: 10, max: 3_600_000 }),
+    leaseMs: check.duration('lease', DEFAULTS.lease, { min: 500, max: 3_600_000 }),
+    requestTimeoutMs: check.duration('requestTimeout', DEFAULTS.requestTimeout, { min: 50, max: 3_600_000 }),
+    batchSize: check.integer('batchSize', DEFAULTS.batchSize, { min: 1, max: 1_000 }),
+    maxInFlight: check.integer('maxInFlight', DEFAULTS.maxInFlight, { min: 1, max: 1_000 }),
+    maxPayloadBytes: check.integer('maxPayloadBytes', DEFAULTS.maxPayloadBytes, { min: 1_024, max: 16 * 1024 * 1024 }),
+    maxResponseBytes: check.integer('maxResponseBytes', DEFAULTS.maxResponseBytes, {
+      min: 1_024,
+      max: 16 * 1024 * 1024,
+    }),
+    retryAfterCapMs: check.duration('retryAfterCap', DEFAULTS.retryAfterCap, { max: LONGEST_PAUSE_MS }),
+    scheduleMs: readSchedule(check, options?.schedule ?? DEFAULTS.schedule),
+    allowHttp: check.boolean('allowHttp', DEFAULTS.allowHttp),
+    allowAddresses: readNetworks(check, options?.allowAddresses ?? DEFAULTS.allowAddresses),
+    shutdownTimeoutMs: check.duration('shutdownTimeout', DEFAULTS.shutdownTimeout, { max: 3_600_000 }),
+    onDead: check.function<(delivery: DeadDelivery) => unknown>('onDead'),
+  };
+  check.rule(
+    resolved.requestTimeoutMs < resolved.leaseMs,
+    `requestTimeout (${resolved.requestTimeoutMs} ms) must be below lease (${resolved.leaseMs} ms): a request that outlives its claim is sent twice`,
+  );
+  check.finish();
+  return Object.freeze(resolved);
+}
+
+type Check = OptionsCheck<WebhookOutboxOptions>;
+
+/** Never shows a key's value. */
+function readKeys(check: Check, given: unknown, role: 'all' | 'producer' | 'worker'): readonly WebhookKey[] {
+  if (given === undefined && role === 'producer') return [];
+  if (!Array.isArray(given) || given.length === 0) {
+    check.problem('keys must be a list of at least one { id, key }, key being 32 bytes in base64');
+    return [];
+  }
+  const ids = new Set<string>();
+  given.forEach((entry: Partial<WebhookKey> | null, index) => {
+    const { id, key } = entry ?? {};
+    if (typeof id !== 'string' || !/^[\w.-]{1,64}$/.test(id))
+      check.problem(`keys[${index}].id must be 1 to 64 letters, digits, '_', '-' or '.'`);
+    else if (ids.has(id)) check.problem(`keys[${index}].id '${id}' is there twice`);
+    else ids.add(id);
+    if (typeof key !== 'string' || !/^[A-Za-z0-9+/]{43}=?$/.test(key))
+      check.problem(`keys[${index}].key must be 32 bytes in base64 (openssl rand -base64 32)`);
+  });
+  return given as readonly WebhookKey[];
+}
+
+function readSchedule(check: Check, given: unknown): readonly number[] {
+  if (!Array.isArray(given) || given.length > 100) {
+    check.problem('schedule must be a list of at most 100 durations');
+    return [];
+  }
+  return given.map((pause: unknown, index) => {
+    const ms = parseDuration(pause);
+    if (ms === undefined || ms > LONGEST_PAUSE_MS)
+      check.problem(`schedule[${index}] must be a duration of at most 30 days such as '5m'`);
+    return ms ?? 0;
+  });
+}
+
+function readNetworks(check: Check, given: unknown): readonly string[] {
+  if (!Array.isArray(given)) {
+    check.problem("allowAddresses must be a list of networks such as '10.1.0.0/16'");
+    return [];
+  }
+  given.forEach((network: unknown, index) => {
+    if (typeof network !== 'string' || !isNetwork(network))
+      check.problem(`allowAddresses[${index}] must be a network in CIDR notation such as '10.1.0.0/16'`);
+  });
+  return given as readonly string[];
+}
+
+/** The variables that set options; `onDead` is code and has none. */
+export const WEBHOOK_OUTBOX_ENVIRONMENT: readonly EnvironmentVariable[] = [
+  { variable: 'BATON_WEBHOOK_OUTBOX_ROLE', option: 'role', kind: 'string' },
+  { variable: 'BATON_WEBHOOK_OUTBOX_KEYS', option: 'keys', kind: 'list' },
+  { variable: 'BATON_WEBHOOK_OUTBOX_SCHEMA', option: 'schema', kind: 'string' },
+  { variable: 'BATON_WEBHOOK_OUTBOX_MIGRATIONS', option: 'migrations', kind: 'string' },
+  { variable: 'BATON_WEBHOOK_OUTBOX_HINTS', option: 'hints', kind: 'string' },
+  { variable: 'BATON_WEBHOOK_OUTBOX_LISTEN_CONNECTION_STRING', option: 'listenConnectionString', kind: 'string' },
+  { variable: 'BATON_WEBHOOK_OUTBOX_POLL_INTERVAL', option: 'pollInterval', kind: 'duration' },
+  { variable: 'BATON_WEBHOOK_OUTBOX_LEASE', option: 'lease', kind: 'duration' },
+  { variable: 'BATON_WEBHOOK_OUTBOX_REQUEST_TIMEOUT', option: 'requestTimeout', kind: 'duration' },
+  { variable: 'BATON_WEBHOOK_OUTBOX_BATCH_SIZE', option: 'batchSize', kind: 'integer' },
+  { variable: 'BATON_WEBHOOK_OUTBOX_MAX_IN_FLIGHT', option: 'maxInFlight', kind: 'integer' },
+  { variable: 'BATON_WEBHOOK_OUTBOX_MAX_PAYLOAD_BYTES', option: 'maxPayloadBytes', kind: 'integer' },
+  { variable: 'BATON_WEBHOOK_OUTBOX_MAX_RESPONSE_BYTES', option: 'maxResponseBytes', kind: 'integer' },
+  { variable: 'BATON_WEBHOOK_OUTBOX_RETRY_AFTER_CAP', option: 'retryAfterCap', kind: 'duration' },
+  { variable: 'BATON_WEBHOOK_OUTBOX_SCHEDULE', option: 'schedule', kind: 'list' },
+  { variable: 'BATON_WEBHOOK_OUTBOX_ALLOW_HTTP', option: 'allowHttp', kind: 'boolean' },
+  { variable: 'BATON_WEBHOOK_OUTBOX_ALLOW_ADDRESSES', option: 'allowAddresses', kind: 'list' },
+  { variable: 'BATON_WEBHOOK_OUTBOX_SHUTDOWN_TIMEOUT', option: 'shutdownTimeout', kind: 'duration' },
+];
+
+/**
+ * The options that are set by variables; pure. Keys are read as `id:key,id:key`.
+ *
+ * @throws OptionsInvalidError naming each variable that cannot be read; a key's value is never shown.
+ */
+export function webhookOutboxOptionsFromEnv(env: Environment): WebhookOutboxOptions {
+  const { keys, ...options } = readEnvironment('WebhookOutboxModule', env, WEBHOOK_OUTBOX_ENVIRONMENT);
+  if (keys === undefined) return options;
+  return { ...options, keys: (keys as readonly string[]).map(readKey) };
+}
+
+function readKey(text: string, index: number): WebhookKey {
+  const colon = text.indexOf(':');
+  if (colon < 1)
+    throw new OptionsInvalidError('WebhookOutboxModule', [
+      `BATON_WEBHOOK_OUTBOX_KEYS must be id:key,id:key; entry ${index + 1} has no id`,
+    ]);
+  return { id: text.slice(0, colon), key: text.slice(colon + 1) };
+}

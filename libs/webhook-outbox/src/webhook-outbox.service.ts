@@ -1,0 +1,145 @@
+import { describeError, ShuttingDownError, systemClock } from '@nest-baton/core';
+import {
+  type BeforeApplicationShutdown,
+  Inject,
+  Injectable,
+  Logger,
+  type OnApplicationBootstrap,
+  type OnApplicationShutdown,
+  type OnModuleInit,
+  Optional,
+} from '@nestjs/common';
+import { SchedulerRegistry } from '@nestjs/schedule';
+import type { DeliveryState } from './delivering/delivery.js';
+import { DeliveryReporter } from './delivering/delivery-reporter.js';
+import { DeliveryStore } from './delivering/delivery-store.js';
+import { ReclaimStore } from './delivering/reclaim-store.js';
+import { MAX_REQUESTS, Relay, type RelayStats } from './delivering/relay.js';
+import { EndpointDirectory } from './endpoints/endpoint-directory.js';
+import { EndpointStore } from './endpoints/endpoint-store.js';
+import { KeyRing } from './endpoints/key-ring.js';
+import { EventProducer } from './producing/event-producer.js';
+import type { SendOptions, SentEvent, WebhookEvent } from './producing/webhook-event.js';
+import { OutboxDatabase } from './schema/outbox-database.js';
+import { HttpSender } from './sending/http-sender.js';
+import { WakeUps } from './waking/wake-ups.js';
+import type { WebhookOutboxEvents } from './webhook-outbox.events.js';
+import { OUTBOX_NAME, OUTBOX_OPTIONS } from './webhook-outbox.module-definition.js';
+import type { ResolvedWebhookOutboxOptions } from './webhook-outbox.options.js';
+
+export interface OutboxStats {
+  /** Age of the oldest delivery that is due and not claimed; 0 when none is. */
+  readonly lagMs: number;
+  readonly byState: Readonly<Record<DeliveryState, number>>;
+  /** Of this process; `undefined` where no relay runs. */
+  readonly relay: RelayStats | undefined;
+}
+
+/**
+ * Makes events durable and, where the role asks for it, sends them.
+ *
+ * - `send` works from the moment the application's modules are initialised until `onApplicationShutdown`.
+ * - The relay starts with the application and ends in `beforeApplicationShutdown`, while the `DataSource` is still open.
+ */
+@Injectable()
+export class WebhookOutboxService
+  implements OnModuleInit, OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown
+{
+  private readonly logger: Logger;
+  private readonly reporter: DeliveryReporter;
+  private readonly producer: EventProducer;
+  private readonly reclaims: ReclaimStore;
+  private readonly wakeUps: WakeUps;
+  private readonly directory: EndpointDirectory;
+  private readonly relay: Relay | undefined;
+  private isShutDown = false;
+
+  constructor(
+    @Inject(OUTBOX_OPTIONS) private readonly options: ResolvedWebhookOutboxOptions,
+    @Inject(OUTBOX_NAME) name: string,
+    @Inject(OutboxDatabase) private readonly database: OutboxDatabase,
+    @Inject(KeyRing) ring: KeyRing,
+    @Optional() @Inject(SchedulerRegistry) registry: SchedulerRegistry | undefined,
+  ) {
+    this.logger = new Logger(name === 'default' ? 'WebhookOutbox' : `WebhookOutbox:${name}`);
+    this.reporter = new DeliveryReporter(this.logger, options.onDead);
+    this.reclaims = new ReclaimStore(database, database.schema);
+    const endpoints = new EndpointStore(database, database.schema);
+    this.directory = new EndpointDirectory(endpoints, ring, systemClock, (id, error) =>
+      this.reporter.unusable(id, error),
+    );
+    this.relay = options.role === 'producer' ? undefined : this.createRelay(name, registry);
+    this.wakeUps = new WakeUps(options, database, () => this.relay?.notify(), this.logger);
+    this.producer = new EventProducer(database, options.maxPayloadBytes, systemClock, () => this.wakeUps.committed());
+  }
+
+  /**
+   * Stores the event and a delivery for each subscribed endpoint, in one statement. Resolves when that is durable; with `transaction`, when it
+   * is part of the caller's transaction.
+   *
+   * @throws EventInvalidError | PayloadTooLargeError when the event cannot be sent.
+   * @throws EventConflictError when other content is stored under the id; the caller's transaction stays usable.
+   * @throws NotInTransactionError when `transaction` has no open transaction, or is not on the module's `DataSource`.
+   * @throws PersistUnknownError when the connection was lost meanwhile: repeat with the same id.
+   * @throws ShuttingDownError once the application has shut down.
+   */
+  async send(event: WebhookEvent, options?: SendOptions): Promise<SentEvent> {
+    if (this.isShutDown) throw new ShuttingDownError('WebhookOutboxModule has shut down; the event was not stored.');
+    return this.producer.send(event, options);
+  }
+
+  /** Reads the whole table of deliveries: for dashboards, not for each request. */
+  async stats(): Promise<OutboxStats> {
+    await this.database.prepare();
+    const { lagMs, byState } = await this.reclaims.count();
+    const counts = { ready: 0, leased: 0, delivered: 0, failed: 0, dead: 0 };
+    for (const { state, count } of byState) counts[state as DeliveryState] = count;
+    return { lagMs, byState: counts, relay: this.relay?.stats() };
+  }
+
+  /** Listens to this process; returns the function that stops listening. A listener that throws is logged. */
+  on<Name extends keyof WebhookOutboxEvents>(
+    event: Name,
+    listener: (payload: WebhookOutboxEvents[Name]) => unknown,
+  ): () => void {
+    return this.reporter.events.on(event, listener);
+  }
+
+  async onModuleInit(): Promise<void> {
+    await this.database.prepare();
+    if (this.relay !== undefined) await this.directory.verify();
+  }
+
+  onApplicationBootstrap(): void {
+    this.wakeUps.start();
+    this.relay?.start();
+  }
+
+  async beforeApplicationShutdown(): Promise<void> {
+    await this.wakeUps.stopListening();
+    if (this.relay === undefined) return;
+    const report = await this.relay.drain();
+    const level = report.cut + report.unsettled > 0 ? 'warn' : 'log';
+    this.logger[level]('the relay has stopped', report);
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    this.isShutDown = true;
+    await this.wakeUps
+      .stop()
+      .catch((error: unknown) => this.logger.warn('stopping failed', { error: describeError(error) }));
+  }
+
+  private createRelay(name: string, registry: SchedulerRegistry | undefined): Relay {
+    const store = new DeliveryStore(this.database, this.database.schema);
+    const sender = new HttpSender({ ...this.options, maxConnections: MAX_REQUESTS }, systemClock);
+    const parts = { store, reclaims: this.reclaims, directory: this.directory, sender };
+    const hooks = {
+      onSettled: this.reporter.settled.bind(this.reporter),
+      onReclaimedDead: this.reporter.reclaimedDead.bind(this.reporter),
+      onLost: this.reporter.lost.bind(this.reporter),
+      onError: this.reporter.failed.bind(this.reporter),
+    };
+    return new Relay(name, this.options, parts, hooks, registry);
+  }
+}
