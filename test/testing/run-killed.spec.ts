@@ -1,0 +1,72 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { waitFor } from '@nest-baton/testing';
+import { areGone, isAlive } from './support/leftovers.js';
+
+const RUN = fileURLToPath(new URL('./support/forgetful-run.ts', import.meta.url));
+const NOBODY = 65_534;
+
+interface Started {
+  readonly uid: number;
+  readonly pids: readonly number[];
+  readonly folders: readonly string[];
+}
+
+describe('a run that dies before it has stopped its servers', () => {
+  let run: ChildProcess;
+
+  async function start(mode: string, account: { uid?: number; gid?: number } = {}): Promise<Started> {
+    const flags = ['--conditions=@nest-baton/source', '--import', '@swc-node/register/esm-register'];
+    run = spawn(process.execPath, [...flags, RUN, mode], { stdio: ['ignore', 'pipe', 'inherit'], ...account });
+    const [line] = (await Promise.race([
+      once(createInterface({ input: run.stdout as NodeJS.ReadableStream }), 'line'),
+      once(run, 'exit'),
+    ])) as [string];
+    return JSON.parse(line) as Started;
+  }
+
+  async function expectNothingLeft({ pids, folders }: Started): Promise<void> {
+    await waitFor(() => areGone(pids, folders), { timeoutMs: 8000, description: 'processes and folders are gone' });
+  }
+
+  afterEach(() => {
+    if (run.exitCode === null && run.signalCode === null) run.kill('SIGKILL');
+  });
+
+  it('leaves no process and no folder after SIGKILL', async () => {
+    const started = await start('wait');
+    expect(started.pids.length).toBeGreaterThanOrEqual(3);
+    expect(started.pids.every(isAlive)).toBe(true);
+    run.kill('SIGKILL');
+    await expectNothingLeft(started);
+  });
+
+  it('leaves nothing after a Ctrl-C', async () => {
+    const started = await start('wait');
+    run.kill('SIGINT');
+    await expectNothingLeft(started);
+  });
+
+  it('leaves nothing when a server was frozen at that moment', async () => {
+    const started = await start('frozen');
+    run.kill('SIGKILL');
+    await expectNothingLeft(started);
+  });
+
+  it('ends by itself, and leaves nothing, when it forgot to stop them', async () => {
+    const started = await start('return');
+    if (run.exitCode === null) await once(run, 'exit');
+    expect(run.exitCode).toBe(0);
+    await expectNothingLeft(started);
+  });
+
+  it('works for an ordinary user as well', async () => {
+    const isRoot = process.getuid?.() === 0;
+    const started = await start('wait', isRoot ? { uid: NOBODY, gid: NOBODY } : {});
+    expect(started.uid).not.toBe(0);
+    run.kill('SIGKILL');
+    await expectNothingLeft(started);
+  });
+});
