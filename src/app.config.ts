@@ -124,7 +124,11 @@ class Report {
 }
 
 function readService(env: Environment, isProduction: boolean, report: Report) {
-  const given = report.collect(() => readEnvironment('service', env, SERVICE_ENVIRONMENT)) ?? {};
+  // One by one, so that a text that cannot be read does not take the others with it.
+  const given: Record<string, unknown> = Object.assign(
+    {},
+    ...SERVICE_ENVIRONMENT.map((entry) => report.collect(() => readEnvironment('service', env, [entry]))),
+  );
   const settings = Object.fromEntries(
     SERVICE_ENVIRONMENT.map(({ variable, option }) => [variable, given[option]]).filter(
       ([, value]) => value !== undefined,
@@ -154,36 +158,35 @@ function readService(env: Environment, isProduction: boolean, report: Report) {
 type Service = ReturnType<typeof readService>;
 
 function readModules(env: Environment, service: Service, isProduction: boolean, report: Report) {
-  const { databaseUrl, migrations } = service;
-  const ingestFromEnv = report.collect(() => ingestOptionsFromEnv(env)) as Partial<IngestOptions> | undefined;
-  const ingest = { index: 'runs', ...ingestFromEnv } as IngestOptions;
-  const pgStream: PgStreamOptions = {
-    connectionString: databaseUrl,
-    migrations,
-    ...report.collect(() => pgStreamOptionsFromEnv(env)),
+  const { databaseUrl, redisUrl, migrations } = service;
+  const fromEnv = {
+    ingest: report.collect(() => ingestOptionsFromEnv(env)),
+    pgStream: report.collect(() => pgStreamOptionsFromEnv(env)),
+    webhookOutbox: report.collect(() => webhookOutboxOptionsFromEnv(env)),
+    // In a cluster the host's name is the pod's; outside, it tells the machines of a team apart.
+    redisReconcile: report.collect(() => redisReconcileOptionsFromEnv({ POD_NAME: hostname(), ...env })),
   };
-  const outboxFromEnv = report.collect(() => webhookOutboxOptionsFromEnv(env));
-  const webhookOutbox: WebhookOutboxOptions = {
+  const ingest = { index: 'runs', ...fromEnv.ingest } as IngestOptions;
+  const pgStream: PgStreamOptions = { connectionString: databaseUrl, migrations, ...fromEnv.pgStream };
+  const webhookOutbox = {
     role: service.role === 'api' ? 'producer' : 'all',
     listenConnectionString: databaseUrl,
     schema: pgStream.schema ?? 'baton',
     migrations,
     ...(isProduction ? {} : { keys: [DEVELOPMENT_KEY] }),
-    ...outboxFromEnv,
+    ...fromEnv.webhookOutbox,
   } as WebhookOutboxOptions;
-  // In a cluster the host's name is the pod's; outside, it tells the machines of a team apart.
-  const reconcileFromEnv = report.collect(() => redisReconcileOptionsFromEnv({ POD_NAME: hostname(), ...env }));
-  const redisReconcile: RedisReconcileOptions = {
-    connection: { url: service.redisUrl },
-    ...reconcileFromEnv,
-  } as RedisReconcileOptions;
-  if (isProduction && env['BATON_WEBHOOK_OUTBOX_KEYS'] === undefined)
+  const redisReconcile = { connection: { url: redisUrl }, ...fromEnv.redisReconcile } as RedisReconcileOptions;
+  const hasKeys = webhookOutbox.keys !== undefined;
+  if (fromEnv.webhookOutbox !== undefined && !hasKeys)
     report.problems.push('BATON_WEBHOOK_OUTBOX_KEYS is required in production: id:key with 32 bytes in base64');
-  report.collect(() => resolveIngestOptions(ingest), INGEST_ENVIRONMENT);
-  if (databaseUrl !== '') report.collect(() => resolvePgStreamOptions(pgStream), PG_STREAM_ENVIRONMENT);
-  if (!isProduction || outboxFromEnv?.keys !== undefined)
+  // What could not be read, or lacks what the service itself must be given, was reported already.
+  if (fromEnv.ingest) report.collect(() => resolveIngestOptions(ingest), INGEST_ENVIRONMENT);
+  if (fromEnv.pgStream && databaseUrl !== '')
+    report.collect(() => resolvePgStreamOptions(pgStream), PG_STREAM_ENVIRONMENT);
+  if (fromEnv.webhookOutbox && databaseUrl !== '' && hasKeys)
     report.collect(() => resolveWebhookOutboxOptions(webhookOutbox), WEBHOOK_OUTBOX_ENVIRONMENT);
-  if (service.redisUrl !== '')
+  if (fromEnv.redisReconcile && redisUrl !== '')
     report.collect(() => resolveRedisReconcileOptions(redisReconcile), REDIS_RECONCILE_ENVIRONMENT);
   return { ingest, pgStream, webhookOutbox, redisReconcile };
 }
