@@ -1,0 +1,49 @@
+import 'reflect-metadata';
+import { type Handoff, HandoffHandler, RedisReconcileModule } from '@nest-baton/redis-reconcile';
+import { Injectable, Module } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+
+const [url = '', service = '', lease = '1000'] = process.argv.slice(2);
+
+const say = (line: string): void => void process.stdout.write(`${line}\n`);
+
+/** Owns work until it loses it, and says each thing on a line. */
+@Injectable()
+@HandoffHandler('default', { concurrency: 10 })
+class Worker {
+  async handle(handoff: Handoff): Promise<void> {
+    say(`owns ${handoff.dataStream} attempt ${handoff.attempt} fence ${handoff.fence}`);
+    // Each tick is a write that it believes to be allowed.
+    const ticks = setInterval(() => {
+      try {
+        handoff.assertOwned();
+        say(`writes ${handoff.dataStream} ${Date.now()}`);
+      } catch {
+        say(`stops ${handoff.dataStream} ${Date.now()}`);
+        clearInterval(ticks);
+      }
+    }, 20);
+    await new Promise((resolve) => handoff.signal.addEventListener('abort', resolve, { once: true }));
+    say(`aborted ${handoff.dataStream}`);
+    throw handoff.signal.reason;
+  }
+}
+
+@Module({
+  imports: [
+    RedisReconcileModule.forRoot({
+      connection: { url },
+      service,
+      consumerId: 'child',
+      lease: Number(lease),
+      recovery: { interval: '1h' },
+      keyspaceEvents: 'off',
+    }),
+  ],
+  providers: [Worker],
+})
+class ChildModule {}
+
+const app = await NestFactory.createApplicationContext(ChildModule, { logger: false });
+app.enableShutdownHooks();
+say('ready');
