@@ -1,0 +1,96 @@
+import { REDIS_RECONCILE_ENVIRONMENT, redisReconcileOptionsFromEnv } from './redis-reconcile.environment.js';
+import { type RedisReconcileOptions, resolveRedisReconcileOptions } from './redis-reconcile.options.js';
+
+const MINIMAL: RedisReconcileOptions = { connection: { url: 'redis://localhost' }, consumerId: 'me' };
+
+describe('resolveRedisReconcileOptions', () => {
+  it('has a default for everything but connection and consumer id', () => {
+    expect(resolveRedisReconcileOptions(MINIMAL, 'runs')).toMatchObject({
+      service: 'runs',
+      partitions: 1,
+      leaseMs: 10_000,
+      recovery: {
+        intervalMs: undefined,
+        minIdleMs: undefined,
+        batchSize: 50,
+        maxRetries: 3,
+        dlqStream: 'dlq',
+        dlqMaxLen: 10_000,
+      },
+      nackBackoff: { baseMs: 1000, factor: 2, capMs: 60_000, jitter: 'equal' },
+      keyspaceEvents: 'auto',
+      hints: 'on',
+      shutdown: 'release',
+      dedupeWindowMs: 600_000,
+    });
+  });
+
+  it.each<[string, object, RegExp]>([
+    [
+      'minIdle below the lease',
+      { recovery: { minIdle: '9s' } },
+      /recovery.minIdle must be at least the lease, 10000 ms/,
+    ],
+    ['a negative cap', { recovery: { dlqMaxLen: -1 } }, /recovery.dlqMaxLen must be at least 0/],
+    ['negative retries', { recovery: { maxRetries: -1 } }, /recovery.maxRetries/],
+    ['a batch of none', { recovery: { batchSize: 0 } }, /recovery.batchSize/],
+    ['a batch of NaN', { recovery: { batchSize: NaN } }, /recovery.batchSize must be a whole number/],
+    ['an unknown key', { recovery: { intervall: 1 } }, /recovery.unknown option intervall; did you mean interval/],
+    ['a dead letter key that is another key', { recovery: { dlqStream: 'owned' } }, /recovery.dlqStream/],
+    ['braces in the service', { service: 'a{b}' }, /service must have no braces/],
+    ['a short lease', { lease: 999 }, /lease must be at least 1000 ms/],
+    ['events required and hints off', { hints: 'off', keyspaceEvents: 'require' }, /contradicts hints 'off'/],
+    ['two connections', { connection: { url: 'redis://a', instance: {} } }, /connection must be either/],
+    ['another protocol', { connection: { url: 'http://a' } }, /connection.url must be a URL/],
+    [
+      'a client with a prefix',
+      { connection: { instance: { duplicate() {}, options: { keyPrefix: 'a' } } } },
+      /keyPrefix/,
+    ],
+    ['a cap below the base', { nackBackoff: { base: 10, cap: 5 } }, /nackBackoff.cap must be at least base/],
+  ])('refuses %s', (_what, options, message) => {
+    expect(() => resolveRedisReconcileOptions({ ...MINIMAL, ...options })).toThrow(message);
+  });
+
+  it('names everything that is wrong at once', () => {
+    const options = { ...MINIMAL, lease: 'soon', partitions: 0 } as unknown as RedisReconcileOptions;
+    expect(() => resolveRedisReconcileOptions(options)).toThrow(
+      expect.objectContaining({ code: 'OPTIONS_INVALID', problems: [expect.any(String), expect.any(String)] }),
+    );
+  });
+
+  it('needs a consumer id', () => {
+    expect(() => resolveRedisReconcileOptions({ connection: MINIMAL.connection })).toThrow(
+      expect.objectContaining({ code: 'CONSUMER_ID_MISSING' }),
+    );
+  });
+});
+
+describe('redisReconcileOptionsFromEnv', () => {
+  it('takes the consumer id from its variable, else POD_NAME, else POD_IP, else fails', () => {
+    const own = { BATON_REDIS_RECONCILE_CONSUMER_ID: 'own', POD_NAME: 'pod', POD_IP: '10.0.0.1' };
+    expect(redisReconcileOptionsFromEnv(own).consumerId).toBe('own');
+    expect(redisReconcileOptionsFromEnv({ POD_NAME: 'pod', POD_IP: '10.0.0.1' }).consumerId).toBe('pod');
+    expect(redisReconcileOptionsFromEnv({ POD_NAME: '', POD_IP: '10.0.0.1' }).consumerId).toBe('10.0.0.1');
+    expect(() => redisReconcileOptionsFromEnv({})).toThrow(expect.objectContaining({ code: 'CONSUMER_ID_MISSING' }));
+  });
+
+  it('reads every variable of its table into an option that resolves', () => {
+    const values = { string: 'x', integer: '7', duration: '20s', number: '1', boolean: 'true', list: 'a' };
+    const env = Object.fromEntries(REDIS_RECONCILE_ENVIRONMENT.map(({ variable, kind }) => [variable, values[kind]]));
+    const choices = {
+      BATON_REDIS_RECONCILE_URL: 'redis://h:1/2',
+      BATON_REDIS_RECONCILE_KEYSPACE_EVENTS: 'verify',
+      BATON_REDIS_RECONCILE_HINTS: 'off',
+      BATON_REDIS_RECONCILE_SHUTDOWN: 'drain',
+    };
+    const options = redisReconcileOptionsFromEnv({ ...env, ...choices }) as RedisReconcileOptions;
+    expect(resolveRedisReconcileOptions(options)).toMatchObject({
+      connection: { url: 'redis://h:1/2' },
+      leaseMs: 20_000,
+      partitions: 7,
+      recovery: { intervalMs: 20_000, minIdleMs: 20_000, maxRetries: 7 },
+      hints: 'off',
+    });
+  });
+});
