@@ -2,7 +2,7 @@ import { createServer } from 'node:http';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import { type ChildWorker, freePort, startProcess } from '@nest-baton/testing';
+import { type ChildWorker, freePort, startProcess, waitFor } from '@nest-baton/testing';
 import { RunWorld } from './support/run-service.js';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
@@ -71,7 +71,8 @@ describe('a service that is told to stop', () => {
       env: world.environment({ BATON_PORT: `${port}`, BATON_RUNS_PACE: '1s', POD_NAME: 'x' }),
     });
     try {
-      await child.waitForLine(/Nest application successfully started/, 30_000);
+      const isUp = async () => (await fetch(`http://127.0.0.1:${port}/health/live`).catch(() => undefined))?.ok;
+      await waitFor(isUp, { timeoutMs: 30_000, description: 'the service listens' });
       const response = await fetch(`http://127.0.0.1:${port}/runs`, {
         method: 'POST',
         headers: { 'content-type': 'application/json' },

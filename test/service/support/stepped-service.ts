@@ -16,8 +16,10 @@ const wanted = process.argv[2];
 
 async function reach(step: string): Promise<void> {
   if (step !== wanted) return;
+  // First the listener, then the line: a SIGSTOP that answers the line at once must not come between them.
+  const released = new Promise<void>((resolve) => process.once('SIGCONT', resolve));
   process.stdout.write(`STEP ${step}\n`);
-  await new Promise<void>((resolve) => process.once('SIGCONT', resolve));
+  await released;
 }
 
 /** `method` of `prototype`, followed by the step. */
