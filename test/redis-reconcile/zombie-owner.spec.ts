@@ -18,14 +18,14 @@ describe('an owner that was silent for longer than its lease', () => {
   };
 
   /** An instance whose renewals stop at a gate: to everybody else it looks dead. */
-  const startMute = async (service: string, handle: (handoff: Handoff) => Promise<void>) => {
+  const startMute = async (service: string, handle: (handoff: Handoff) => Promise<void>, concurrency = 10) => {
     const renewals = openGate();
     const hooked = new HookedRedis(sharedRedisUrl(), (name, args) =>
       name === 'evalsha' && args[0] === RENEW.sha ? renewals.pass() : undefined,
     );
     // Its own scan must not be the one that robs it.
     const options = { connection: { instance: hooked }, recovery: { interval: '1h' } } as const;
-    return { renewals, instance: await start({ service, handle, options }) };
+    return { renewals, instance: await start({ service, handle, options, concurrency }) };
   };
 
   it('is told, loses its right to write, and its done is refused (R1)', async () => {
@@ -33,11 +33,16 @@ describe('an owner that was silent for longer than its lease', () => {
     const finish = new Gate();
     const seen: { who: string; attempt: number; fence: number }[] = [];
     let zombie: Handoff | undefined;
-    const old = await startMute(service, async (handoff) => {
-      zombie = handoff;
-      seen.push({ who: 'old', attempt: handoff.attempt, fence: handoff.fence });
-      await finish.pass();
-    });
+    // Its only slot is taken, so what comes back goes to somebody else.
+    const old = await startMute(
+      service,
+      async (handoff) => {
+        zombie = handoff;
+        seen.push({ who: 'old', attempt: handoff.attempt, fence: handoff.fence });
+        await finish.pass();
+      },
+      1,
+    );
     await old.instance.service.produce('x');
     await finish.arrived();
     old.renewals.close();
