@@ -34,8 +34,10 @@ export class SliceSource {
         cause: error.cause,
       });
     } finally {
-      this.running--;
-      this.queue.shift()?.();
+      const next = this.queue.shift();
+      // Handed over, not freed: whoever asks in between would be one too many.
+      if (next === undefined) this.running--;
+      else next();
     }
   }
 
@@ -45,7 +47,7 @@ export class SliceSource {
   }
 
   private async turn(): Promise<void> {
-    if (this.running >= MAX_AT_ONCE) await new Promise<void>((resolve) => this.queue.push(resolve));
-    this.running++;
+    if (this.running < MAX_AT_ONCE) this.running++;
+    else await new Promise<void>((resolve) => this.queue.push(resolve));
   }
 }

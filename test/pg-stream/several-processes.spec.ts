@@ -1,0 +1,70 @@
+import type { PgStreamService } from '@nest-baton/pg-stream';
+import { type ChildWorker, startProcess } from '@nest-baton/testing';
+import { fileURLToPath } from 'node:url';
+import { StreamsWorld, textsOf } from './support/streams-world.js';
+
+const entry = fileURLToPath(new URL('support/stream-process.ts', import.meta.url));
+
+let world: StreamsWorld;
+let streams: PgStreamService;
+const children: ChildWorker[] = [];
+beforeAll(async () => {
+  world = await StreamsWorld.create();
+  streams = await world.service();
+});
+afterAll(async () => {
+  for (const child of children) await child.stop();
+  await world.stop();
+});
+
+async function start(...args: string[]): Promise<ChildWorker> {
+  const child = await startProcess({ entry, args: [args[0]!, world.url, ...args.slice(1)] });
+  children.push(child);
+  return child;
+}
+
+describe('several processes', () => {
+  it('A4 A5 append to one stream densely, and a live reader sees the order that a late one sees', async () => {
+    const read = textsOf(streams.read('both'));
+    const processes = await Promise.all([start('write', 'both', '150'), start('write', 'both', '150')]);
+    for (let i = 0; i < 100; i++) await streams.append('both', `here:0:${i}`);
+    for (const child of processes) expect(await child.exited).toMatchObject({ code: 0 });
+    await streams.closeStream('both');
+    const texts = await read;
+    expect(texts).toHaveLength(2 * 4 * 150 + 100);
+    expect(texts).toEqual(await textsOf(streams.read('both')));
+    const byWriter = new Map<string, number[]>();
+    for (const text of texts) {
+      const [process = '', writer = '', number] = text.split(':');
+      const key = `${process}:${writer}`;
+      byWriter.set(key, [...(byWriter.get(key) ?? []), Number(number)]);
+    }
+    expect(byWriter.size).toBe(9);
+    for (const own of byWriter.values()) expect(own).toEqual([...own.keys()]);
+  });
+
+  it('store 1 000 calls of a producer once, when two of them retry each call', async () => {
+    const processes = await Promise.all([start('retry', 'twice', '1000', 'p'), start('retry', 'twice', '1000', 'p')]);
+    let accepted = 0;
+    for (const child of processes) {
+      expect(await child.exited).toMatchObject({ code: 0 });
+      accepted += Number(child.lines.find((line) => line.startsWith('ACCEPTED'))!.split(' ')[1]);
+    }
+    expect(accepted).toBe(1_000);
+    await streams.closeStream('twice');
+    expect(await textsOf(streams.read('twice'))).toEqual(Array.from({ length: 1_000 }, (_, i) => `${i}`));
+  });
+
+  it('A22 survive the termination of their LISTEN connection, end by themselves and miss nothing', async () => {
+    const child = await start('listen', 'survive');
+    await child.waitForLine(/READY/, 30_000);
+    for (let i = 1; i <= 3; i++) {
+      await world.terminate('.');
+      await streams.append('survive', `${i}`, { producer: { id: 'p', epoch: 1, seq: i - 1 } });
+      await child.waitForLine(new RegExp(`LISTENING ${i}`), 30_000);
+    }
+    await streams.closeStream('survive');
+    expect(await child.exited).toMatchObject({ code: 0 });
+    expect(child.lines).toContain('READ 123');
+  });
+});
