@@ -113,13 +113,13 @@ const LONGEST_PAUSE_MS = 30 * 24 * 3_600_000;
 /** @throws OptionsInvalidError naming every problem. */
 export function resolveWebhookOutboxOptions(options: WebhookOutboxOptions): ResolvedWebhookOutboxOptions {
   const check = new OptionsCheck<WebhookOutboxOptions>('WebhookOutboxModule', options, KNOWN);
-  const role = check.oneOf('role', DEFAULTS.role as 'all' | 'producer' | 'worker', ['all', 'producer', 'worker']);
+  const role = check.oneOf('role', DEFAULTS.role, ['all', 'producer', 'worker']);
   const resolved: ResolvedWebhookOutboxOptions = {
     role,
     keys: readKeys(check, options?.keys, role),
     schema: check.string('schema', DEFAULTS.schema),
-    migrations: check.oneOf('migrations', DEFAULTS.migrations as 'auto' | 'verify' | 'off', ['auto', 'verify', 'off']),
-    hints: check.oneOf('hints', DEFAULTS.hints as 'on' | 'off', ['on', 'off']),
+    migrations: check.oneOf('migrations', DEFAULTS.migrations, ['auto', 'verify', 'off']),
+    hints: check.oneOf('hints', DEFAULTS.hints, ['on', 'off']),
     listenConnectionString:
       options?.listenConnectionString === undefined
         ? undefined

@@ -44,7 +44,7 @@ export function guardedConnector(
       callback(null, addresses[0]?.address ?? '', addresses[0]?.family);
     });
   };
-  const connect = buildConnector({ lookup, timeout: timeoutMs } as buildConnector.BuildOptions);
+  const connect = buildConnector({ lookup, timeout: timeoutMs });
   return (options, callback) => {
     const host = hostOf(options);
     if (isIP(host) !== 0 && !isAddressAllowed(host, allowAddresses)) callback(refusal(host, host), null);

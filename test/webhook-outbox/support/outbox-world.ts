@@ -1,0 +1,135 @@
+import type { INestApplicationContext } from '@nestjs/common';
+import { Module } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { TypeOrmModule } from '@nestjs/typeorm';
+import { type FreshDatabase, freshDatabase, type ReceivedWebhook, waitFor, WebhookReceiver } from '@nest-baton/testing';
+import {
+  type CreatedEndpoint,
+  WebhookEndpointsService,
+  WebhookOutboxModule,
+  type WebhookOutboxOptions,
+  WebhookOutboxService,
+} from '@nest-baton/webhook-outbox';
+import pg from 'pg';
+import { DataSource } from 'typeorm';
+
+export const TEST_KEYS = [{ id: 'test', key: Buffer.alloc(32, 7).toString('base64') }];
+
+/** Receivers listen on loopback without TLS; everything is quick. */
+export const TEST_OPTIONS: WebhookOutboxOptions = {
+  keys: TEST_KEYS,
+  allowHttp: true,
+  allowAddresses: ['127.0.0.0/8', '::1/128'],
+  pollInterval: '100ms',
+  schedule: ['100ms', '100ms'],
+  shutdownTimeout: '3s',
+};
+
+export interface OutboxApp {
+  readonly context: INestApplicationContext;
+  readonly outbox: WebhookOutboxService;
+  readonly endpoints: WebhookEndpointsService;
+  readonly dataSource: DataSource;
+  close(): Promise<void>;
+}
+
+/** A database of its own, a receiver, and as many applications over them as a test starts. */
+export class OutboxWorld {
+  private readonly apps: OutboxApp[] = [];
+
+  private constructor(
+    readonly url: string,
+    private readonly database: FreshDatabase | undefined,
+    readonly receiver: WebhookReceiver,
+    readonly admin: pg.Pool,
+  ) {}
+
+  static async create(url?: string): Promise<OutboxWorld> {
+    const database = url === undefined ? await freshDatabase() : undefined;
+    const at = url ?? database?.url ?? '';
+    const admin = new pg.Pool({ connectionString: at, max: 3 });
+    admin.on('error', () => undefined);
+    return new OutboxWorld(at, database, await WebhookReceiver.start(), admin);
+  }
+
+  async start(options: WebhookOutboxOptions = {}): Promise<OutboxApp> {
+    @Module({
+      imports: [
+        TypeOrmModule.forRoot({ type: 'postgres', url: this.url, poolSize: 6, retryAttempts: 0 }),
+        WebhookOutboxModule.forRoot({ ...TEST_OPTIONS, ...options }),
+      ],
+    })
+    class AppModule {}
+    const context = await NestFactory.createApplicationContext(AppModule, { logger: false, abortOnError: false });
+    let closing: Promise<void> | undefined;
+    const app: OutboxApp = {
+      context,
+      outbox: context.get(WebhookOutboxService),
+      endpoints: context.get(WebhookEndpointsService),
+      dataSource: context.get(DataSource),
+      close: () => (closing ??= context.close()),
+    };
+    this.apps.push(app);
+    return app;
+  }
+
+  /** An endpoint of its own path, so that tests that share a receiver tell their requests apart. */
+  endpoint(app: OutboxApp, path: string, more: { types?: string[]; tenant?: string } = {}): Promise<CreatedEndpoint> {
+    return app.endpoints.create({ url: `${this.receiver.url}${path}`, ...more });
+  }
+
+  requests(path: string): readonly ReceivedWebhook[] {
+    return this.receiver.requests.filter((request) => request.path === `/${path}`);
+  }
+
+  async received(path: string, count: number, timeoutMs = 8_000): Promise<readonly ReceivedWebhook[]> {
+    await waitFor(() => this.requests(path).length >= count, {
+      timeoutMs,
+      description: `${count} request(s) to ${path}`,
+    });
+    return this.requests(path);
+  }
+
+  async deliveries(): Promise<DeliveryRow[]> {
+    const { rows } = await this.admin.query<DeliveryRow>(
+      `SELECT d.*, e.type, e.dedupe_key FROM baton.webhook_deliveries d JOIN baton.webhook_events e ON e.id = d.event_id ORDER BY d.id`,
+    );
+    return rows;
+  }
+
+  async settled(count: number, timeoutMs = 8_000): Promise<DeliveryRow[]> {
+    return waitFor(
+      async () => {
+        const rows = (await this.deliveries()).filter(({ settled_at }) => settled_at !== null);
+        return rows.length >= count ? rows : false;
+      },
+      { timeoutMs, description: `${count} settled deliveries` },
+    ) as Promise<DeliveryRow[]>;
+  }
+
+  async stop(): Promise<void> {
+    for (const app of this.apps) await app.close();
+    await this.receiver.stop();
+    await this.admin.end();
+    await this.database?.drop();
+  }
+}
+
+export interface DeliveryRow {
+  readonly id: string;
+  readonly state: string;
+  readonly attempts: number;
+  readonly lease_losses: number;
+  readonly fence: string;
+  readonly last_outcome: string | null;
+  readonly last_status: number | null;
+  readonly last_error: string | null;
+  readonly reason: string | null;
+  readonly settled_at: Date | null;
+  readonly type: string;
+  readonly dedupe_key: string;
+}
+
+export function header(request: ReceivedWebhook, name: string): string {
+  return String(request.headers[name]);
+}
