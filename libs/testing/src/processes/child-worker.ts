@@ -178,12 +178,15 @@ function baseEnvironment(): Record<string, string> {
   return { PATH: path, HOME: home, TMPDIR: tmpdir() };
 }
 
-/** Node looks for a loader from the working directory; the one beside the entry is the right one wherever the child runs. */
+/** The package's own registration looks for its loader from the working directory; this one takes that beside the entry, wherever the child runs. */
 function loaderFlags(entry: string): readonly string[] {
-  const loader = join('node_modules', '@swc-node', 'register', 'esm', 'esm-register.mjs');
-  const found = nearest(entry, loader);
-  const specifier = found === undefined ? '@swc-node/register/esm-register' : pathToFileURL(found).href;
-  return ['--conditions=@nest-baton/source', '--import', specifier];
+  const found = nearest(entry, join('node_modules', '@swc-node', 'register', 'esm', 'esm.mjs'));
+  if (found === undefined)
+    throw new ProcessEndedError(
+      `${entry} is TypeScript, and @swc-node/register is not installed beside it: install it.`,
+    );
+  const program = `import { register } from 'node:module'; register(${JSON.stringify(pathToFileURL(found).href)});`;
+  return ['--conditions=@nest-baton/source', '--import', `data:text/javascript,${encodeURIComponent(program)}`];
 }
 
 /** The compiler reads the decorators' settings from here; without it, it would take those of the working directory. */
