@@ -29,13 +29,8 @@ export class Courier {
   ) {}
 
   async deliver(batch: Batch): Promise<void> {
-    try {
-      const refused = await this.tryWhole(batch);
-      if (refused !== undefined) await this.isolate(batch, refused);
-    } catch (error) {
-      // A defect of ours: nobody waits for ever because of it.
-      this.settleAll(batch, { status: 'unknown', cause: error });
-    }
+    const refused = await this.tryWhole(batch);
+    if (refused !== undefined) await this.isolate(batch, refused);
   }
 
   /** As `tryPart`; a 400 is first asked again without details, since that is how an old server says that it has none. */
@@ -52,7 +47,7 @@ export class Courier {
 
   /** Sends and settles, or returns the refusal of a batch that is still whole. */
   private async tryPart(batch: Batch, detailed: boolean, onAccepted?: () => void): Promise<Refused | undefined> {
-    const verdict = await this.delivery.attempt(batch, detailed);
+    const verdict = await this.attempt(batch, detailed);
     switch (verdict.kind) {
       case 'accepted':
         onAccepted?.();
@@ -73,6 +68,15 @@ export class Courier {
       case 'closed':
         this.discardAll(batch, 'closed', undefined);
         return undefined;
+    }
+  }
+
+  /** A defect of ours, such as a compression that fails, must leave nobody waiting: nobody knows, then. */
+  private async attempt(batch: Batch, detailed: boolean): Promise<Verdict> {
+    try {
+      return await this.delivery.attempt(batch, detailed);
+    } catch (error) {
+      return { kind: 'unknown', cause: error };
     }
   }
 

@@ -23,6 +23,10 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.result = new Promise((resolve) => (this.resolve = resolve));
   }
 
+  get isOver(): boolean {
+    return this.hasEnded;
+  }
+
   /** Stops waiting now. A request that was not begun never will be. */
   cancel(cause: Error): void {
     this.cancelled = cause;

@@ -91,6 +91,8 @@ export class Transport {
   private async dispatch(exchange: Exchange, body: WireBody, shape: RequestShape): Promise<void> {
     try {
       const headers = await this.headers(body);
+      // `auth` may have taken longer than anybody waited.
+      if (exchange.isOver) return;
       this.dispatcher.dispatch(
         {
           origin: this.origin,
