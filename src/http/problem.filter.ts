@@ -42,13 +42,22 @@ export function toProblem(error: unknown): ProblemBody {
     const status = STATUS_OF_CODE[error.code];
     if (status !== undefined) return body(status, error.code, error.message);
   }
-  if (error instanceof HttpException) return body(error.getStatus(), 'HTTP', error.message);
-  const { status, type } = (error ?? {}) as { status?: unknown; type?: unknown };
-  if (type === 'entity.too.large')
-    return body(413, 'BODY_TOO_LARGE', 'The request body is larger than this service takes.');
-  if (typeof status === 'number' && status >= 400 && status < 500)
-    return body(status, 'BODY_UNREADABLE', 'The request body cannot be read as JSON.');
+  if (error instanceof HttpException) return fromFramework(error.getStatus());
   return body(500, 'INTERNAL', 'The request failed here; the log of the service says why.');
+}
+
+/** What Nest and its body parser refuse. Their messages may quote the request, so ours stand in their place. */
+function fromFramework(status: number): ProblemBody {
+  switch (status) {
+    case 400:
+      return body(400, 'BODY_UNREADABLE', 'The request body cannot be read as JSON.');
+    case 404:
+      return body(404, 'NOT_FOUND', 'There is nothing at this path.');
+    case 413:
+      return body(413, 'BODY_TOO_LARGE', 'The request body is larger than this service takes.');
+    default:
+      return body(status, 'HTTP', STATUS_CODES[status] ?? 'The request was refused.');
+  }
 }
 
 function body(status: number, code: string, detail: string, errors?: ProblemBody['errors']): ProblemBody {
