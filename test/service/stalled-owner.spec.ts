@@ -29,7 +29,7 @@ describe('an owner that stalls longer than its lease and wakes after the takeove
     expect(view.worker?.startsWith('here')).toBe(true);
 
     victim.child.signal('SIGCONT');
-    expect(await victim.child.waitForLine(/a run was not finished by this owner/)).toMatch(refusal);
+    expect(await victim.child.waitForLine(/^REFUSED /)).toMatch(refusal);
     expect(await world.expectDone(baseUrl, id, INPUT)).toEqual(view);
   });
 });

@@ -3,6 +3,7 @@
  * it listens and `STEP <step>` once it is there, so that a test can kill the process at exactly that point, or stop it; SIGCONT lets it go on.
  */
 import 'reflect-metadata';
+import { errorCode } from '@nest-baton/core';
 import { IngestService } from '@nest-baton/ingest';
 import { PgStreamService, type StreamWriter } from '@nest-baton/pg-stream';
 import { WebhookOutboxService } from '@nest-baton/webhook-outbox';
@@ -22,6 +23,16 @@ async function reach(step: string): Promise<void> {
   await released;
 }
 
+/** Prints `REFUSED <code>` when the write is, and lets its error go on. */
+async function telling<T>(write: Promise<T>): Promise<T> {
+  try {
+    return await write;
+  } catch (error) {
+    process.stdout.write(`REFUSED ${errorCode(error)}\n`);
+    throw error;
+  }
+}
+
 /** `method` of `prototype`, followed by the step. */
 function stepAfter(prototype: object, method: string, step: string): void {
   const methods = prototype as Record<string, (...args: unknown[]) => Promise<unknown>>;
@@ -37,7 +48,7 @@ function stepAfter(prototype: object, method: string, step: string): void {
 const complete = RunEndings.prototype.complete;
 RunEndings.prototype.complete = async function (...args) {
   await reach('before the completion');
-  return complete.apply(this, args);
+  return telling(complete.apply(this, args));
 };
 
 stepAfter(RunStore.prototype, 'accept', 'accepted');
@@ -57,7 +68,7 @@ PgStreamService.prototype.open = async function (...args): Promise<StreamWriter>
   let appended = 0;
   writer.append = async (data) => {
     if (appended === 1) await reach('before the second append');
-    const result = await append(data);
+    const result = await telling(append(data));
     if (++appended === 2) await reach('appended');
     return result;
   };
