@@ -13,7 +13,7 @@ describe('waiting for the server', () => {
 
   it('refuses what cannot be encoded, with its siblings, without a request (IngestSync_EncodeFailureIsPoison)', async () => {
     const sink = await startSink();
-    const service = startIngest(sink.url);
+    const service = startIngest<unknown>(sink.url);
     const cycle: Record<string, unknown> = {};
     cycle['self'] = cycle;
     for (const bad of [
