@@ -161,6 +161,7 @@ describe('a server that restarts', () => {
       await streams.onModuleInit();
       const read = textsOf(streams.read('s'));
       const writer = await streams.open('s', { producer: { id: 'p', epoch: 1 } });
+      let restarted: Promise<unknown> = Promise.resolve();
       const written = (async () => {
         for (const number of numbers(300)) {
           await writer.append(number);
@@ -168,7 +169,6 @@ describe('a server that restarts', () => {
         }
         await writer.close();
       })();
-      let restarted: Promise<unknown> = Promise.resolve();
       await written;
       await restarted;
       expect(await read).toEqual(numbers(300));

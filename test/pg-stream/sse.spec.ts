@@ -50,7 +50,7 @@ class BrowserLikeReader {
   /** Up to `events` events; false once there is nothing left to read. */
   async connect(events = Infinity): Promise<boolean> {
     this.connections++;
-    const headers = this.lastId === undefined ? {} : { 'last-event-id': this.lastId };
+    const headers: Record<string, string> = this.lastId === undefined ? {} : { 'last-event-id': this.lastId };
     const response = await fetch(baseUrl + this.path, { headers });
     if (response.status === 204) return false;
     expect(response.status).toBe(200);

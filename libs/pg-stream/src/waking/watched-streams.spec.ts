@@ -1,0 +1,53 @@
+import { channelOf, topicOf } from './topic.js';
+import { WatchedStreams } from './watched-streams.js';
+
+const { signal } = new AbortController();
+
+describe('watched streams', () => {
+  it('do not let a reader sleep over what moved while it looked', async () => {
+    const watched = new WatchedStreams();
+    const watch = watched.watch('s');
+    const { revision } = watch;
+    watched.wakeStream('s');
+    await watch.changed(revision, 0, signal);
+    expect(watched.waiting().names).toEqual([]);
+  });
+
+  it('wake every reader of the stream and nobody else, and give one pair with the lowest position', async () => {
+    const watched = new WatchedStreams();
+    const [a, b, other] = [watched.watch('s'), watched.watch('s'), watched.watch('t')];
+    const waits = [a.changed(0, 7, signal), b.changed(0, 3, signal)];
+    let isOtherAwake = false;
+    void other.changed(0, 1, signal).then(() => (isOtherAwake = true));
+    expect(watched.waiting()).toEqual({ names: ['s', 't'], positions: [3, 1] });
+    watched.wakeTopic(topicOf('s'));
+    await Promise.all(waits);
+    expect([isOtherAwake, watched.waiting().names]).toEqual([false, ['t']]);
+  });
+
+  it('hold nothing once nobody reads, however often a watch is released', () => {
+    const watched = new WatchedStreams();
+    const watches = Array.from({ length: 100 }, (_, i) => watched.watch(`${i % 10}`));
+    expect(watched.size).toBe(10);
+    for (const watch of [...watches, ...watches]) watch.release();
+    expect(watched.size).toBe(0);
+  });
+
+  it('free a reader whose signal aborts', async () => {
+    const watched = new WatchedStreams();
+    const abort = new AbortController();
+    const waiting = watched.watch('s').changed(0, 0, abort.signal);
+    abort.abort();
+    await waiting;
+    expect(watched.waiting().names).toEqual([]);
+  });
+});
+
+describe('channelOf', () => {
+  it('differs for each schema, and has at most 63 bytes', () => {
+    const schemas = ['baton', 'other', 'x'.repeat(63), `${'x'.repeat(62)}y`, 'ü'.repeat(31)];
+    const channels = schemas.map(channelOf);
+    expect(new Set(channels).size).toBe(schemas.length);
+    for (const channel of channels) expect(Buffer.byteLength(channel)).toBeLessThanOrEqual(63);
+  });
+});
