@@ -41,16 +41,27 @@ function wired(definition: DynamicModule, extras: WebhookOutboxExtras): DynamicM
   const { name = 'default', dataSource = 'default' } = extras;
   const service = getWebhookOutboxToken(name);
   const endpoints = getWebhookEndpointsToken(name);
-  const classes = name === 'default' ? [WebhookOutboxService, WebhookEndpointsService] : [];
+  const isDefault = name === 'default';
   return {
     ...definition,
     providers: [
       ...(definition.providers ?? []),
       ...ownProviders(name, dataSourceToken(dataSource)),
-      { provide: service, useExisting: WebhookOutboxService },
-      { provide: endpoints, useExisting: WebhookEndpointsService },
+      // Only the default instance is known by the classes, so that app.get(WebhookOutboxService) never finds another one.
+      ...(isDefault ? [WebhookOutboxService, WebhookEndpointsService] : []),
+      isDefault
+        ? { provide: service, useExisting: WebhookOutboxService }
+        : { provide: service, useClass: WebhookOutboxService },
+      isDefault
+        ? { provide: endpoints, useExisting: WebhookEndpointsService }
+        : { provide: endpoints, useClass: WebhookEndpointsService },
     ],
-    exports: [...(definition.exports ?? []), service, endpoints, ...classes],
+    exports: [
+      ...(definition.exports ?? []),
+      service,
+      endpoints,
+      ...(isDefault ? [WebhookOutboxService, WebhookEndpointsService] : []),
+    ],
   };
 }
 
@@ -74,8 +85,6 @@ function ownProviders(name: string, dataSource: InjectionToken): Provider[] {
       useFactory: ({ keys }: ResolvedWebhookOutboxOptions) => new KeyRing(keys),
       inject: [OUTBOX_OPTIONS],
     },
-    WebhookOutboxService,
-    WebhookEndpointsService,
   ];
 }
 

@@ -35,7 +35,7 @@ export interface OutboxApp {
 
 /** A database of its own, a receiver, and as many applications over them as a test starts. */
 export class OutboxWorld {
-  private readonly apps: OutboxApp[] = [];
+  private readonly apps: { close(): Promise<void> }[] = [];
 
   private constructor(
     readonly url: string,
@@ -71,6 +71,11 @@ export class OutboxWorld {
     };
     this.apps.push(app);
     return app;
+  }
+
+  /** For an application that a test made itself; closing it twice is harmless. */
+  closeAtEnd(app: INestApplicationContext): void {
+    this.apps.push({ close: () => app.close().catch(() => undefined) });
   }
 
   /** An endpoint of its own path, so that tests that share a receiver tell their requests apart. */

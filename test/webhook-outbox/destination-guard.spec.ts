@@ -1,0 +1,159 @@
+import { createServer, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { systemClock } from '@nest-baton/core';
+import type { Resolve } from '../../libs/webhook-outbox/src/sending/guarded-connector.js';
+import { HttpSender } from '../../libs/webhook-outbox/src/sending/http-sender.js';
+import { OutboxWorld } from './support/outbox-world.js';
+
+const OPTIONS = {
+  allowHttp: true,
+  allowAddresses: [] as string[],
+  requestTimeoutMs: 1_000,
+  maxResponseBytes: 4_096,
+  maxConnections: 4,
+};
+
+const servers: Server[] = [];
+const senders: HttpSender[] = [];
+afterEach(async () => {
+  for (const sender of senders.splice(0)) await sender.stop();
+  for (const server of servers.splice(0)) {
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+  }
+});
+
+async function serve(answer: (response: ServerResponse, path: string) => void) {
+  const paths: string[] = [];
+  const server = createServer((request, response) => {
+    paths.push(request.url ?? '');
+    request.resume().on('end', () => answer(response, request.url ?? ''));
+  });
+  servers.push(server);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return { paths, port: (server.address() as AddressInfo).port };
+}
+
+function sender(options: Partial<typeof OPTIONS> = {}, resolve?: Resolve) {
+  const made = new HttpSender({ ...OPTIONS, ...options }, systemClock, resolve);
+  senders.push(made);
+  return made;
+}
+
+function send(from: HttpSender, url: string) {
+  const request = { url, headers: {}, secret: Buffer.alloc(32), webhookId: 'msg_1', body: '{}' };
+  return from.send(request, new AbortController().signal);
+}
+
+/** Answers with one list of addresses after the other, and counts. */
+function scripted(...answers: string[][]): { resolve: Resolve; asked: () => number } {
+  let asked = 0;
+  const resolve: Resolve = (_name, done) => {
+    const addresses = answers[Math.min(asked++, answers.length - 1)] ?? [];
+    done(
+      null,
+      addresses.map((address) => ({ address, family: address.includes(':') ? 6 : 4 })),
+    );
+  };
+  return { resolve, asked: () => asked };
+}
+
+describe('the destination guard', () => {
+  it('dials the address that it checked: a name that changes its address afterwards gains nothing', async () => {
+    const { paths, port } = await serve((response) => response.end());
+    // The first answer is the one that is checked and dialled; the second, were it asked for, would be inside.
+    const names = scripted(['127.0.0.1'], ['10.0.0.1']);
+    const from = sender({ allowAddresses: ['127.0.0.0/8'] }, names.resolve);
+    expect(await send(from, `http://rebinding.test:${port}/a`)).toMatchObject({ kind: 'answer', status: 200 });
+    expect(names.asked()).toBe(1);
+    expect(paths).toEqual(['/a']);
+    const inside = sender({}, scripted(['127.0.0.1']).resolve);
+    expect(await send(inside, `http://rebinding.test:${port}/b`)).toMatchObject({ kind: 'refused' });
+    expect(paths).toEqual(['/a']);
+  });
+
+  it('refuses a name as soon as one of its addresses is refused', async () => {
+    const { paths, port } = await serve((response) => response.end());
+    const mixed = sender({}, scripted(['93.184.216.34', '127.0.0.1']).resolve);
+    expect(await send(mixed, `http://mixed.test:${port}/`)).toMatchObject({ kind: 'refused' });
+    const none = sender({}, scripted([]).resolve);
+    expect(await send(none, `http://none.test:${port}/`)).toMatchObject({ kind: 'refused' });
+    expect(paths).toEqual([]);
+  });
+
+  it.each([
+    'localhost',
+    'localhost.',
+    '127.0.0.1',
+    '2130706433',
+    '0x7f.1',
+    '127.1',
+    '0',
+    '[::1]',
+    '[::ffff:127.0.0.1]',
+  ])('refuses %s, where a server listens', async (host) => {
+    const { paths, port } = await serve((response) => response.end());
+    const { kind } = await send(sender(), `http://${host}:${port}/`);
+    // Not every resolver knows the name with the dot; what does not resolve is not dialled either.
+    expect(host === 'localhost.' ? ['refused', 'network'] : ['refused']).toContain(kind);
+    expect(paths).toEqual([]);
+  });
+
+  it('settles a delivery as failed when its endpoint resolves inside', async () => {
+    const world = await OutboxWorld.create();
+    const app = await world.start({ allowAddresses: [] });
+    const { port } = new URL(world.receiver.url);
+    await app.endpoints.create({ url: `http://localhost:${port}/x` });
+    await expect(app.endpoints.create({ url: `http://127.0.0.1:${port}/x` })).rejects.toMatchObject({
+      code: 'ENDPOINT_INVALID',
+    });
+    await app.outbox.send({ type: 'a', data: 1 });
+    expect(await world.settled(1)).toMatchObject([{ state: 'failed', reason: 'refused-destination', attempts: 1 }]);
+    expect(world.receiver.requests).toHaveLength(0);
+    await world.stop();
+  });
+});
+
+describe('an answer that is meant to hurt', () => {
+  const LOOPBACK = { allowAddresses: ['127.0.0.0/8'] };
+
+  it('is not followed to where it redirects', async () => {
+    const { paths, port } = await serve((response) => {
+      response.writeHead(307, { location: '/inside' }).end();
+    });
+    expect(await send(sender(LOOPBACK), `http://127.0.0.1:${port}/a`)).toMatchObject({ status: 307 });
+    expect(paths).toEqual(['/a']);
+  });
+
+  it('is cut when its body never ends', async () => {
+    let written = 0;
+    const { port } = await serve((response) => {
+      const pump = (): void => {
+        while (!response.destroyed && response.write(Buffer.alloc(65_536, 65))) written += 65_536;
+        if (!response.destroyed) response.once('drain', pump);
+      };
+      pump();
+    });
+    const answer = await send(sender(LOOPBACK), `http://127.0.0.1:${port}/`);
+    expect(answer).toMatchObject({ kind: 'answer', status: 200, text: 'A'.repeat(4_096) });
+    expect(written).toBeLessThan(64 * 1024 * 1024);
+  });
+
+  it('is cut by the deadline when its body drips; the status stands', async () => {
+    const { port } = await serve((response) => {
+      const drip = setInterval(() => response.write('x'), 20);
+      response.on('close', () => clearInterval(drip));
+    });
+    const before = performance.now();
+    const answer = await send(sender({ ...LOOPBACK, requestTimeoutMs: 300 }), `http://127.0.0.1:${port}/`);
+    expect(performance.now() - before).toBeLessThan(900);
+    expect(answer).toMatchObject({ kind: 'answer', status: 200 });
+  });
+
+  it('is a timeout when its headers never come', async () => {
+    const { port } = await serve(() => undefined);
+    expect(await send(sender({ ...LOOPBACK, requestTimeoutMs: 200 }), `http://127.0.0.1:${port}/`)).toEqual({
+      kind: 'timeout',
+    });
+  });
+});

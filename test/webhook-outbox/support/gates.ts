@@ -1,0 +1,63 @@
+import type pg from 'pg';
+
+/** Where a relay's statement on a delivery can be held or refused, as a condition on OLD and NEW. */
+export const STEPS = {
+  start: 'NEW.attempts > OLD.attempts',
+  settle: `OLD.state = 'leased' AND NEW.state NOT IN ('leased', 'ready')`,
+} as const;
+
+/** A statement that is held in Postgres itself, so the process that sent it can be killed exactly there. */
+export class StatementGate {
+  private constructor(
+    private readonly admin: pg.Pool,
+    private readonly holder: pg.PoolClient,
+  ) {}
+
+  static async close(admin: pg.Pool, step: keyof typeof STEPS): Promise<StatementGate> {
+    const holder = await admin.connect();
+    await holder.query('SELECT pg_advisory_lock(4711)');
+    await installTrigger(admin, STEPS[step], 'PERFORM pg_advisory_xact_lock(4711);');
+    return new StatementGate(admin, holder);
+  }
+
+  async isReached(): Promise<boolean> {
+    const { rowCount } = await this.admin.query(WAITING);
+    return (rowCount ?? 0) > 0;
+  }
+
+  /** Nothing that waits here ever goes on: Postgres itself would not notice that its client is dead. */
+  async endHeldStatements(): Promise<void> {
+    await this.admin.query(`SELECT pg_terminate_backend(pid) FROM (${WAITING}) w`);
+  }
+
+  async open(): Promise<void> {
+    await dropTrigger(this.admin);
+    await this.holder.query('SELECT pg_advisory_unlock(4711)');
+    this.holder.release();
+  }
+}
+
+const WAITING = `SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = 4711
+                    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`;
+
+/** Every statement at this step fails until the returned function is called. */
+export async function refuse(admin: pg.Pool, step: keyof typeof STEPS): Promise<() => Promise<void>> {
+  await installTrigger(admin, STEPS[step], `RAISE EXCEPTION 'refused by the test' USING ERRCODE = '53100';`);
+  return () => dropTrigger(admin);
+}
+
+async function installTrigger(admin: pg.Pool, when: string, body: string): Promise<void> {
+  await admin.query(
+    `CREATE OR REPLACE FUNCTION baton.test_gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN ${body} RETURN NEW; END $$`,
+  );
+  await admin.query(
+    `CREATE TRIGGER test_gate BEFORE UPDATE ON baton.webhook_deliveries FOR EACH ROW WHEN (${when}) EXECUTE FUNCTION baton.test_gate()`,
+  );
+}
+
+/** The trigger's function is emptied and not only the trigger dropped: dropping waits for every statement that is held in it. */
+async function dropTrigger(admin: pg.Pool): Promise<void> {
+  await admin.query(
+    'CREATE OR REPLACE FUNCTION baton.test_gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$',
+  );
+}

@@ -1,0 +1,22 @@
+import 'reflect-metadata';
+import { Module } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { TypeOrmModule } from '@nestjs/typeorm';
+import { WebhookOutboxModule, type WebhookOutboxOptions, WebhookOutboxService } from '@nest-baton/webhook-outbox';
+
+/** A relay in a process of its own: `relay-program <database url> <options as JSON>`. Prints `ready`, then events. */
+const [, , url = '', options = '{}'] = process.argv;
+
+@Module({
+  imports: [
+    TypeOrmModule.forRoot({ type: 'postgres', url, poolSize: 4, retryAttempts: 0 }),
+    WebhookOutboxModule.forRoot(JSON.parse(options) as WebhookOutboxOptions),
+  ],
+})
+class RelayModule {}
+
+const app = await NestFactory.createApplicationContext(RelayModule, { logger: ['error', 'warn'] });
+const outbox = app.get(WebhookOutboxService);
+outbox.on('delivered', ({ id }) => console.log(`delivered ${id}`));
+outbox.on('leaseLost', ({ deliveryId, wasStarted }) => console.log(`leaseLost ${deliveryId} ${wasStarted}`));
+console.log('ready');

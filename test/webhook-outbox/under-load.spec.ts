@@ -1,0 +1,83 @@
+import { waitFor } from '@nest-baton/testing';
+import { refuse } from './support/gates.js';
+import { header, type OutboxApp, OutboxWorld } from './support/outbox-world.js';
+
+let world: OutboxWorld;
+beforeEach(async () => void (world = await OutboxWorld.create()));
+afterEach(() => world.stop());
+
+async function sendMany(app: OutboxApp, count: number): Promise<void> {
+  for (let sent = 0; sent < count; sent += 25)
+    await Promise.all(Array.from({ length: 25 }, (_, i) => app.outbox.send({ type: 'a', id: `${sent + i}`, data: i })));
+}
+
+function ids(path: string): string[] {
+  return world.requests(path).map((request) => header(request, 'webhook-id'));
+}
+
+describe('several relays', () => {
+  it('never send one delivery twice', async () => {
+    const producer = await world.start({ role: 'producer' });
+    await world.endpoint(producer, 'x');
+    await world.endpoint(producer, 'y');
+    await world.start({ role: 'worker', pollInterval: '20ms', maxInFlight: 8 });
+    await world.start({ role: 'worker', pollInterval: '20ms', maxInFlight: 8, listenConnectionString: world.url });
+    await sendMany(producer, 300);
+    await world.settled(600);
+    const all = [...ids('x'), ...ids('y')];
+    expect(all).toHaveLength(600);
+    expect(new Set(all).size).toBe(600);
+    expect((await world.deliveries()).every(({ state, attempts }) => state === 'delivered' && attempts === 1)).toBe(
+      true,
+    );
+  });
+});
+
+describe('a database that misbehaves', () => {
+  it('loses nothing when its backends are terminated under load', async () => {
+    const app = await world.start({ lease: '2s', requestTimeout: '1s' });
+    const { secret } = await world.endpoint(app, 'x');
+    const accepted = new Set<string>();
+    const cutter = setInterval(() => {
+      void world.admin
+        .query(
+          `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE datname = current_database() AND pid <> pg_backend_pid() AND random() < 0.5`,
+        )
+        .catch(() => undefined);
+    }, 60);
+    try {
+      for (let i = 0; i < 100; i++)
+        for (;;)
+          try {
+            const { id } = await app.outbox.send({ type: 'a', id: `e${i}`, data: i });
+            accepted.add(id);
+            break;
+          } catch {
+            // Cut: whether it is stored or not, the same id makes the repetition safe.
+          }
+    } finally {
+      clearInterval(cutter);
+    }
+    expect(accepted.size).toBe(100);
+    await world.settled(100, 15_000);
+    expect(new Set(ids('x')).size).toBe(100);
+    expect(world.requests('x').every((request) => world.receiver.verify(request, secret))).toBe(true);
+  });
+
+  it('is not asked to send again what it could not write: outcomes are kept, leases renewed, beyond the first lease', async () => {
+    const app = await world.start({ lease: '1s', requestTimeout: '500ms' });
+    await world.endpoint(app, 'x');
+    const allow = await refuse(world.admin, 'settle');
+    await sendMany(app, 50);
+    await world.received('x', 50);
+    await new Promise((resolve) => setTimeout(resolve, 2_500));
+    expect((await app.outbox.stats()).relay).toMatchObject({ unsettled: 50, leasesLost: 0 });
+    await allow();
+    await world.settled(50);
+    expect(world.requests('x')).toHaveLength(50);
+    await waitFor(async () => (await app.outbox.stats()).relay?.unsettled === 0, {
+      description: 'all outcomes written',
+    });
+  });
+});
