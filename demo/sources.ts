@@ -60,14 +60,12 @@ async function installed(root: string): Promise<readonly Source[]> {
 
 async function packageFolders(modules: string): Promise<readonly string[]> {
   const entries = await readdir(modules, { withFileTypes: true }).catch(() => []);
-  const folders = await Promise.all(
-    entries
-      .filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'))
-      .map((entry) =>
-        entry.name.startsWith('@') ? packageFolders(join(modules, entry.name)) : [join(modules, entry.name)],
-      ),
-  );
-  return folders.flat().sort();
+  const folders: string[] = [];
+  for (const { name } of entries.filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'))) {
+    const path = join(modules, name);
+    folders.push(...(name.startsWith('@') ? await packageFolders(path) : [path]));
+  }
+  return folders.sort();
 }
 
 /** Two with carriage returns and two without a final newline lead; of files with the same content one stays. */

@@ -46,17 +46,6 @@ export interface AppConfig {
   readonly runs: RunsOptions;
 }
 
-interface ServiceSettings {
-  readonly role?: ServiceRole;
-  readonly host?: string;
-  readonly port?: number;
-  readonly apiToken?: string;
-  readonly logFormat?: 'text' | 'json';
-  readonly databaseUrl?: string;
-  readonly redisUrl?: string;
-  readonly migrations?: 'auto' | 'verify' | 'off';
-}
-
 const SERVICE_ENVIRONMENT: readonly EnvironmentVariable[] = [
   { variable: 'BATON_ROLE', option: 'role', kind: 'string' },
   { variable: 'BATON_HOST', option: 'host', kind: 'string' },
@@ -124,16 +113,12 @@ class Report {
 }
 
 function readService(env: Environment, isProduction: boolean, report: Report) {
+  const settings: Record<string, unknown> = {};
   // One by one, so that a text that cannot be read does not take the others with it.
-  const given: Record<string, unknown> = Object.assign(
-    {},
-    ...SERVICE_ENVIRONMENT.map((entry) => report.collect(() => readEnvironment('service', env, [entry]))),
-  );
-  const settings = Object.fromEntries(
-    SERVICE_ENVIRONMENT.map(({ variable, option }) => [variable, given[option]]).filter(
-      ([, value]) => value !== undefined,
-    ),
-  ) as Record<string, unknown>;
+  for (const entry of SERVICE_ENVIRONMENT) {
+    const value = report.collect(() => readEnvironment('service', env, [entry]))?.[entry.option];
+    if (value !== undefined) settings[entry.variable] = value;
+  }
   // Under the variables' own names, so that the report names what its reader can change.
   const names = SERVICE_ENVIRONMENT.map(({ variable }) => variable);
   const check = new OptionsCheck<Record<string, unknown>>('service', settings, names);
@@ -141,7 +126,7 @@ function readService(env: Environment, isProduction: boolean, report: Report) {
     role: check.oneOf<ServiceRole>('BATON_ROLE', 'all', ['all', 'api', 'worker']),
     host: check.string('BATON_HOST', '127.0.0.1'),
     port: check.integer('BATON_PORT', 3000, { max: 65_535 }),
-    apiToken: given['apiToken'] as string | undefined,
+    apiToken: settings['BATON_API_TOKEN'] as string | undefined,
     logFormat: check.oneOf('BATON_LOG_FORMAT', isProduction ? 'json' : 'text', ['text', 'json']),
     databaseUrl: check.url('BATON_DATABASE_URL', ['postgres:', 'postgresql:']),
     redisUrl: check.url('BATON_REDIS_URL', ['redis:', 'rediss:']),
@@ -166,7 +151,7 @@ function readModules(env: Environment, service: Service, isProduction: boolean, 
     // In a cluster the host's name is the pod's; outside, it tells the machines of a team apart.
     redisReconcile: report.collect(() => redisReconcileOptionsFromEnv({ POD_NAME: hostname(), ...env })),
   };
-  const ingest = { index: 'runs', ...fromEnv.ingest } as IngestOptions;
+  const ingest = { index: 'runs', url: '', ...fromEnv.ingest };
   const pgStream: PgStreamOptions = { connectionString: databaseUrl, migrations, ...fromEnv.pgStream };
   const webhookOutbox = {
     role: service.role === 'api' ? 'producer' : 'all',
@@ -176,7 +161,7 @@ function readModules(env: Environment, service: Service, isProduction: boolean, 
     ...(isProduction ? {} : { keys: [DEVELOPMENT_KEY] }),
     ...fromEnv.webhookOutbox,
   } as WebhookOutboxOptions;
-  const redisReconcile = { connection: { url: redisUrl }, ...fromEnv.redisReconcile } as RedisReconcileOptions;
+  const redisReconcile = { connection: { url: redisUrl }, ...fromEnv.redisReconcile };
   const hasKeys = webhookOutbox.keys !== undefined;
   if (fromEnv.webhookOutbox !== undefined && !hasKeys)
     report.problems.push('BATON_WEBHOOK_OUTBOX_KEYS is required in production: id:key with 32 bytes in base64');

@@ -17,7 +17,7 @@ try {
     own(FakeQuickwit.start()),
   ]);
   const port = await freePort();
-  const entry = fileURLToPath(new URL('../dist/main.js', import.meta.url));
+  const entry = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
   const env = {
     BATON_DATABASE_URL: postgres.url,
     BATON_REDIS_URL: redis.url,
