@@ -25,10 +25,10 @@ export function guardProgram(self: NodeJS.Process, fs: typeof Fs): void {
       signal(pid, name as NodeJS.Signals);
       signal(pid, 'SIGCONT');
     }
-    const begun = Date.now();
+    const begun = performance.now();
     const look = () => {
       const alive = [...kept.pid.keys()].filter((pid) => signal(pid, 0));
-      const isLate = Date.now() - begun > graceMs;
+      const isLate = performance.now() - begun > graceMs;
       if (isLate) for (const pid of alive) signal(pid, 'SIGKILL');
       if (alive.length === 0 || isLate) removeFolders();
       else setTimeout(look, 20);
