@@ -51,12 +51,18 @@ export const noOwnIndex: Rule = (file, source) => {
     .map(({ from, line }) => `${file}:${line} imports ${from}: inside a lib by relative path, never through an index`);
 };
 
-/** A package of ours is imported by what it exports, from everywhere: not its sources, not its build, not by a path that leads into it. */
+/**
+ * A package of ours is imported by what it exports, from everywhere: not its sources, not its build, not by a path that leads into it. Only a
+ * lib's own behaviour tests may look inside it, to hold a step or to hand in a resolver that no user can.
+ */
 export function noDeepImports(offered: PublicSubpaths): Rule {
   const isDeep = (file: string, from: string): boolean => {
     if (isRelative(from)) {
       const target = resolve(file, from);
-      return libFolder(target) !== undefined && libFolder(target) !== libFolder(file);
+      const inside = libFolder(target);
+      return (
+        inside !== undefined && inside !== libFolder(file) && !file.startsWith(inside.replace('libs', 'test') + '/')
+      );
     }
     if (!from.startsWith(SCOPE)) return false;
     const name = `${SCOPE}${packageFolder(from)}`;
