@@ -60,9 +60,7 @@ export function noDeepImports(offered: PublicSubpaths): Rule {
     if (isRelative(from)) {
       const target = resolve(file, from);
       const inside = libFolder(target);
-      return (
-        inside !== undefined && inside !== libFolder(file) && !file.startsWith(inside.replace('libs', 'test') + '/')
-      );
+      return inside !== undefined && inside !== libFolder(file) && !file.startsWith(`test/${inside}/`);
     }
     if (!from.startsWith(SCOPE)) return false;
     const name = `${SCOPE}${packageFolder(from)}`;
