@@ -104,8 +104,7 @@ describe('a Redis that breaks', () => {
     const settings = {
       service,
       options: { commandTimeout: 300 },
-      handle: async ({ attempt, signal, assertOwned }: Handoff) => {
-        void assertOwned;
+      handle: async ({ attempt, signal }: Handoff) => {
         attempts.push(attempt);
         if (attempts.length > 1) return;
         const at = performance.now();
@@ -132,6 +131,32 @@ describe('a Redis that breaks', () => {
     expect([...one.eventsOf('requeued'), ...two.eventsOf('requeued')].filter(({ cause }) => cause === 'crash')).toEqual(
       [],
     );
+  });
+
+  it('froze for longer than the lease: scanners wait until owners could hand back, also when a handler does not listen', async () => {
+    const service = freshService();
+    const deaf = new Gate();
+    const attempts: number[] = [];
+    const settings = {
+      service,
+      concurrency: 1,
+      options: { commandTimeout: 300, lease: '2s' } as const,
+      handle: async ({ attempt }: Handoff) => {
+        attempts.push(attempt);
+        if (attempts.length === 1) await deaf.pass();
+      },
+    };
+    const one = await start(settings);
+    await one.service.produce('x');
+    await deaf.arrived();
+    const two = await start(settings);
+    server.freeze();
+    await waitFor(() => one.eventsOf('lost').length === 1, { description: 'the owner gave up by its own clock' });
+    server.thaw();
+    await waitFor(() => attempts.length === 2, { description: 'the other one has it' });
+    expect(attempts).toEqual([1, 1]);
+    expect(two.eventsOf('requeued')).toEqual([]);
+    deaf.open();
   });
 
   it('was restarted empty: readers, scripts and subscriptions come back by themselves', async () => {

@@ -34,8 +34,17 @@ describe('several hand-offs of one data stream', () => {
     };
     const first = await start({ service, handle });
     await start({ service, handle });
-    for (const info of [1, 2, 3]) await first.service.produce('x', { info });
-    await waitFor(async () => (await first.service.stats()).waiting === 2, { description: 'two wait' });
+    for (const info of [1, 2, 3]) {
+      await first.service.produce('x', { info });
+      const waiting = info - 1;
+      await waitFor(
+        async () => {
+          const stats = await first.service.stats();
+          return stats.waiting === waiting && stats.pending === 1 && stats.queued === 0;
+        },
+        { description: `${waiting} wait` },
+      );
+    }
     expect(await first.service.stats()).toMatchObject({ queued: 0, pending: 1, waiting: 2 });
     gate.open();
     await waitFor(() => order.length === 3 && running === 0, { description: 'all ran' });

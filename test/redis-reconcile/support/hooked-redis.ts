@@ -1,7 +1,5 @@
 import { Redis, type RedisOptions } from 'ioredis';
 
-type Command = Parameters<Redis['sendCommand']>[0];
-
 /** `undefined`: send it. A promise: send it when it resolves. An error: never send it, reject it with this. */
 export type CommandHook = (name: string, args: readonly unknown[], redis: Redis) => Promise<void> | Error | undefined;
 
@@ -26,21 +24,10 @@ export class HookedRedis extends Redis {
   override sendCommand(...[command, stream]: Parameters<Redis['sendCommand']>): unknown {
     const decision = this.hook(command.name.toLowerCase(), command.args, this);
     if (decision === undefined) return super.sendCommand(command, stream);
-    if (decision instanceof Promise) void decision.then(() => super.sendCommand(command, stream));
+    if (decision instanceof Promise)
+      // Its failure reaches the caller through the command's own promise.
+      decision.then(() => super.sendCommand(command, stream)).catch(() => undefined);
     else command.reject(decision);
     return command.promise;
-  }
-}
-
-/** True for a call of the script with this word in its text: scripts are known by their hash, so the first call sends the text. */
-export class ScriptWatch {
-  private readonly names = new Map<string, string>();
-
-  constructor(scripts: readonly { readonly name: string; readonly sha: string }[]) {
-    for (const { name, sha } of scripts) this.names.set(sha, name);
-  }
-
-  nameOf(name: string, args: Command['args']): string | undefined {
-    return name === 'evalsha' ? this.names.get(String(args[0])) : undefined;
   }
 }
