@@ -99,6 +99,27 @@ describe('a relay that stalls past its lease', () => {
   });
 });
 
+describe('a relay that stalls while another sends', () => {
+  it('may not settle the claim of the other', async () => {
+    world.receiver.answer([{ delayMs: 300, status: 500 }, { delayMs: 3_000 }]);
+    const options = { ...SHORT, lease: '10s', requestTimeout: '8s' } as const;
+    const producer = await world.start({ role: 'producer' });
+    await world.endpoint(producer, 'x');
+    const child = await startRelay();
+    await producer.outbox.send({ type: 'a', data: 1 });
+    await world.received('x', 1);
+    child.signal('SIGSTOP');
+    await world.start(options);
+    await world.received('x', 2);
+    const [claimed] = await world.deliveries();
+    child.signal('SIGCONT');
+    await child.waitForLine(/^leaseLost \d+ true$/);
+    expect(await world.deliveries()).toEqual([claimed]);
+    expect(await world.settled(1)).toMatchObject([{ state: 'delivered', attempts: 2, fence: claimed?.fence }]);
+    await kill(child);
+  });
+});
+
 describe('a lease that expired', () => {
   async function expire(set: string): Promise<void> {
     await world.admin.query(

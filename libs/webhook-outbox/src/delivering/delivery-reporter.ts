@@ -4,7 +4,7 @@ import { webhookIdOf } from '../sending/signature.js';
 import type { WebhookOutboxEvents } from '../webhook-outbox.events.js';
 import type { DeadDelivery, DeliveryReport } from './delivery.js';
 import type { Held } from './held-deliveries.js';
-import type { Settlement } from './outcome.js';
+import type { Settlement } from '../outcomes/outcome.js';
 import type { ReclaimedDelivery } from './reclaim-store.js';
 
 /** Tells the log, the listeners and `onDead` what became of deliveries. What any of them throws is logged and reaches nothing else. */

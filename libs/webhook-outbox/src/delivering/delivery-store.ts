@@ -1,6 +1,6 @@
 import type { Queryable } from '@nest-baton/core';
 import type { AttemptOutcome, DeliveryReason, DeliveryState } from './delivery.js';
-import type { Settlement } from './outcome.js';
+import type { Settlement } from '../outcomes/outcome.js';
 
 /** A row that this process may write until its lease ends. `fence` is a bigint, as text. */
 export interface Claim {

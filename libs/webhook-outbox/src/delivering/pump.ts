@@ -4,7 +4,7 @@ import type { HttpSender } from '../sending/http-sender.js';
 import { webhookIdOf } from '../sending/signature.js';
 import type { ClaimedDelivery, DeliveryStore } from './delivery-store.js';
 import type { Held, HeldDeliveries } from './held-deliveries.js';
-import { type OutcomeRules, settlementOf } from './outcome.js';
+import { type OutcomeRules, settlementOf } from '../outcomes/outcome.js';
 import type { Settler } from './settler.js';
 
 export interface PumpOptions extends OutcomeRules {

@@ -6,7 +6,7 @@ import { drainPump, type DrainReport } from './drain.js';
 import type { DeliveryStore } from './delivery-store.js';
 import { type Held, HeldDeliveries } from './held-deliveries.js';
 import { LeaseKeeper } from './lease-keeper.js';
-import type { Settlement } from './outcome.js';
+import type { Settlement } from '../outcomes/outcome.js';
 import { Pump } from './pump.js';
 import type { ReclaimedDelivery, ReclaimStore } from './reclaim-store.js';
 import { Settler } from './settler.js';

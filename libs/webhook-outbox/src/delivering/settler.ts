@@ -1,8 +1,8 @@
 import type { Clock } from '@nest-baton/core';
 import type { DeliveryStore, SettledClaim } from './delivery-store.js';
 import type { Held, HeldDeliveries } from './held-deliveries.js';
-import type { Settlement } from './outcome.js';
-import { sanitisedText } from './sanitised-text.js';
+import type { Settlement } from '../outcomes/outcome.js';
+import { sanitisedText } from '../outcomes/sanitised-text.js';
 
 export interface SettlerHooks {
   readonly onSettled: (held: Held, settlement: Settlement) => void;

@@ -1,6 +1,6 @@
 import type { Random } from '@nest-baton/core';
 import type { Answer } from '../sending/http-sender.js';
-import type { AttemptOutcome, DeliveryReason, DeliveryState } from './delivery.js';
+import type { AttemptOutcome, DeliveryReason, DeliveryState } from '../delivering/delivery.js';
 import { readRetryAfter } from './retry-after.js';
 
 /** What is written when an attempt is over. */
