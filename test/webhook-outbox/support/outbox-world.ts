@@ -103,13 +103,15 @@ export class OutboxWorld {
   }
 
   async settled(count: number, timeoutMs = 8_000): Promise<DeliveryRow[]> {
-    return waitFor(
+    let rows: DeliveryRow[] = [];
+    await waitFor(
       async () => {
-        const rows = (await this.deliveries()).filter(({ settled_at }) => settled_at !== null);
-        return rows.length >= count ? rows : false;
+        rows = (await this.deliveries()).filter(({ settled_at }) => settled_at !== null);
+        return rows.length >= count;
       },
       { timeoutMs, description: `${count} settled deliveries` },
-    ) as Promise<DeliveryRow[]>;
+    );
+    return rows;
   }
 
   async stop(): Promise<void> {

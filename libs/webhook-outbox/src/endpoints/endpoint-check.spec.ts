@@ -53,7 +53,7 @@ describe('checkEndpoint', () => {
       { types: 'a' as never },
       { tenant: 'a\0' },
       { url: 'https://10.0.0.1/' },
-      { url: undefined as never },
+      { url: undefined },
     ];
     for (const more of refused)
       expect(() => check(more)).toThrow(expect.objectContaining({ code: 'ENDPOINT_INVALID' }));
