@@ -50,6 +50,26 @@ describe('stopping', () => {
     ]);
   });
 
+  it('ends although the database answers no statement', async () => {
+    const app = await world.start({ shutdownTimeout: '500ms' });
+    await world.endpoint(app, 'x');
+    const blocker = await world.admin.connect();
+    await blocker.query('BEGIN');
+    await blocker.query('LOCK TABLE baton.webhook_deliveries IN ACCESS EXCLUSIVE MODE');
+    await waitFor(
+      async () =>
+        (await world.admin.query(`SELECT FROM pg_locks WHERE NOT granted AND relation IS NOT NULL`)).rowCount! > 0,
+      { description: 'the poll to wait for the lock' },
+    );
+    const before = performance.now();
+    await app.outbox.beforeApplicationShutdown();
+    expect(performance.now() - before).toBeGreaterThan(400);
+    expect(performance.now() - before).toBeLessThan(2_500);
+    await blocker.query('ROLLBACK');
+    blocker.release();
+    await app.close();
+  });
+
   it.each(['before', 'after'])('writes outcomes also when TypeORM was imported %s it', async (order) => {
     world.receiver.answer(() => ({ delayMs: 300 }));
     const typeOrm = TypeOrmModule.forRoot({ type: 'postgres', url: world.url, retryAttempts: 0 });

@@ -27,22 +27,29 @@ interface Draining {
 /** The share of `shutdownTimeout` that is kept for writing outcomes. */
 const SETTLE_SHARE = 0.2;
 
-/** Stops in the order that loses least: claims, starts, requests, outcomes, renewals. */
+/** For what has nothing left to wait for but a statement that may never be answered. */
+const CLOSE_TIMEOUT_MS = 1_000;
+
+/** Stops in the order that loses least: claims, starts, requests, outcomes, renewals. Every step is bounded in time. */
 export async function drainPump(parts: Draining, timeoutMs: number): Promise<DrainReport> {
   const { loop, pump, settler, keeper, held, sender } = parts;
-  await loop.stop();
-  const released = await pump.stopStarting();
-  await within(timeoutMs * (1 - SETTLE_SHARE), pump.idle());
+  const settleMs = timeoutMs * SETTLE_SHARE;
+  let released = 0;
+  const finish = async (): Promise<void> => {
+    pump.halt();
+    // A pass that runs may still claim, so what it brings is handed back after it has ended.
+    await loop.stop();
+    released = await pump.releaseBuffered();
+    await pump.idle();
+  };
+  await within(timeoutMs - settleMs, finish());
   const cut = held.count('sending');
-  await pump.cut();
-  await within(timeoutMs * SETTLE_SHARE, settler.idle());
-  await settler.abandon();
-  await keeper.stop();
-  await sender.stop();
+  await within(settleMs, Promise.all([pump.cut(), settler.idle()]));
+  await within(CLOSE_TIMEOUT_MS, Promise.all([settler.abandon(), keeper.stop(), sender.stop()]));
   return { released, cut, unsettled: held.count('settling') };
 }
 
-async function within(ms: number, work: Promise<void>): Promise<void> {
+async function within(ms: number, work: Promise<unknown>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const over = new Promise<void>((resolve) => (timer = setTimeout(resolve, ms)));
   await Promise.race([work, over]);

@@ -66,10 +66,14 @@ export class Pump {
     this.startSoon();
   }
 
-  /** Hands back what is not started, returns how many; from now on nothing is started. */
-  async stopStarting(): Promise<number> {
+  /** From now on nothing is started. */
+  halt(): void {
     this.isStopped = true;
     clearTimeout(this.retry);
+  }
+
+  /** Hands back what was accepted and not started; returns how many. After `halt()`. */
+  async releaseBuffered(): Promise<number> {
     await this.starting;
     return this.release(this.held.in('buffered'));
   }
@@ -85,7 +89,8 @@ export class Pump {
     await this.idle();
   }
 
-  private startSoon(): void {
+  /** Starts what waits, where room has come: after a claim, a request's end, or a written outcome. */
+  startSoon(): void {
     if (this.isStopped || this.starting !== undefined) return;
     this.starting = this.startAll().finally(() => (this.starting = undefined));
   }

@@ -72,7 +72,10 @@ export class Relay implements Runnable {
     const { store, directory, sender } = parts;
     const onLost = (held: Held): void => this.lose(held);
     this.settler = new Settler(store, this.held, clock, {
-      onSettled: (held, settlement) => hooks.onSettled(held, settlement),
+      onSettled: (held, settlement) => {
+        this.pump.startSoon();
+        hooks.onSettled(held, settlement);
+      },
       onLost,
       onError: (error, waiting) =>
         hooks.onError(`writing ${waiting} outcome(s) failed; they are kept and tried again`, error),
@@ -114,7 +117,7 @@ export class Relay implements Runnable {
     await this.drain();
   }
 
-  /** As `stop()`, telling what is left. Bounded by `shutdownTimeout` and one statement. */
+  /** As `stop()`, telling what is left. Bounded by `shutdownTimeout` and a second, also when the database does not answer. */
   drain(): Promise<DrainReport> {
     this.stopping ??= drainPump(
       {
