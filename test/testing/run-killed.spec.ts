@@ -1,9 +1,11 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, type SpawnOptions } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { waitFor } from '@nest-baton/testing';
 import { areGone, isAlive } from './support/leftovers.js';
+import { openCheckout } from './support/open-checkout.js';
 
 const RUN = fileURLToPath(new URL('./support/forgetful-run.ts', import.meta.url));
 const NOBODY = 65_534;
@@ -17,12 +19,12 @@ interface Started {
 describe('a run that dies before it has stopped its servers', () => {
   let run: ChildProcess;
 
-  async function start(mode: string, account: { uid?: number; gid?: number } = {}): Promise<Started> {
+  async function start(mode: string, entry = RUN, options: SpawnOptions = {}): Promise<Started> {
     const flags = ['--conditions=@nest-baton/source', '--import', '@swc-node/register/esm-register'];
-    run = spawn(process.execPath, [...flags, RUN, mode], { stdio: ['ignore', 'pipe', 'inherit'], ...account });
+    run = spawn(process.execPath, [...flags, entry, mode], { stdio: ['ignore', 'pipe', 'inherit'], ...options });
     const [line] = (await Promise.race([
       once(createInterface({ input: run.stdout as NodeJS.ReadableStream }), 'line'),
-      once(run, 'exit'),
+      once(run, 'exit').then(([code]) => Promise.reject(new Error(`the run ended with ${code} before it had started`))),
     ])) as [string];
     return JSON.parse(line) as Started;
   }
@@ -64,9 +66,16 @@ describe('a run that dies before it has stopped its servers', () => {
 
   it('works for an ordinary user as well', async () => {
     const isRoot = process.getuid?.() === 0;
-    const started = await start('wait', isRoot ? { uid: NOBODY, gid: NOBODY } : {});
-    expect(started.uid).not.toBe(0);
-    run.kill('SIGKILL');
-    await expectNothingLeft(started);
+    const checkout = await openCheckout();
+    try {
+      const entry = join(checkout.root, 'test/testing/support/forgetful-run.ts');
+      const account = isRoot ? { uid: NOBODY, gid: NOBODY } : {};
+      const started = await start('wait', entry, { cwd: checkout.root, ...account });
+      expect(started.uid).not.toBe(0);
+      run.kill('SIGKILL');
+      await expectNothingLeft(started);
+    } finally {
+      await checkout.remove();
+    }
   });
 });
