@@ -13,6 +13,8 @@ const STATUS_OF_CODE: Readonly<Record<string, number>> = {
   EVENT_INVALID: 422,
   PAYLOAD_TOO_LARGE: 413,
   SHUTTING_DOWN: 503,
+  REDIS_UNAVAILABLE: 503,
+  STREAM_UNAVAILABLE: 503,
 };
 
 /** Turns whatever a request ends with into a problem response. Details of our own failures go to the log, not to the client. */
