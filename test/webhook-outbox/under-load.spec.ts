@@ -1,4 +1,5 @@
 import { waitFor } from '@nest-baton/testing';
+import type pg from 'pg';
 import { refuse } from './support/gates.js';
 import { header, type OutboxApp, OutboxWorld } from './support/outbox-world.js';
 
@@ -63,6 +64,20 @@ describe('a database that misbehaves', () => {
     await world.settled(100, 15_000);
     expect(new Set(ids('x')).size).toBe(100);
     expect(world.requests('x').every((request) => world.receiver.verify(request, secret))).toBe(true);
+  });
+
+  it('ends no process when it drops a connection in the moment between the pool and TypeORM', async () => {
+    const app = await world.start({ role: 'producer' });
+    const { master } = app.dataSource.driver as unknown as { master: pg.Pool };
+    await new Promise<void>((resolve, reject) => {
+      master.connect((error, client, release) => {
+        if (error !== undefined || client === undefined) return reject(error ?? new Error('no client'));
+        const listeners = client.listenerCount('error');
+        release();
+        if (listeners > 0) resolve();
+        else reject(new Error('an error of this connection would be uncaught'));
+      });
+    });
   });
 
   it('is not asked to send again what it could not write: outcomes are kept, leases renewed, beyond the first lease', async () => {

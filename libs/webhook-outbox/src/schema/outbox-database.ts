@@ -8,6 +8,7 @@ import {
 } from '@nest-baton/core';
 import type { DataSource, QueryRunner } from 'typeorm';
 import { MIGRATIONS } from './migrations.js';
+import { surviveLostConnections } from './survive-lost-connections.js';
 
 const OLDEST_POSTGRES = '14';
 
@@ -57,6 +58,7 @@ export class OutboxDatabase implements Queryable {
 
   /** Connects first, so that `work` knows: what fails inside it may have reached the server. */
   async withRunner<T>(work: (runner: QueryRunner) => Promise<T>): Promise<T> {
+    surviveLostConnections(this.dataSource);
     const runner = this.dataSource.createQueryRunner();
     try {
       await runner.connect();
