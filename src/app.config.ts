@@ -151,7 +151,7 @@ function readModules(env: Environment, service: Service, isProduction: boolean, 
     // In a cluster the host's name is the pod's; outside, it tells the machines of a team apart.
     redisReconcile: report.collect(() => redisReconcileOptionsFromEnv({ POD_NAME: hostname(), ...env })),
   };
-  const ingest = { index: 'runs', url: '', ...fromEnv.ingest };
+  const ingest = { index: 'runs', ...fromEnv.ingest } as IngestOptions;
   const pgStream: PgStreamOptions = { connectionString: databaseUrl, migrations, ...fromEnv.pgStream };
   const webhookOutbox = {
     role: service.role === 'api' ? 'producer' : 'all',
