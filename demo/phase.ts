@@ -6,6 +6,7 @@ import type { Backends } from './backends.js';
 import {
   type ConservationRow,
   conservation,
+  duplicateDocuments,
   type ReceivedEvidence,
   type RunEvidence,
   type Victim,
@@ -64,9 +65,11 @@ export class Phase {
     this.terminal.note(`${sources.length} runs accepted, ${sources.length} readers connected`);
     const victim = await this.killBusyWorker();
     await this.finish(sources);
-    const rows = conservation(this.evidence(), victim, INDEX_PAGE_CHUNKS);
+    const evidence = this.evidence();
+    const rows = conservation(evidence, victim, INDEX_PAGE_CHUNKS);
     this.terminal.timeline();
     this.terminal.table(rows);
+    this.terminal.duplicates(duplicateDocuments(evidence, victim, INDEX_PAGE_CHUNKS));
     return rows;
   }
 

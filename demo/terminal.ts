@@ -1,4 +1,4 @@
-import type { ConservationRow } from './conservation.js';
+import type { ConservationRow, DuplicateDocument } from './conservation.js';
 
 interface Moment {
   readonly atMs: number;
@@ -45,6 +45,15 @@ export class Terminal {
     for (const { claim, expected, found, holds } of rows)
       this.say(`  ${holds ? 'ok ' : 'NOT'}  ${claim.padEnd(width)}  ${expected.padStart(6)}  ${found.padStart(6)}`);
     this.say('');
+  }
+
+  duplicates(documents: readonly DuplicateDocument[]): void {
+    if (documents.length === 0) return this.say('  No document arrived twice.');
+    this.say(`  ${documents.length} documents arrived more than once:`);
+    for (const { id, times, wasOpenAtKill } of documents)
+      this.say(
+        `       ${id}  ${times} times  ${wasOpenAtKill ? 'in a page open at the kill' : 'OUTSIDE any such page'}`,
+      );
   }
 
   private clock(atMs: number): string {
