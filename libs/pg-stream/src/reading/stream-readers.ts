@@ -15,7 +15,7 @@ import { shuttingDown, StreamReading } from './stream-reading.js';
  */
 export class StreamReaders {
   private readonly active = new Set<StreamReading>();
-  private readonly responses = new Set<Promise<void>>();
+  private readonly responses = new Map<StreamReading, Promise<void>>();
   private isClosed = false;
 
   constructor(
@@ -64,19 +64,20 @@ export class StreamReaders {
       () => undefined,
       () => undefined,
     );
-    this.responses.add(kept);
+    this.responses.set(reading, kept);
     try {
       await session;
     } finally {
-      this.responses.delete(kept);
+      this.responses.delete(reading);
     }
   }
 
   /** Returns when every response has been told to end. */
   async close(): Promise<void> {
     this.isClosed = true;
-    for (const reading of this.active) reading.stop(shuttingDown(reading.stream));
-    await Promise.all(this.responses);
+    // A reading that has come to its end is not active, and its response may still wait for the client to take it.
+    for (const reading of [...this.active, ...this.responses.keys()]) reading.stop(shuttingDown(reading.stream));
+    await Promise.all(this.responses.values());
   }
 
   /** The id is that of the `end` event. A client that has every chunk and was cut before that is still owed it. */

@@ -80,6 +80,11 @@ export class StreamReading implements StreamReader {
     };
   }
 
+  /** Aborts with the reason for which it was stopped. Not when it has ended by itself, until somebody stops it all the same. */
+  get whenStopped(): AbortSignal {
+    return this.stopping.signal;
+  }
+
   /** Ends it for `reason`, which a waiting or following `next()` throws. */
   stop(reason: unknown): void {
     this.stopping.abort(reason);

@@ -20,7 +20,8 @@ const DISCONNECTED = Symbol('disconnected');
  *
  * - Back-pressure: the next chunk is taken when the socket has taken the last one.
  * - A client that disconnects frees the reader at once, also while it waits.
- * - At shutdown the response ends without an `end` event, so that the client comes back, elsewhere.
+ * - At shutdown the response ends without an `end` event, so that the client comes back, elsewhere. It is cut when the client does not read:
+ *   the end would wait behind what it has not taken.
  */
 export class SseSession {
   private heartbeat: NodeJS.Timeout | undefined;
@@ -45,7 +46,7 @@ export class SseSession {
       await this.follow();
     } catch (error) {
       if (error === DISCONNECTED) return;
-      if (errorCode(error) === 'SHUTTING_DOWN') return void response.end();
+      if (errorCode(error) === 'SHUTTING_DOWN') return this.leave();
       response.destroy();
       throw error;
     } finally {
@@ -64,20 +65,29 @@ export class SseSession {
   private async finish(end: StreamEnd): Promise<void> {
     const { id: streamId = 0, nextIndex: position } = this.reading;
     await this.write(endFrame(encodeCursor({ streamId, position, isEnd: true }), end));
-    this.response.end();
+    this.leave();
   }
 
+  private leave(): void {
+    if (this.response.writableNeedDrain) this.response.destroy();
+    else this.response.end();
+  }
+
+  /** Returns when the client has taken the frame, has gone, or need not take it any more. */
   private async write(frame: string): Promise<void> {
     const { response } = this;
-    if (response.destroyed || response.write(frame)) return;
+    const { whenStopped } = this.reading;
+    if (response.destroyed || response.write(frame) || whenStopped.aborted) return;
     await new Promise<void>((resolve) => {
       const done = (): void => {
         response.off('drain', done);
         response.off('close', done);
+        whenStopped.removeEventListener('abort', done);
         resolve();
       };
       response.on('drain', done);
       response.on('close', done);
+      whenStopped.addEventListener('abort', done);
     });
   }
 
