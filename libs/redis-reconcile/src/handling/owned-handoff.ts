@@ -14,6 +14,8 @@ import type { Handoff } from './handoff.js';
  */
 export type OwnershipState = 'held' | 'lapsed' | 'lost' | 'settled';
 
+export type LastWord = 'done' | 'handBack' | 'refuse';
+
 interface Ownership {
   readonly partition: Partition;
   readonly entry: HandoffEntry;
@@ -41,8 +43,10 @@ export class OwnedHandoff<Info = unknown> implements Handoff<Info> {
   readonly token: string;
   /** A renewal is on its way. */
   isRenewing = false;
-  /** A last word was sent whose answer never came. */
-  isSettleUncertain = false;
+  /** Last words that were sent and whose answer never came. */
+  readonly uncertainWords = new Set<LastWord>();
+  /** Handed back over the head of its handler, which may still run: whatever it finishes then is not done. */
+  isTakenFromHandler = false;
   /** It lapsed, and its handler has had its time to settle. */
   isGraceOver = false;
   /** Shutdown wants the work back: a throw hands it back and is not a failure. */
@@ -131,6 +135,11 @@ export class OwnedHandoff<Info = unknown> implements Handoff<Info> {
 
   settle(): void {
     this.currentState = 'settled';
+  }
+
+  /** Nothing but this word can have ended our ownership: a retry of it may be told that it had arrived. */
+  isRetryOf(word: LastWord): boolean {
+    return this.uncertainWords.size === 1 && this.uncertainWords.has(word);
   }
 
   /** The work is wanted back, and is still ours. */

@@ -11,7 +11,7 @@ import type { Settled } from '../partitions/partition.js';
 import { NackError } from '../redis-reconcile.errors.js';
 import type { RedisReconcileEvents } from '../redis-reconcile.events.js';
 import type { LeaseKeeper } from './lease-keeper.js';
-import type { OwnedHandoff } from './owned-handoff.js';
+import type { LastWord, OwnedHandoff } from './owned-handoff.js';
 
 /** Characters of an error that are kept with a hand-off. */
 const MAX_ERROR = 500;
@@ -31,9 +31,11 @@ export interface SettlementOptions {
 /**
  * An owner's last words: done, back unfinished, refused.
  *
- * - One at a time for a hand-off, and only one counts: whatever comes after it does nothing.
+ * - One at a time for a hand-off, and only one counts: whatever comes after it does nothing. Except a done after the work was taken from
+ *   its handler (lapse, shutdown, a release from elsewhere): LEASE_LOST.
  * - Accepted while the record carries our token, also when the lease has just lapsed; else LEASE_LOST, and nothing was written.
- * - A call that fails keeps everything as it was, so that it can be made again; the server tells whether the first had arrived.
+ * - A call that fails keeps everything as it was, so that it can be made again; the server tells whether the first had arrived. When two
+ *   different words got no answer nobody can tell which of them arrived: LEASE_LOST.
  */
 export class Settlement {
   private readonly chains = new WeakMap<OwnedHandoff, Promise<unknown>>();
@@ -42,27 +44,29 @@ export class Settlement {
 
   /** @throws LeaseLostError; RedisUnavailableError: call again. */
   done(handoff: OwnedHandoff): Promise<void> {
-    return this.inTurn(handoff, async () => {
+    return this.inTurn(handoff, 'done', async () => {
       const { partition, dataStream, token } = handoff;
-      this.accept(handoff, await this.uncertain(handoff, partition.done(dataStream, token, handoff.isSettleUncertain)));
+      const call = partition.done(dataStream, token, handoff.isRetryOf('done'));
+      this.accept(handoff, await this.uncertain(handoff, 'done', call));
       this.options.events.emit('done', describe(handoff));
     });
   }
 
   /** @throws LeaseLostError; RedisUnavailableError: call again. */
   handBack(handoff: OwnedHandoff, reason: string, releasedWhileRunning: boolean): Promise<void> {
-    return this.inTurn(handoff, async () => {
+    return this.inTurn(handoff, 'handBack', async () => {
       const { partition, dataStream, token } = handoff;
       const text = reason.slice(0, MAX_ERROR);
-      const call = partition.handBack(dataStream, token, handoff.isSettleUncertain, text);
-      this.accept(handoff, await this.uncertain(handoff, call));
+      const call = partition.handBack(dataStream, token, handoff.isRetryOf('handBack'), text);
+      this.accept(handoff, await this.uncertain(handoff, 'handBack', call));
+      handoff.isTakenFromHandler = releasedWhileRunning;
       this.options.events.emit('released', { ...describe(handoff), reason, releasedWhileRunning });
     });
   }
 
   /** @throws LeaseLostError; RedisUnavailableError: call again. */
   refuse(handoff: OwnedHandoff, thrown: unknown): Promise<void> {
-    return this.inTurn(handoff, async () => {
+    return this.inTurn(handoff, 'refuse', async () => {
       const { nackBackoff, maxRetries, dlqMaxLen: cap, random, events, onHeld, onBuried } = this.options;
       const delayMs = chosenDelay(thrown) ?? backoffDelay(handoff.attempt, nackBackoff, random);
       const error = describeError(thrown).slice(0, MAX_ERROR);
@@ -81,12 +85,16 @@ export class Settlement {
     });
   }
 
-  private async inTurn(handoff: OwnedHandoff, word: () => Promise<void>): Promise<void> {
+  private async inTurn(handoff: OwnedHandoff, word: LastWord, say: () => Promise<void>): Promise<void> {
     const previous = this.chains.get(handoff) ?? Promise.resolve();
     const turn = previous.then(async () => {
-      if (handoff.state === 'settled') return;
-      if (handoff.state === 'lost') this.refused(handoff);
-      await word();
+      if (handoff.state === 'settled') {
+        if (word === 'done' && handoff.isTakenFromHandler) this.refused(handoff);
+        return;
+      }
+      // A record that is gone may be the work of our own done: only the server knows.
+      if (handoff.state === 'lost' && !(word === 'done' && handoff.isRetryOf('done'))) this.refused(handoff);
+      await say();
     });
     this.chains.set(
       handoff,
@@ -95,11 +103,11 @@ export class Settlement {
     return turn;
   }
 
-  private async uncertain(handoff: OwnedHandoff, call: Promise<Settled>): Promise<Settled> {
+  private async uncertain(handoff: OwnedHandoff, word: LastWord, call: Promise<Settled>): Promise<Settled> {
     try {
       return await call;
     } catch (error) {
-      handoff.isSettleUncertain = true;
+      handoff.uncertainWords.add(word);
       throw error;
     }
   }
