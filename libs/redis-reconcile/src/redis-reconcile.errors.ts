@@ -3,6 +3,7 @@ import { BatonError, type Duration } from '@nest-baton/core';
 /** Thrown by a handler: hand the work back with a back-off of its own choice. Counts as an attempt, as any other throw does. */
 export class NackError extends BatonError {
   override readonly code = 'NACK';
+  /** At most 30 days: longer ones are cut. Without it, or when it is no duration, the `nackBackoff` decides. */
   readonly delay: Duration | undefined;
 
   constructor(options: { readonly delay?: Duration; readonly message?: string; readonly cause?: unknown } = {}) {

@@ -15,6 +15,8 @@ import type { LastWord, OwnedHandoff } from './owned-handoff.js';
 
 /** Characters of an error that are kept with a hand-off. */
 const MAX_ERROR = 500;
+/** A longer hold than this is a mistake, and beyond some length the server takes none. */
+const MAX_DELAY_MS = 30 * 86_400_000;
 
 export interface SettlementOptions {
   readonly keeper: LeaseKeeper;
@@ -138,7 +140,8 @@ export function describe({ handoffId, dataStream, attempt, fence }: OwnedHandoff
 /** By shape: two copies of this package have two NackErrors. */
 function chosenDelay(thrown: unknown): number | undefined {
   if (!isNack(thrown)) return undefined;
-  return thrown.delay === undefined ? undefined : parseDuration(thrown.delay);
+  const delayMs = parseDuration(thrown.delay);
+  return delayMs === undefined ? undefined : Math.min(delayMs, MAX_DELAY_MS);
 }
 
 export function isNack(thrown: unknown): thrown is NackError {

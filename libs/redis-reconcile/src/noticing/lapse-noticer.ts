@@ -10,6 +10,8 @@ const FLUSH_MS = 10;
 /** Beyond it names are dropped: the scan finds them. Bounds memory when very many leases expire at once. */
 const MAX_NOTICED = 100_000;
 const BATCH = 100;
+/** Node fires a timer that is longer after 1 ms: wakes early, finds nothing due and sleeps again. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /**
  * Turns the news that a lease ran out into a look at its data stream. Losing some is harmless, and so is hearing one twice.
@@ -61,7 +63,7 @@ export class LapseNoticer {
         this.armedFor = Infinity;
         this.flushing = this.flush();
       },
-      Math.max(at - this.options.now(), 0) + FLUSH_MS,
+      Math.min(Math.max(at - this.options.now(), 0) + FLUSH_MS, LONGEST_TIMER_MS),
     );
     this.timer.unref();
   }
