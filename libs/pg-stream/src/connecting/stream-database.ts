@@ -15,6 +15,7 @@ import type { PgPoolClientLike, PgPoolLike } from './pg-pool.js';
 /** A dead network path answers nothing; a row's lock may be held for long. After this the connection is given up, and the outcome is open. */
 const QUERY_TIMEOUT_MS = 30_000;
 
+/** For a new connection, and for a free one of a pool: the user's may be exhausted by callers who wait for us, and by default it waits for ever. */
 const CONNECT_TIMEOUT_MS = 5_000;
 
 /** How long shutdown waits for statements under way before it closes their connections. */
@@ -120,10 +121,34 @@ export class StreamDatabase implements Queryable {
   private async connect(): Promise<PgPoolClientLike> {
     this.throwIfClosed();
     try {
-      return await this.pool.connect();
+      return await this.connectInTime();
     } catch (error) {
       this.throwIfClosed();
       throw new LostConnection(false, error);
+    }
+  }
+
+  /** Rejects after 5 s, and at once when this is closed. A client that comes after that goes back to its pool. */
+  private async connectInTime(): Promise<PgPoolClientLike> {
+    const giveUp = new AbortController();
+    const stop = (): void => giveUp.abort();
+    this.closed.signal.addEventListener('abort', stop);
+    let isLate = false;
+    const connected = this.pool.connect().then((client) => {
+      if (isLate) client.release();
+      return client;
+    });
+    // Both sides decide in their own callback, in whose order the race sees them: no client is taken and given up.
+    const refuse = (): never => {
+      isLate = true;
+      throw new Error(`no connection was free for ${CONNECT_TIMEOUT_MS} ms`);
+    };
+    const tooLate = sleep(CONNECT_TIMEOUT_MS, undefined, { signal: giveUp.signal }).then(refuse, refuse);
+    try {
+      return await Promise.race([connected, tooLate]);
+    } finally {
+      this.closed.signal.removeEventListener('abort', stop);
+      giveUp.abort();
     }
   }
 

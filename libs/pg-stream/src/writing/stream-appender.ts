@@ -79,8 +79,8 @@ export class StreamAppender {
   }
 
   /**
-   * The stream's row is created on a connection of ours: two transactions that create it at once would otherwise wait for each other until
-   * one of them ends.
+   * A missing row of the stream is created on a connection of ours: two transactions that create it at once would otherwise wait for each
+   * other until one of them ends. One that is there is found on the caller's, whose pool may be ours, and have no other to give.
    */
   private async within<T extends object>(
     transaction: TransactionLike,
@@ -89,7 +89,8 @@ export class StreamAppender {
     write: (adapted: AdaptedTransaction) => Promise<T | Refusal>,
   ): Promise<T> {
     const adapted = await adaptTransaction(transaction);
-    await this.typed(stream, true, () => this.store.create(this.database, stream));
+    if (!(await undoneByLoss(stream, () => this.store.isSeenIn(adapted, stream))))
+      await this.typed(stream, true, () => this.store.create(this.database, stream));
     const result = await undoneByLoss(stream, () => write(adapted));
     if (isRefusal(result)) throw refusalError(stream, producer, result);
     if (!adapted.afterCommit(() => this.hints.moved(stream))) await this.hints.movedIn(adapted, stream);

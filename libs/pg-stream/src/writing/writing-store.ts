@@ -72,6 +72,18 @@ export class WritingStore {
     return row.verdict === 'done' ? undefined : toRefusal(row);
   }
 
+  /**
+   * Whether a transaction sees the stream's row. It does not look in one that keeps the snapshot of its first query, which would then be too
+   * old to see a row that is created after it: false.
+   */
+  async isSeenIn(transaction: Queryable, stream: string): Promise<boolean> {
+    // SHOW takes no snapshot.
+    const shown = await transaction.query<{ transaction_isolation: string }>('SHOW transaction_isolation');
+    if (!/^read/.test(shown.rows[0]?.transaction_isolation ?? '')) return false;
+    const { rows } = await transaction.query(`SELECT FROM ${this.schema}.streams WHERE name = $1`, [stream]);
+    return rows.length > 0;
+  }
+
   /** Looks first: an insert that conflicts would use up a number each time. Locks nothing that exists already. */
   async create(on: Queryable, stream: string): Promise<void> {
     await on.query(

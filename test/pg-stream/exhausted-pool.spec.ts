@@ -1,0 +1,98 @@
+import type { PgStreamService } from '@nest-baton/pg-stream';
+import { waitFor } from '@nest-baton/testing';
+import pg from 'pg';
+import { StreamsWorld, textsOf } from './support/streams-world.js';
+
+const SIZE = 3;
+
+let world: StreamsWorld;
+let pool: pg.Pool;
+let streams: PgStreamService;
+
+beforeAll(async () => {
+  world = await StreamsWorld.create();
+});
+beforeEach(async () => {
+  pool = new pg.Pool({ connectionString: world.url, max: SIZE });
+  streams = await world.service({ pool, hints: 'off' });
+});
+afterEach(async () => {
+  await streams.beforeApplicationShutdown();
+  await streams.onApplicationShutdown();
+  await pool.end();
+});
+afterAll(() => world.stop());
+
+/** Every connection the pool has, each with an open transaction. */
+async function transactions(begin = 'BEGIN'): Promise<pg.PoolClient[]> {
+  const clients = await Promise.all(Array.from({ length: SIZE }, () => pool.connect()));
+  for (const client of clients) await client.query(begin);
+  return clients;
+}
+
+async function settled<T>(
+  promise: Promise<T>,
+  timeoutMs: number,
+  description: string,
+): Promise<PromiseSettledResult<T>> {
+  let result: PromiseSettledResult<T> | undefined;
+  void Promise.allSettled([promise]).then(([one]) => (result = one));
+  return waitFor(() => result!, { timeoutMs, description });
+}
+
+describe('a pool of the user all of whose connections are in transactions', () => {
+  it('lets each append to and close a stream that exists', async () => {
+    const names = Array.from({ length: SIZE }, (_, i) => `known ${i}`);
+    for (const name of names) await streams.open(name);
+    const clients = await transactions();
+    const writes = clients.map(async (transaction, i) => {
+      await streams.append(names[i]!, 'a', { transaction });
+      await streams.closeStream(names[i]!, { transaction });
+      await transaction.query('COMMIT');
+    });
+    const result = await settled(Promise.all(writes), 3_000, 'every transaction to write');
+    for (const client of clients) client.release();
+    expect(result.status).toBe('fulfilled');
+    for (const name of names) expect(await textsOf(streams.read(name))).toEqual(['a']);
+  });
+
+  it('is not waited for longer than 5 s to answer whether the database is there, and keeps its connections', async () => {
+    const clients = await transactions();
+    try {
+      expect(await settled(streams.health(), 8_000, 'the health')).toMatchObject({ value: { state: 'down' } });
+    } finally {
+      for (const client of clients) client.release();
+    }
+    await waitFor(() => pool.waitingCount === 0 && pool.idleCount === SIZE, {
+      description: 'every connection to be idle',
+    });
+    expect(await streams.health()).toMatchObject({ state: 'up' });
+  }, 15_000);
+
+  it('is not waited for after the shutdown', async () => {
+    const clients = await transactions();
+    const append = streams.append('never', 'a');
+    const result = settled(append, 3_000, 'the append to be refused');
+    await streams.beforeApplicationShutdown();
+    await streams.onApplicationShutdown();
+    try {
+      expect(await result).toMatchObject({ reason: { code: 'SHUTTING_DOWN' } });
+    } finally {
+      for (const client of clients) client.release();
+    }
+    await waitFor(() => pool.waitingCount === 0 && pool.idleCount === SIZE, {
+      description: 'every connection to be idle',
+    });
+  });
+});
+
+describe('a transaction that keeps its first snapshot', () => {
+  it('can append to a stream that nobody has opened, as its first statement', async () => {
+    const client = await pool.connect();
+    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ');
+    expect(await streams.append('new', 'a', { transaction: client })).toMatchObject({ lastIndex: 0 });
+    await client.query('COMMIT');
+    client.release();
+    expect((await streams.info('new')).tailIndex).toBe(0);
+  });
+});
