@@ -32,6 +32,7 @@ export interface ReconcilerOptions {
  * - Every decision is taken by a script that looks again, so any number of reconcilers may run, and stale news do no harm.
  * - After a gap in the connection nothing that had a lease is touched for one lease: owners that could not renew hand back first.
  * - Keeps its place in the list between passes: entries at the head never hide those behind them.
+ * - Steps over what the server cannot act on: one broken entry or key stops neither the others nor the other partitions.
  */
 export class Reconciler {
   private readonly places = new Map<Partition, string>();
@@ -53,23 +54,26 @@ export class Reconciler {
     return this.quietMs > 0;
   }
 
-  /** One pass over all partitions, each to its end or for 5 s. @throws what the server answers; what was done before stays done. */
+  /**
+   * One pass over all partitions, each to its end or for 5 s.
+   *
+   * @throws RedisUnavailableError at once; at the end the first error that the server answered. What was done stays done.
+   */
   async pass(minIdleMs: number, signal?: AbortSignal): Promise<ReconcileReport> {
     const startedAt = this.options.clock.monotonic();
     const tally = { scanned: 0, skippedAlive: 0, requeued: 0, deadLettered: 0, lostRace: 0 };
+    const failures: unknown[] = [];
     for (const partition of this.options.partitions) {
       if (signal?.aborted === true || this.isQuiet) break;
-      try {
-        await this.scanPartition(partition, minIdleMs, tally, signal);
-        await this.mend(partition);
-        await this.forgetConsumers(partition);
-      } catch (error) {
-        if (!describesReply(error, 'NOGROUP')) throw error;
-        await partition.createOwnersGroup();
-      }
+      await this.lookAt(partition, failures, [
+        () => this.scanPartition(partition, minIdleMs, tally, failures, signal),
+        () => this.mend(partition, failures),
+        () => this.forgetConsumers(partition),
+      ]);
     }
     const report = { ...tally, durationMs: Math.round(this.options.clock.monotonic() - startedAt) };
     this.options.events.emit('scanned', report);
+    throwFirst(failures);
     return report;
   }
 
@@ -81,12 +85,12 @@ export class Reconciler {
       const id = entryOf(records[i]);
       return id === undefined ? [] : [{ id, dataStream, poison: '' }];
     });
-    await this.reconcile(partition, candidates, this.rules(0, 'lapsed'));
+    await this.reconcileAll(partition, candidates, this.rules(0, 'lapsed'));
   }
 
   /** Entries that were read and cannot be owned by anybody. */
   async bury(partition: Partition, entries: readonly Candidate[]): Promise<void> {
-    await this.reconcile(partition, entries, this.rules(0, 'idle'));
+    await this.reconcileAll(partition, entries, this.rules(0, 'idle'));
   }
 
   /** What this consumer read and never leased: at shutdown, so that nobody has to wait for a scan. */
@@ -95,7 +99,7 @@ export class Reconciler {
     const records = page.length === 0 ? [] : await this.recordsOf(partition, page);
     // With a record the entry is leased: by a handler that still runs, or on hold.
     const unleased = page.filter(({ id }, i) => entryOf(records[i]) !== id);
-    await this.reconcile(partition, this.toCandidates(partition, unleased), this.rules(0, 'idle'));
+    await this.reconcileAll(partition, this.toCandidates(partition, unleased), this.rules(0, 'idle'));
   }
 
   private recordsOf(partition: Partition, page: readonly { readonly dataStream: string }[]) {
@@ -103,10 +107,28 @@ export class Reconciler {
     return partition.link.call((redis) => redis.hmget(partition.keys.owned, ...names));
   }
 
+  /** Each step, whatever became of the one before it; without the group there is nothing to look at. */
+  private async lookAt(
+    partition: Partition,
+    failures: unknown[],
+    steps: readonly (() => Promise<void>)[],
+  ): Promise<void> {
+    for (const step of steps) {
+      try {
+        await step();
+      } catch (error) {
+        if (describesReply(error, 'NOGROUP')) return partition.createOwnersGroup();
+        if (!isReply(error)) throw error;
+        failures.push(error);
+      }
+    }
+  }
+
   private async scanPartition(
     partition: Partition,
     minIdleMs: number,
     tally: { scanned: number; skippedAlive: number; requeued: number; deadLettered: number; lostRace: number },
+    failures: unknown[],
     signal: AbortSignal | undefined,
   ): Promise<void> {
     const { batchSize, clock } = this.options;
@@ -118,6 +140,7 @@ export class Reconciler {
         partition,
         this.toCandidates(partition, page),
         this.rules(minIdleMs, 'idle'),
+        failures,
       );
       for (const { what } of outcomes) tally[TALLY[what]]++;
       const last = page.at(-1);
@@ -139,15 +162,26 @@ export class Reconciler {
     });
   }
 
+  private async reconcileAll(partition: Partition, candidates: readonly Candidate[], rules: ReconcileRules) {
+    const failures: unknown[] = [];
+    await this.reconcile(partition, candidates, rules, failures);
+    throwFirst(failures);
+  }
+
   private async reconcile(
     partition: Partition,
     candidates: readonly Candidate[],
     rules: ReconcileRules,
+    failures: unknown[],
   ): Promise<Reconciled[]> {
     const outcomes: Reconciled[] = [];
+    const act = async (batch: readonly Candidate[]) => {
+      const answers = await partition.reconcile(rules, batch);
+      answers.forEach((outcome, i) => this.tell(outcome, batch[i]?.poison ?? ''));
+      outcomes.push(...answers);
+    };
     for (let i = 0; i < candidates.length; i += this.options.batchSize)
-      outcomes.push(...(await partition.reconcile(rules, candidates.slice(i, i + this.options.batchSize))));
-    outcomes.forEach((outcome, i) => this.tell(outcome, candidates[i]?.poison ?? ''));
+      await steppingOver(candidates.slice(i, i + this.options.batchSize), act, failures);
     return outcomes;
   }
 
@@ -161,7 +195,8 @@ export class Reconciler {
     onBuried();
   }
 
-  private async mend(partition: Partition): Promise<void> {
+  private async mend(partition: Partition, failures: unknown[]): Promise<void> {
+    const act = (names: readonly string[]) => partition.mend(names);
     for (const key of [partition.keys.owned, partition.keys.waitingIndex]) {
       let cursor = '0';
       do {
@@ -169,7 +204,8 @@ export class Reconciler {
         const page = await partition.link.call((redis) => redis.hscan(key, from, 'COUNT', MEND_CHUNK));
         cursor = page[0];
         const names = page[1].filter((_, i) => i % 2 === 0);
-        for (let i = 0; i < names.length; i += MEND_CHUNK) await partition.mend(names.slice(i, i + MEND_CHUNK));
+        for (let i = 0; i < names.length; i += MEND_CHUNK)
+          await steppingOver(names.slice(i, i + MEND_CHUNK), act, failures);
       } while (cursor !== '0');
     }
   }
@@ -200,6 +236,30 @@ const TALLY = {
   requeued: 'requeued',
   buried: 'deadLettered',
 } as const;
+
+/** Acts on a batch; where the server fails on something in it, on each alone. Those before it in the batch find their work done. */
+async function steppingOver<T>(
+  batch: readonly T[],
+  act: (part: readonly T[]) => Promise<unknown>,
+  failures: unknown[],
+): Promise<void> {
+  try {
+    await act(batch);
+  } catch (error) {
+    if (!isReply(error) || describesReply(error, 'NOGROUP')) throw error;
+    if (batch.length > 1) for (const one of batch) await steppingOver([one], act, failures);
+    else if (failures.length === 0) failures.push(error);
+  }
+}
+
+function throwFirst(failures: readonly unknown[]): void {
+  if (failures.length > 0) throw failures[0];
+}
+
+/** The server's own word, and none that time heals: the link has made another error of those. */
+function isReply(error: unknown): boolean {
+  return (error as { name?: unknown } | undefined)?.name === 'ReplyError';
+}
 
 function entryOf(record: string | null | undefined): string | undefined {
   return record === null || record === undefined ? undefined : (JSON.parse(record) as { id?: string }).id;
