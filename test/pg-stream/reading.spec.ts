@@ -101,6 +101,20 @@ describe('paged reads', () => {
     await expect(streams.page('holed', { startIndex: 2 })).rejects.toMatchObject({ code: 'STREAM_DAMAGED' });
   });
 
+  it('fails the reader that waits for more of a stream that was removed by hand', async () => {
+    const polling = await world.service({ hints: 'off', pollInterval: '100ms' });
+    await polling.append('removed', 'a');
+    const chunks = polling.read('removed')[Symbol.asyncIterator]();
+    await chunks.next();
+    let failure: unknown;
+    const waiting = chunks.next().catch((error: unknown) => (failure = error));
+    await waitFor(() => polling.stats().waitingStreams === 1, { description: 'the reader to wait' });
+    await world.sql(`DELETE FROM baton.streams WHERE name = 'removed'`);
+    await waitFor(() => failure, { timeoutMs: 2_000, description: 'the reader to fail' });
+    await waiting;
+    expect(failure).toMatchObject({ code: 'STREAM_DAMAGED' });
+  });
+
   it('repeated reads leave 0 listeners and no warning (12 reads)', async () => {
     const warnings: Error[] = [];
     const warned = (warning: Error): unknown => warnings.push(warning);

@@ -39,10 +39,11 @@ export function checkCursor(stream: string, slice: StreamSlice | undefined, curs
     throw new CursorInvalidError(`the cursor was not given by the stream '${stream}': read it from an index.`);
 }
 
-/** Pure. @throws StreamDamagedError when the stream that is read was replaced by another of its name. */
-export function checkSameStream(stream: string, slice: StreamSlice, streamId: number | undefined): void {
-  if (streamId !== undefined && slice.streamId !== streamId)
-    throw damaged(stream, 'it was removed and created again while it was read');
+/** Pure. @throws StreamDamagedError when the stream that is read is gone, or was replaced by another of its name. */
+export function checkSameStream(stream: string, slice: StreamSlice | undefined, streamId: number | undefined): void {
+  if (streamId === undefined) return;
+  if (slice === undefined) throw damaged(stream, 'it was removed while it was read');
+  if (slice.streamId !== streamId) throw damaged(stream, 'it was removed and created again while it was read');
 }
 
 function damaged(stream: string, what: string): StreamDamagedError {

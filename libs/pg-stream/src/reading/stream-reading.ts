@@ -142,10 +142,8 @@ export class StreamReading implements StreamReader {
     const slice = await firstOf(this.room.slices.slice(stream, this.position, READ_LIMIT, signal), signal);
     if (signal.aborted) return undefined;
     if (this.streamId === undefined) checkCursor(stream, slice, cursor);
-    if (slice !== undefined) {
-      checkSameStream(stream, slice, this.streamId);
-      this.streamId = slice.streamId;
-    }
+    checkSameStream(stream, slice, this.streamId);
+    this.streamId = slice?.streamId;
     return slice;
   }
 

@@ -68,13 +68,16 @@ export class StreamPoller {
     for (const name of moved) this.options.watched.wakeStream(name);
   }
 
-  /** A stream that is created and still empty has not moved; one that is closed has, wherever its reader waits. */
+  /**
+   * A stream that is created and still empty has not moved; one that is closed has, wherever its reader waits, and one that
+   * was removed, which a reader behind its start must learn.
+   */
   private async findMoved(names: readonly string[], positions: readonly number[]): Promise<readonly string[]> {
     const { database, schema } = this.options;
     const { rows } = await database.query<{ name: string }>(
-      `SELECT s.name FROM unnest($1::text[], $2::bigint[]) AS w (name, position)
-       JOIN ${quoteIdentifier(schema)}.streams s ON s.name = w.name
-       WHERE s.next_index > w.position OR s.status <> 'open'`,
+      `SELECT w.name FROM unnest($1::text[], $2::bigint[]) AS w (name, position)
+       LEFT JOIN ${quoteIdentifier(schema)}.streams s ON s.name = w.name
+       WHERE s.next_index > w.position OR s.status <> 'open' OR (s.id IS NULL AND w.position > 0)`,
       [names, positions],
     );
     return rows.map(({ name }) => name);
