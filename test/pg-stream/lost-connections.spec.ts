@@ -152,6 +152,29 @@ describe('a connection that is lost during an append', () => {
   });
 });
 
+describe('a network path that answers nothing any more', () => {
+  it('holds back the shutdown for a few seconds at most, although a look at the waiting streams is under way', async () => {
+    const world = await StreamsWorld.create();
+    const proxy = await CuttingProxy.before(world.url);
+    try {
+      const streams = await world.service({ connectionString: proxy.url, hints: 'off', pollInterval: '50ms' });
+      const chunks = streams.read('waiting')[Symbol.asyncIterator]();
+      const refused = expect(chunks.next()).rejects.toMatchObject({ code: 'SHUTTING_DOWN' });
+      await waitFor(() => streams.stats().waitingStreams === 1, { description: 'the reader to wait' });
+      proxy.isAnswerless = true;
+      const { pollQueries } = streams.stats();
+      await waitFor(() => streams.stats().pollQueries > pollQueries, { description: 'a look' });
+      let isDone = false;
+      const done = streams.beforeApplicationShutdown().then(() => (isDone = true));
+      await waitFor(() => isDone, { timeoutMs: 8_000, description: 'the shutdown' });
+      await Promise.all([done, refused]);
+    } finally {
+      proxy.stop();
+      await world.stop();
+    }
+  }, 15_000);
+});
+
 describe('a server that restarts', () => {
   it('costs neither writer nor reader anything, and the end arrives', async () => {
     const server = await startPostgres({ exclusive: true });

@@ -1,14 +1,17 @@
-import { PollLoop, type Queryable, quoteIdentifier, systemClock, type TimeoutRegistry } from '@nest-baton/core';
+import { PollLoop, quoteIdentifier, systemClock, type TimeoutRegistry } from '@nest-baton/core';
+import type { StreamDatabase } from '../connecting/stream-database.js';
 import type { WatchedStreams } from './watched-streams.js';
 
 /** Without LISTEN the poll is all there is: a quarter of a second, or longer where a look is expensive. */
 const FASTEST_MS = 250;
 /** A look may use a twentieth of the time at most. */
 const COST_FACTOR = 20;
+/** Shutdown waits for a look under way, also on a dead network path. A look that is given up is followed by another. */
+const LOOK_TIMEOUT_MS = 5_000;
 
 export interface StreamPollerOptions {
   readonly name: string;
-  readonly database: Queryable;
+  readonly database: StreamDatabase;
   readonly schema: string;
   readonly watched: WatchedStreams;
   /** 0: only `notify()` looks. */
@@ -79,6 +82,7 @@ export class StreamPoller {
        LEFT JOIN ${quoteIdentifier(schema)}.streams s ON s.name = w.name
        WHERE s.next_index > w.position OR s.status <> 'open' OR (s.id IS NULL AND w.position > 0)`,
       [names, positions],
+      LOOK_TIMEOUT_MS,
     );
     return rows.map(({ name }) => name);
   }
