@@ -199,6 +199,20 @@ describe('server-sent events', () => {
 });
 
 describe('shutdown', () => {
+  it('settles the end of readers that were never begun, asked for before or after it', async () => {
+    const leaving = await world.service();
+    const [before, after] = [leaving.read('never begun'), leaving.read('never begun')];
+    const ends: unknown[] = [];
+    const told = before.ended.then((end) => ends.push(end));
+    await leaving.beforeApplicationShutdown();
+    void after.ended.then((end) => ends.push(end));
+    await waitFor(() => ends.length === 2, { timeoutMs: 2_000, description: 'both ends' });
+    await told;
+    expect(ends).toEqual([undefined, undefined]);
+    for (const reader of [before, after])
+      await expect(reader[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: 'SHUTTING_DOWN' });
+  });
+
   it('ends readers and responses with SHUTTING_DOWN, takes appends until the connections close, and is safe twice', async () => {
     const leaving = await world.service();
     const writer = await leaving.open('leaving');

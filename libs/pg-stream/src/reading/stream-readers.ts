@@ -15,6 +15,7 @@ import { shuttingDown, StreamReading } from './stream-reading.js';
  */
 export class StreamReaders {
   private readonly active = new Set<StreamReading>();
+  private readonly awaited = new Set<StreamReading>();
   private readonly responses = new Map<StreamReading, Promise<void>>();
   private isClosed = false;
 
@@ -38,6 +39,7 @@ export class StreamReaders {
       slices: this.slices,
       watched: this.watched,
       active: this.active,
+      awaited: this.awaited,
       isClosed: () => this.isClosed,
     };
     return new StreamReading(room, { stream, live, ifMissing, signal, ...startOf(options) });
@@ -76,7 +78,9 @@ export class StreamReaders {
   async close(): Promise<void> {
     this.isClosed = true;
     // A reading that has come to its end is not active, and its response may still wait for the client to take it.
-    for (const reading of [...this.active, ...this.responses.keys()]) reading.stop(shuttingDown(reading.stream));
+    for (const reading of [...this.active, ...this.awaited, ...this.responses.keys()])
+      reading.stop(shuttingDown(reading.stream));
+    this.awaited.clear();
     await Promise.all(this.responses.values());
   }
 

@@ -24,6 +24,8 @@ export interface ReadingRoom {
   readonly watched: WatchedStreams;
   /** Readers that have begun and not ended. */
   readonly active: Set<StreamReading>;
+  /** Readers that have not begun, and of which somebody wants to know the end. */
+  readonly awaited: Set<StreamReading>;
   readonly isClosed: () => boolean;
 }
 
@@ -33,12 +35,13 @@ const RETURNED = Symbol('returned');
 /**
  * One pass over one stream, pulled by its consumer.
  *
- * new: nothing is held · reading: one page at most is held, and the stream is watched · ended: nothing is held any more. It ends with the
- * stream, with `live: false` at the tail it saw first, with `return()`, with the signal, with a failed query, or with the process'
- * shutdown; the last three throw from `next()`.
+ * new: nothing is held, unless `ended` was asked for, which the shutdown settles · reading: one page at most is held, and the stream is
+ * watched · ended: nothing is held any more. It ends with the stream, with `live: false` at the tail it saw first, with `return()`, with the
+ * signal, with a failed query, or with the process' shutdown; the last three throw from `next()`.
  */
 export class StreamReading implements StreamReader {
-  readonly ended: Promise<StreamEnd | undefined>;
+  private isNew = true;
+  private readonly settled: Promise<StreamEnd | undefined>;
   private readonly stopping = new AbortController();
   private readonly chunks: AsyncGenerator<Chunk, void, void>;
   private settleEnded: (end: StreamEnd | undefined) => void = () => undefined;
@@ -50,8 +53,14 @@ export class StreamReading implements StreamReader {
     private readonly reading: Reading,
   ) {
     this.position = reading.position;
-    this.ended = new Promise((resolve) => (this.settleEnded = resolve));
+    this.settled = new Promise((resolve) => (this.settleEnded = resolve));
     this.chunks = this.read();
+  }
+
+  get ended(): Promise<StreamEnd | undefined> {
+    if (this.isNew && this.room.isClosed()) this.settleEnded(undefined);
+    else if (this.isNew) this.room.awaited.add(this);
+    return this.settled;
   }
 
   get stream(): string {
@@ -73,6 +82,7 @@ export class StreamReading implements StreamReader {
       return: async () => {
         // A next() that waits for a wake-up would otherwise hold back the end.
         this.stop(RETURNED);
+        this.leaveNew();
         await this.chunks.return();
         this.settleEnded(undefined);
         return { done: true, value: undefined };
@@ -88,10 +98,17 @@ export class StreamReading implements StreamReader {
   /** Ends it for `reason`, which a waiting or following `next()` throws. */
   stop(reason: unknown): void {
     this.stopping.abort(reason);
+    if (this.isNew) this.settleEnded(undefined);
+  }
+
+  private leaveNew(): void {
+    this.isNew = false;
+    this.room.awaited.delete(this);
   }
 
   private async *read(): AsyncGenerator<Chunk, void, void> {
     const { room, reading } = this;
+    this.leaveNew();
     if (room.isClosed()) this.stop(shuttingDown(reading.stream));
     const { signal } = reading;
     const follow = (): void => this.stop(signal?.reason);
