@@ -3,8 +3,8 @@ import { conservation, type RunEvidence, type Victim } from './conservation.js';
 const victim: Victim = {
   worker: 'a',
   runs: [
-    { id: 'r1', indexedTo: 1 },
-    { id: 'r2', indexedTo: 0 },
+    { id: 'r1', indexedTo: 1, chunks: 2 },
+    { id: 'r2', indexedTo: 0, chunks: 1 },
   ],
 };
 
@@ -52,8 +52,8 @@ describe('conservation', () => {
         ],
       },
     ],
-    ['of these, on another worker with attempt >= 2', { worker: 'a' }],
-    ['of these, on another worker with attempt >= 2', { attempt: 1 }],
+    ['all unfinished runs of the victim on another worker, attempt >= 2', { worker: 'a' }],
+    ['all unfinished runs of the victim on another worker, attempt >= 2', { attempt: 1 }],
   ])('does not hold: %s', (claim, change) => {
     expect(broken([evidence('r1', change), evidence('r2')])).toEqual([claim]);
   });
@@ -72,7 +72,9 @@ describe('conservation', () => {
       [1, 1],
       [7, 1],
     ]);
-    expect(broken([evidence('r1', { documents }), evidence('r2')])).toEqual(['distinct documents = lines']);
+    expect(broken([evidence('r1', { documents }), evidence('r2')])).toEqual([
+      'distinct documents = lines, text for text',
+    ]);
   });
 
   it('does not hold when a duplicate lies outside the page open at the kill, or is not the victim’s', () => {
@@ -83,9 +85,9 @@ describe('conservation', () => {
   });
 
   it('does not hold when the victim owned fewer than two unfinished runs', () => {
-    const few = conservation([evidence('r1')], { worker: 'a', runs: [{ id: 'r1', indexedTo: 0 }] }, 2);
+    const few = conservation([evidence('r1')], { worker: 'a', runs: [{ id: 'r1', indexedTo: 0, chunks: 1 }] }, 2);
     expect(few.filter(({ holds }) => !holds).map(({ claim }) => claim)).toEqual([
-      'unfinished runs of the victim, at least 2',
+      'unfinished runs of the victim with chunks, at least 2',
     ]);
   });
 });

@@ -13,7 +13,7 @@ export interface RunEvidence {
   };
   /** Every request that was received for this run. */
   readonly webhooks: readonly ReceivedEvidence[];
-  /** How often each line's document arrived in the sink, by index. */
+  /** How often each line's document arrived in the sink with that line's text, by index. */
   readonly documents: ReadonlyMap<number, number>;
 }
 
@@ -29,7 +29,7 @@ export interface ReceivedEvidence {
 /** The victim's runs at the moment of the kill. */
 export interface Victim {
   readonly worker: string;
-  readonly runs: readonly { readonly id: string; readonly indexedTo: number }[];
+  readonly runs: readonly { readonly id: string; readonly indexedTo: number; readonly chunks: number }[];
 }
 
 export interface ConservationRow {
@@ -54,6 +54,8 @@ export function conservation(
   const distinct = runs.reduce((sum, { documents }) => sum + documents.size, 0);
   const strays = duplicateDocuments(runs, victim, pageChunks).filter(({ wasOpenAtKill }) => !wasOpenAtKill).length;
   const takenOver = runs.filter(({ id }) => victim.runs.some((run) => run.id === id));
+  const begun = victim.runs.filter(({ chunks }) => chunks > 0);
+  const ids = runs.flatMap(({ webhooks }) => webhooks.slice(0, 1).map(({ id }) => id));
   const moved = takenOver.filter(({ attempt, worker }) => attempt >= 2 && worker !== null && worker !== victim.worker);
   return [
     count('runs accepted = runs done', ({ state }) => state === 'done'),
@@ -63,11 +65,12 @@ export function conservation(
     count('runs with their webhook accepted', ({ webhooks }) => webhooks.some(({ isAccepted }) => isAccepted)),
     count('webhooks all verified', ({ webhooks }) => webhooks.every(({ isVerified }) => isVerified)),
     count('webhook ids stable over attempts', ({ webhooks }) => new Set(webhooks.map(({ id }) => id)).size === 1),
-    row('distinct documents = lines', lines, distinct, distinct === lines && runs.every(hasEveryLine)),
+    row('webhook ids, one for each run', total, new Set(ids).size, new Set(ids).size === total),
+    row('distinct documents = lines, text for text', lines, distinct, distinct === lines && runs.every(hasEveryLine)),
     row('duplicate documents outside pages open at the kill', 0, strays, strays === 0),
-    row('unfinished runs of the victim, at least 2', '>= 2', takenOver.length, takenOver.length >= 2),
+    row('unfinished runs of the victim with chunks, at least 2', '>= 2', begun.length, begun.length >= 2),
     row(
-      'of these, on another worker with attempt >= 2',
+      'all unfinished runs of the victim on another worker, attempt >= 2',
       takenOver.length,
       moved.length,
       moved.length === takenOver.length,

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ReceivedWebhook, waitFor } from '@nest-baton/testing';
+import { linesOf } from '../src/runs/working/run-lines.js';
 import { INDEX_PAGE_CHUNKS } from '../src/runs/working/run-indexer.js';
 import type { Backends } from './backends.js';
 import {
@@ -98,7 +99,10 @@ export class Phase {
     await sleep(SETTLE_MS, undefined, { signal: this.signal });
     const owned = (await this.look()).filter((view) => isUnfinishedOf(view, worker));
     this.terminal.note(`${worker.name} killed with SIGKILL; it owned ${owned.length} unfinished runs`);
-    return { worker: owned[0]?.worker ?? worker.name, runs: owned.map(({ id, indexedTo }) => ({ id, indexedTo })) };
+    return {
+      worker: owned[0]?.worker ?? worker.name,
+      runs: owned.map(({ id, indexedTo, chunks }) => ({ id, indexedTo, chunks })),
+    };
   }
 
   /** The worker with the most runs in the middle, once it has two. */
@@ -176,7 +180,10 @@ export class Phase {
 
   private webhooksOf(runId: string): readonly ReceivedEvidence[] {
     return this.backends.receiver.requests
-      .filter(({ body }) => (JSON.parse(body.toString()) as { data: { id: string } }).data.id === runId)
+      .filter(({ body }) => {
+        const event = JSON.parse(body.toString()) as { type: string; data: { id: string } };
+        return event.type === 'run.done' && event.data.id === runId;
+      })
       .map((request) => ({
         id: String(request.headers['webhook-id']),
         isVerified: this.backends.receiver.verify(request, this.secret),
@@ -185,9 +192,12 @@ export class Phase {
   }
 
   private documentsOf(runId: string): ReadonlyMap<number, number> {
+    const source = this.runs.find(({ id }) => id === runId)?.source.text ?? '';
+    const lines = [...linesOf(Buffer.from(source))].map((line) => line.toString());
     const times = new Map<number, number>();
-    for (const document of this.backends.sink.documents('runs') as readonly { run: string; index: number }[])
-      if (document.run === runId) times.set(document.index, (times.get(document.index) ?? 0) + 1);
+    const documents = this.backends.sink.documents('runs') as readonly { run: string; index: number; text?: string }[];
+    for (const { run, index, text } of documents)
+      if (run === runId && text === lines[index]) times.set(index, (times.get(index) ?? 0) + 1);
     return times;
   }
 
