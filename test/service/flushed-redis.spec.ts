@@ -14,8 +14,13 @@ describe('a Redis that is flushed in the middle of a run', () => {
       await world.subscribe(baseUrl);
       const id = await postRun(baseUrl, INPUT);
       await waitFor(async () => (await world.view(baseUrl, id)).chunks >= 3, { description: 'three chunks' });
+      const before = await world.handoffOf(id);
       await admin.flushall();
       await world.expectDone(baseUrl, id, INPUT);
+      // Another hand-off and another ownership: the owner of before the flush has lost the run, and the poller has handed it off again.
+      const after = await world.handoffOf(id);
+      expect(after.handoffId).not.toBe(before.handoffId);
+      expect(after.fence).toBeGreaterThan(before.fence);
     } finally {
       admin.disconnect();
       await world.stop();

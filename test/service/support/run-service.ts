@@ -149,12 +149,24 @@ export class RunWorld {
 
   /** The id of the one run in the database, for a client that never got its answer. */
   async onlyRunId(): Promise<string> {
+    const rows = await this.query<{ id: string }>('SELECT id FROM baton.runs');
+    expect(rows).toHaveLength(1);
+    return rows[0]?.id ?? '';
+  }
+
+  async handoffOf(id: string): Promise<{ handoffId: string | null; fence: number }> {
+    const [row] = await this.query<{ handoffId: string | null; fence: number }>(
+      `SELECT handoff_id AS "handoffId", fence::float8 AS fence FROM baton.runs WHERE id = '${id}'`,
+    );
+    if (row === undefined) throw new Error(`there is no run ${id}`);
+    return row;
+  }
+
+  async query<Row extends object>(sql: string): Promise<Row[]> {
     const client = new Client({ connectionString: this.databaseUrl });
     await client.connect();
     try {
-      const { rows } = await client.query<{ id: string }>('SELECT id FROM baton.runs');
-      expect(rows).toHaveLength(1);
-      return rows[0]?.id ?? '';
+      return (await client.query<Row>(sql)).rows;
     } finally {
       await client.end();
     }
