@@ -64,6 +64,14 @@ describe('the configuration by environment', () => {
     ]);
   });
 
+  it('refuses a variable that would set for one module what the service sets for all', () => {
+    const twice = { BATON_PG_STREAM_CONNECTION_STRING: 'postgres://other/b', BATON_WEBHOOK_OUTBOX_ROLE: 'producer' };
+    expect(problemsOf({ ...ENOUGH, ...twice })).toEqual([
+      expect.stringContaining('BATON_PG_STREAM_CONNECTION_STRING contradicts BATON_DATABASE_URL'),
+      expect.stringContaining('BATON_WEBHOOK_OUTBOX_ROLE contradicts BATON_ROLE'),
+    ]);
+  });
+
   it('refuses an address that can be reached from outside without a token', () => {
     expect(problemsOf({ ...ENOUGH, BATON_HOST: '0.0.0.0' })).toEqual([expect.stringContaining('BATON_API_TOKEN')]);
     expect(problemsOf({ ...ENOUGH, BATON_HOST: '0.0.0.0', BATON_API_TOKEN: 't' })).toEqual([]);

@@ -66,6 +66,14 @@ const KNOWN_VARIABLES = [
   REDIS_RECONCILE_ENVIRONMENT,
 ].flatMap((table) => table.map(({ variable }) => variable));
 
+/** Variables of a module that the service sets itself: beside the service's own they would only contradict it. */
+const SET_BY_SERVICE: Readonly<Record<string, string>> = {
+  BATON_PG_STREAM_CONNECTION_STRING: 'BATON_DATABASE_URL',
+  BATON_WEBHOOK_OUTBOX_SCHEMA: 'BATON_PG_STREAM_SCHEMA',
+  BATON_WEBHOOK_OUTBOX_ROLE: 'BATON_ROLE',
+  BATON_REDIS_RECONCILE_URL: 'BATON_REDIS_URL',
+};
+
 const LOOPBACK = ['127.0.0.1', '::1', 'localhost'];
 
 /** Seals endpoint secrets outside production, where a restart must still open them and nobody has set up a key. */
@@ -79,17 +87,26 @@ export function readAppConfig(): AppConfig {
 /** Pure. @throws OptionsInvalidError naming everything wrong, in one report. */
 export function appConfigFromEnv(env: Environment): AppConfig {
   const report = new Report();
-  for (const name of Object.keys(env))
-    if (name.startsWith('BATON_') && !KNOWN_VARIABLES.includes(name))
-      report.problems.push(unknownName('variable', name, KNOWN_VARIABLES));
+  for (const name of Object.keys(env)) {
+    if (!name.startsWith('BATON_')) continue;
+    const owner = SET_BY_SERVICE[name];
+    if (owner !== undefined && env[name] !== '')
+      report.problems.push(`${name} contradicts ${owner}, which sets it for every module: remove it`);
+    else if (!KNOWN_VARIABLES.includes(name)) report.problems.push(unknownName('variable', name, KNOWN_VARIABLES));
+  }
   const isProduction = env['NODE_ENV'] === 'production';
   const service = readService(env, isProduction, report);
   const modules = readModules(env, service, isProduction, report);
   const settings = report.collect(() => readEnvironment('runs', env, RUNS_ENVIRONMENT) as RunsSettings);
-  const fixed = { schema: modules.pgStream.schema ?? 'baton', migrations: service.migrations };
+  const fixed = {
+    schema: modules.pgStream.schema ?? 'baton',
+    migrations: service.migrations,
+    maxLineBytes: modules.maxLineBytes,
+  };
   const runs = report.collect(() => resolveRunsOptions(settings ?? {}, fixed), RUNS_ENVIRONMENT);
   if (report.problems.length > 0 || runs === undefined) throw new OptionsInvalidError('Baton', report.problems);
-  return { ...service, ...modules, runs };
+  const { ingest, pgStream, webhookOutbox, redisReconcile } = modules;
+  return { ...service, ingest, pgStream, webhookOutbox, redisReconcile, runs };
 }
 
 /** Collects the problems of many checks instead of stopping at the first. */
@@ -149,7 +166,9 @@ function readModules(env: Environment, service: Service, isProduction: boolean, 
     pgStream: report.collect(() => pgStreamOptionsFromEnv(env)),
     webhookOutbox: report.collect(() => webhookOutboxOptionsFromEnv(env)),
     // In a cluster the host's name is the pod's; outside, it tells the machines of a team apart.
-    redisReconcile: report.collect(() => redisReconcileOptionsFromEnv({ POD_NAME: hostname(), ...env })),
+    redisReconcile: report.collect(() =>
+      redisReconcileOptionsFromEnv({ ...env, POD_NAME: env['POD_NAME']?.trim() || hostname() }),
+    ),
   };
   const ingest = { index: 'runs', ...fromEnv.ingest } as IngestOptions;
   const pgStream: PgStreamOptions = { connectionString: databaseUrl, migrations, ...fromEnv.pgStream };
@@ -167,11 +186,13 @@ function readModules(env: Environment, service: Service, isProduction: boolean, 
     report.problems.push('BATON_WEBHOOK_OUTBOX_KEYS is required in production: id:key with 32 bytes in base64');
   // What could not be read, or lacks what the service itself must be given, was reported already.
   if (fromEnv.ingest) report.collect(() => resolveIngestOptions(ingest), INGEST_ENVIRONMENT);
-  if (fromEnv.pgStream && databaseUrl !== '')
-    report.collect(() => resolvePgStreamOptions(pgStream), PG_STREAM_ENVIRONMENT);
+  const resolvedStream =
+    fromEnv.pgStream && databaseUrl !== ''
+      ? report.collect(() => resolvePgStreamOptions(pgStream), PG_STREAM_ENVIRONMENT)
+      : undefined;
   if (fromEnv.webhookOutbox && databaseUrl !== '' && hasKeys)
     report.collect(() => resolveWebhookOutboxOptions(webhookOutbox), WEBHOOK_OUTBOX_ENVIRONMENT);
   if (fromEnv.redisReconcile && redisUrl !== '')
     report.collect(() => resolveRedisReconcileOptions(redisReconcile), REDIS_RECONCILE_ENVIRONMENT);
-  return { ingest, pgStream, webhookOutbox, redisReconcile };
+  return { ingest, pgStream, webhookOutbox, redisReconcile, maxLineBytes: resolvedStream?.maxChunkBytes ?? 0 };
 }

@@ -57,10 +57,13 @@ export function unreachable(server: string, url: string, variable: string, error
     ENOTFOUND: `that name does not resolve: correct the host in ${variable}`,
     ETIMEDOUT: `it does not answer: check the network, or correct ${variable}`,
     '28P01': `it refuses the user or password: correct them in ${variable}`,
-    '28000': `it refuses the user: correct it in ${variable}`,
     '3D000': `it has no such database: create it, or correct the path of ${variable}`,
   };
+  const said = describeError(error).replace(/\.+$/, '');
   const remedy =
-    remedies[errorCode(error) ?? ''] ?? `${describeError(error)}: check the server, or correct ${variable}`;
+    remedies[errorCode(error) ?? ''] ??
+    (/NOAUTH|WRONGPASS|password must be a string/.test(said)
+      ? `it wants a password (${said}): put it into ${variable}, as in scheme://user:password@host`
+      : `${said}: check the server (where it wants TLS: rediss://, or ?sslmode=require), or correct ${variable}`);
   return `${server} at ${host} cannot be used, ${remedy}.`;
 }

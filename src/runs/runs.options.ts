@@ -12,6 +12,8 @@ export interface RunsOptions {
   readonly stalledAfterMs: number;
   /** Pause after each line, so that a demonstration can be watched. */
   readonly paceMs: number;
+  /** One line is one chunk, and a chunk is at most this: `maxChunkBytes` of the stream. */
+  readonly maxLineBytes: number;
   /** Folder whose files `inputName` may name; `undefined` refuses `inputName`. */
   readonly inputDir: string | undefined;
 }
@@ -36,7 +38,7 @@ export const RUNS_ENVIRONMENT: readonly EnvironmentVariable[] = [
 /** @throws OptionsInvalidError naming everything wrong. */
 export function resolveRunsOptions(
   settings: RunsSettings,
-  fixed: Pick<RunsOptions, 'schema' | 'migrations'>,
+  fixed: Pick<RunsOptions, 'schema' | 'migrations' | 'maxLineBytes'>,
 ): RunsOptions {
   const check = new OptionsCheck<RunsSettings>('runs', settings, [
     'hints',
