@@ -29,7 +29,8 @@ export class AppModule {
           synchronize: false,
           poolSize: 10,
           connectTimeoutMS: 5_000,
-          extra: { application_name: `baton-${config.role}` },
+          // A statement on a dead network path would hold its caller, and the shutdown, until TCP gives up.
+          extra: { application_name: `baton-${config.role}`, keepAlive: true, query_timeout: 30_000 },
           retryAttempts: 0,
         }),
         IngestModule.forRoot(config.ingest),

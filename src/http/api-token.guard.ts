@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { type CanActivate, type ExecutionContext, Inject, Injectable } from '@nestjs/common';
-import type { Request } from 'express';
+import type { Request, Response } from 'express';
 import { Problem } from './problem.js';
 
 export const API_TOKEN = Symbol('api token');
@@ -15,6 +15,7 @@ export class ApiTokenGuard implements CanActivate {
     if (this.token === undefined || request.path.startsWith('/health/')) return true;
     const given = /^Bearer (.+)$/.exec(request.headers.authorization ?? '')?.[1];
     if (given !== undefined && timingSafeEqual(digest(given), digest(this.token))) return true;
+    context.switchToHttp().getResponse<Response>().setHeader('WWW-Authenticate', 'Bearer');
     throw new Problem(401, 'UNAUTHORIZED', 'Send the service token as `Authorization: Bearer <token>`.');
   }
 }

@@ -1,6 +1,13 @@
 import { STATUS_CODES } from 'node:http';
-import { BatonError, describeError } from '@nest-baton/core';
-import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Logger } from '@nestjs/common';
+import { BatonError, describeError, errorCode } from '@nest-baton/core';
+import {
+  type ArgumentsHost,
+  Catch,
+  type ExceptionFilter,
+  HttpException,
+  Logger,
+  ServiceUnavailableException,
+} from '@nestjs/common';
 import type { Request, Response } from 'express';
 import { Problem, type ProblemBody } from './problem.js';
 
@@ -17,6 +24,10 @@ const STATUS_OF_CODE: Readonly<Record<string, number>> = {
   STREAM_UNAVAILABLE: 503,
 };
 
+/** Of the system, of Postgres, or of neither: the database cannot be asked just now, and the same request may succeed later. */
+const IS_AWAY = /^(ECONN(REFUSED|RESET)|EPIPE|ETIMEDOUT|EHOSTUNREACH|57P0[123]|08...|53300)$/;
+const IS_AWAY_MESSAGE = /connection terminated|timeout exceeded when trying to connect|query read timeout/i;
+
 /** Turns whatever a request ends with into a problem response. Details of our own failures go to the log, not to the client. */
 @Catch()
 export class ProblemFilter implements ExceptionFilter {
@@ -25,6 +36,8 @@ export class ProblemFilter implements ExceptionFilter {
   catch(error: unknown, host: ArgumentsHost): void {
     const response = host.switchToHttp().getResponse<Response>();
     const request = host.switchToHttp().getRequest<Request>();
+    const report = healthReport(error);
+    if (report !== undefined) return void response.status(503).json(report);
     const problem = toProblem(error);
     if (problem.status >= 500)
       this.logger.error('a request failed', {
@@ -45,6 +58,8 @@ export function toProblem(error: unknown): ProblemBody {
     if (status !== undefined) return body(status, error.code, error.message);
   }
   if (error instanceof HttpException) return fromFramework(error.getStatus());
+  if (IS_AWAY.test(errorCode(error) ?? '') || IS_AWAY_MESSAGE.test(describeError(error)))
+    return body(503, 'DATABASE_UNAVAILABLE', 'The database cannot be reached just now; try again.');
   return body(500, 'INTERNAL', 'The request failed here; the log of the service says why.');
 }
 
@@ -60,6 +75,13 @@ function fromFramework(status: number): ProblemBody {
     default:
       return body(status, 'HTTP', STATUS_CODES[status] ?? 'The request was refused.');
   }
+}
+
+/** Terminus throws its report: which indicator is down is what its reader asks for. */
+function healthReport(error: unknown): object | undefined {
+  if (!(error instanceof ServiceUnavailableException)) return undefined;
+  const report = error.getResponse();
+  return typeof report === 'object' && 'details' in report ? report : undefined;
 }
 
 function body(status: number, code: string, detail: string, errors?: ProblemBody['errors']): ProblemBody {

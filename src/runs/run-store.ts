@@ -47,12 +47,17 @@ export class RunStore {
       [id, input, idempotencyKey ?? null, requestHash],
     );
     if (inserted.length > 0) return { id, state: 'accepted', requestHash };
-    const [earlier] = await this.dataSource.query<AcceptedRun[]>(
-      `SELECT id, state, request_hash AS "requestHash" FROM ${this.table} WHERE idempotency_key = $1`,
-      [idempotencyKey],
-    );
+    const earlier = await this.byIdempotencyKey(idempotencyKey ?? '');
     if (earlier === undefined) throw new Error(`run ${id} was neither stored nor found under its idempotency key`);
     return earlier;
+  }
+
+  async byIdempotencyKey(key: string): Promise<AcceptedRun | undefined> {
+    const [run] = await this.dataSource.query<AcceptedRun[]>(
+      `SELECT id, state, request_hash AS "requestHash" FROM ${this.table} WHERE idempotency_key = $1`,
+      [key],
+    );
+    return run;
   }
 
   async status(id: string): Promise<RunStatus | undefined> {
@@ -63,9 +68,15 @@ export class RunStore {
     return row;
   }
 
-  /** State and fence as they are now, for the owner whose write found no row. */
-  async fenceOf(id: string): Promise<{ readonly state: RunState; readonly fence: number } | undefined> {
-    const [row] = await this.dataSource.query<{ state: RunState; fence: number }[]>(
+  /**
+   * State and fence as they are now, for the owner whose write found no row. Inside a transaction give its manager: a second connection, asked for
+   * while the first is held, can deadlock on the pool.
+   */
+  async fenceOf(
+    id: string,
+    on: DataSource | EntityManager = this.dataSource,
+  ): Promise<{ readonly state: RunState; readonly fence: number } | undefined> {
+    const [row] = await on.query<{ state: RunState; fence: number }[]>(
       `SELECT state, fence::float8 AS fence FROM ${this.table} WHERE id = $1`,
       [id],
     );

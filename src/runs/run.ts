@@ -9,7 +9,7 @@ export type RunState = 'accepted' | 'running' | 'done' | 'failed';
 export interface RunStatus {
   readonly id: string;
   readonly state: RunState;
-  /** Times a worker has begun it; 0 before the first. */
+  /** Of the hand-off under which a worker began it last, from 1; 0 before the first. */
   readonly attempt: number;
   readonly worker: string | null;
   /** Chunks before this index are indexed. */

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -162,6 +163,24 @@ describe('the HTTP face of the service', () => {
     const response = await post(`${baseUrl}/webhook-endpoints`, body);
     expect(response.status).toBe(422);
     expect(await response.json()).toMatchObject({ code: 'ENDPOINT_INVALID' });
+  });
+
+  it('answers a repeated request with its run also when the file it named is gone', async () => {
+    await writeFile(join(inputDir, 'soon-gone.txt'), 'here\n');
+    const headers = { 'idempotency-key': 'file-1' };
+    const first = (await (await post(`${baseUrl}/runs`, { inputName: 'soon-gone.txt' }, headers)).json()) as {
+      id: string;
+    };
+    await rm(join(inputDir, 'soon-gone.txt'));
+    const again = await post(`${baseUrl}/runs`, { inputName: 'soon-gone.txt' }, headers);
+    expect(again.status).toBe(202);
+    expect(await again.json()).toMatchObject({ id: first.id });
+  });
+
+  it('refuses a named pipe at once instead of waiting for its writer', async () => {
+    execFileSync('mkfifo', [join(inputDir, 'pipe')]);
+    const response = await post(`${baseUrl}/runs`, { inputName: 'pipe' });
+    expect(await response.json()).toMatchObject({ status: 422, code: 'INPUT_NOT_FOUND' });
   });
 
   it('tells its health', async () => {

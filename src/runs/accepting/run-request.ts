@@ -1,16 +1,15 @@
 import { createHash } from 'node:crypto';
+import { constants } from 'node:fs';
 import { open, realpath } from 'node:fs/promises';
 import { resolve, sep } from 'node:path';
 import { z } from 'zod';
 import { parseBody } from '../../http/parse-body.js';
 import { Problem } from '../../http/problem.js';
+import type { RunsOptions } from '../runs.options.js';
 import { linesOf } from '../working/run-lines.js';
 
 /** 4 MiB: what one row holds, and what a worker holds of one run. */
 export const MAX_INPUT_BYTES = 4 * 1024 * 1024;
-
-/** One line is one chunk, and a chunk is at most this (`maxChunkBytes` of the stream). */
-const MAX_LINE_BYTES = 1024 * 1024;
 
 const schema = z
   .strictObject({ input: z.string().optional(), inputName: z.string().min(1).max(1024).optional() })
@@ -18,28 +17,34 @@ const schema = z
     message: 'give either input or inputName',
   });
 
+/** What a request asks for, before anything is read or written. */
 export interface RunRequest {
-  readonly input: Buffer;
-  /** Of what was asked for, not of the file's content: the same request stays the same after the file has changed. */
+  readonly input: string | undefined;
+  readonly inputName: string | undefined;
+  /** Of what was asked for, not of the file's content: the same request stays the same after the file has changed or gone. */
   readonly requestHash: Buffer;
 }
 
-/** Reads the request whole before anything is written, so a refused one leaves nothing behind. @throws Problem */
-export async function readRunRequest(body: unknown, inputDir: string | undefined): Promise<RunRequest> {
+/** @throws Problem 400 */
+export function parseRunRequest(body: unknown): RunRequest {
   const { input, inputName } = parseBody(schema, body);
+  const requestHash = createHash('sha256').update(JSON.stringify({ input, inputName })).digest();
+  return { input, inputName, requestHash };
+}
+
+/** The bytes of the run, checked whole before anything is written, so a refused request leaves nothing behind. @throws Problem */
+export async function readRunInput(
+  { input, inputName }: RunRequest,
+  { inputDir, maxLineBytes }: Pick<RunsOptions, 'inputDir' | 'maxLineBytes'>,
+): Promise<Buffer> {
   const bytes = input === undefined ? await readInputFile(inputName ?? '', inputDir) : encode(input);
   let line = 0;
   for (const { length } of linesOf(bytes)) {
     line++;
-    if (length > MAX_LINE_BYTES)
-      throw new Problem(
-        422,
-        'LINE_TOO_LONG',
-        `Line ${line} has ${length} bytes; at most ${MAX_LINE_BYTES} fit a chunk.`,
-      );
+    if (length > maxLineBytes)
+      throw new Problem(422, 'LINE_TOO_LONG', `Line ${line} has ${length} bytes; at most ${maxLineBytes} fit a chunk.`);
   }
-  const requestHash = createHash('sha256').update(JSON.stringify({ input, inputName })).digest();
-  return { input: bytes, requestHash };
+  return bytes;
 }
 
 function encode(input: string): Buffer {
@@ -58,13 +63,18 @@ async function readInputFile(name: string, inputDir: string | undefined): Promis
   if (name.includes('\0')) throw missing;
   const root = await realpath(inputDir).catch(() => undefined);
   const path = root === undefined ? undefined : await realpath(resolve(root, name)).catch(() => undefined);
-  if (root === undefined || path === undefined || !path.startsWith(root + sep)) throw missing;
-  const file = await open(path, 'r');
+  if (root === undefined || path === undefined || !path.startsWith(root.endsWith(sep) ? root : root + sep))
+    throw missing;
+  // Without waiting: opening a named pipe would hold a thread until somebody writes to it.
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch(() => undefined);
+  if (file === undefined) throw missing;
   try {
     const stat = await file.stat();
     if (!stat.isFile()) throw missing;
     if (stat.size > MAX_INPUT_BYTES) throw tooLarge(stat.size);
-    return await file.readFile();
+    const bytes = await file.readFile();
+    if (bytes.length > MAX_INPUT_BYTES) throw tooLarge(bytes.length);
+    return bytes;
   } finally {
     await file.close();
   }

@@ -5,9 +5,9 @@ import { InjectRedisReconcile, RedisReconcileService } from '@nest-baton/redis-r
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import { Problem } from '../../http/problem.js';
 import type { RunState, RunStatus } from '../run.js';
-import { RunStore } from '../run-store.js';
+import { type AcceptedRun, RunStore } from '../run-store.js';
 import { RUNS_OPTIONS, type RunsOptions } from '../runs.options.js';
-import { readRunRequest } from './run-request.js';
+import { parseRunRequest, readRunInput } from './run-request.js';
 
 export interface RunView extends Omit<RunStatus, 'failure'> {
   readonly chunks: number;
@@ -28,13 +28,16 @@ export class RunsService {
 
   /** Durable once this resolves. What follows it, the hand-off, may be lost: the poller repeats it. */
   async accept(body: unknown, idempotencyKey: string | undefined): Promise<{ id: string; state: RunState }> {
-    const { input, requestHash } = await readRunRequest(body, this.options.inputDir);
+    const request = parseRunRequest(body);
+    const { requestHash } = request;
+    // Before the input is read: a repeated request gets its run also when the file it named is gone.
+    const earlier = idempotencyKey === undefined ? undefined : await this.store.byIdempotencyKey(idempotencyKey);
+    if (earlier !== undefined) return answerFor(earlier, requestHash);
     const id = randomUUID();
+    const input = await readRunInput(request, this.options);
     const run = await this.store.accept({ id, input, idempotencyKey, requestHash });
-    if (!run.requestHash.equals(requestHash))
-      throw new Problem(409, 'IDEMPOTENCY_CONFLICT', 'This Idempotency-Key was used before with another body.');
     if (run.id === id && this.options.hints) void this.handOff(id);
-    return { id: run.id, state: run.state };
+    return answerFor(run, requestHash);
   }
 
   async get(id: string): Promise<RunView> {
@@ -70,4 +73,11 @@ export class RunsService {
       throw error;
     }
   }
+}
+
+/** @throws Problem 409 when the key was used for something else. */
+function answerFor(run: AcceptedRun, requestHash: Buffer): { id: string; state: RunState } {
+  if (!run.requestHash.equals(requestHash))
+    throw new Problem(409, 'IDEMPOTENCY_CONFLICT', 'This Idempotency-Key was used before with another body.');
+  return { id: run.id, state: run.state };
 }

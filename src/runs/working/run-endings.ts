@@ -3,7 +3,7 @@ import { PgStreamService, type StreamWriter } from '@nest-baton/pg-stream';
 import { WebhookOutboxService } from '@nest-baton/webhook-outbox';
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
-import type { DataSource } from 'typeorm';
+import type { DataSource, EntityManager } from 'typeorm';
 import type { ClaimedRun } from '../run.js';
 import { RunStore } from '../run-store.js';
 
@@ -38,7 +38,8 @@ export class RunEndings {
    */
   async fail(id: string, fence: number, failure: string): Promise<void> {
     await this.dataSource.transaction(async (transaction) => {
-      if (!(await this.store.fail(transaction, id, fence, failure))) return this.explainUnfailed(id, fence);
+      if (!(await this.store.fail(transaction, id, fence, failure)))
+        return this.explainUnfailed(transaction, id, fence);
       await this.streams.closeStream(id, {
         status: 'error',
         message: failure,
@@ -49,8 +50,8 @@ export class RunEndings {
     });
   }
 
-  private async explainUnfailed(id: string, fence: number): Promise<void> {
-    const row = await this.store.fenceOf(id);
+  private async explainUnfailed(transaction: EntityManager, id: string, fence: number): Promise<void> {
+    const row = await this.store.fenceOf(id, transaction);
     if (row === undefined) this.logger.warn('a dead letter names a run that does not exist', { run: id });
     else if (row.state !== 'done' && row.state !== 'failed')
       throw new LeaseLostError(`run ${id} is owned with fence ${row.fence}, above the dead letter's ${fence}`);
