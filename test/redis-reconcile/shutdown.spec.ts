@@ -153,6 +153,33 @@ describe('shutdown', () => {
     instance.disconnect();
   });
 
+  it('leaves a dead letter whose handler does not return to somebody else', async () => {
+    const service = freshService();
+    const deaf = new Gate();
+    const leaving = await start({
+      service,
+      options: { shutdownTimeout: 200, recovery: { maxRetries: 0 } },
+      handle: () => Promise.reject(new Error('no')),
+      onDeadLetter: () => deaf.pass(),
+    });
+    try {
+      const id = await leaving.service.produce('x');
+      await deaf.arrived();
+      // The process lives on, and so does its connection.
+      await leaving.service.beforeApplicationShutdown();
+      const told: string[] = [];
+      await start({
+        service,
+        handle: async () => undefined,
+        onDeadLetter: async ({ handoffId }) => void told.push(handoffId),
+      });
+      await waitFor(() => told.length > 0, { description: 'the other one is told' });
+      expect(told).toEqual([id]);
+    } finally {
+      deaf.open();
+    }
+  });
+
   it('releases by hand: somebody else gets it at once, the same attempt, and the handler is told', async () => {
     const service = freshService();
     const attempts: number[] = [];

@@ -32,6 +32,7 @@ export class DeadLetterCourier {
   private readonly loop: PollLoop;
   private readonly abort = new AbortController();
   private retry: NodeJS.Timeout | undefined;
+  private readonly freshening = new Set<NodeJS.Timeout>();
 
   constructor(private readonly options: DeadLetterCourierOptions) {
     this.loop = new PollLoop({
@@ -62,6 +63,8 @@ export class DeadLetterCourier {
     await Promise.race([this.loop.stop(), late]);
     clearTimeout(timer);
     clearTimeout(this.retry);
+    // What has not returned by now is somebody else's to tell: its entry must grow old.
+    for (const interval of this.freshening) clearInterval(interval);
   }
 
   private async pass(): Promise<void> {
@@ -130,7 +133,8 @@ export class DeadLetterCourier {
     let freshen: NodeJS.Timeout | undefined;
     try {
       if (!letter.isHandled) {
-        freshen = setInterval(() => this.keep(partition, id), reclaimMs / 3);
+        freshen = setInterval(() => this.keep(partition, id), reclaimMs / 3).unref();
+        this.freshening.add(freshen);
         const signal = this.abort.signal;
         const handoff = new DeadHandoff(letter, { partition, consumer, signal });
         await worker.onDeadLetter?.(handoff, letter.reason);
@@ -144,6 +148,7 @@ export class DeadLetterCourier {
       this.comeBack();
     } finally {
       clearInterval(freshen);
+      if (freshen !== undefined) this.freshening.delete(freshen);
     }
   }
 
