@@ -1,3 +1,4 @@
+import { quoteIdentifier } from '@nest-baton/core';
 import { Inject, Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import type { DataSource, EntityManager } from 'typeorm';
@@ -33,7 +34,7 @@ export class RunStore {
     @InjectDataSource() private readonly dataSource: DataSource,
     @Inject(RUNS_OPTIONS) options: RunsOptions,
   ) {
-    this.table = `"${options.schema.replaceAll('"', '""')}".runs`;
+    this.table = `${quoteIdentifier(options.schema)}.runs`;
   }
 
   /**
