@@ -1,25 +1,16 @@
 import type { Handoff } from '@nest-baton/redis-reconcile';
 import { Gate, waitFor } from '@nest-baton/testing';
 import type { Redis } from 'ioredis';
-import { freshService, type Instance, keysOf, openRedis, ownAsGhost, startInstance } from './support/instance.js';
+import { freshService, keysOf, openRedis, ownAsGhost, startInstance, startInstances } from './support/instance.js';
 
 describe('an owner that is gone', () => {
-  const open: Instance[] = [];
+  const start = startInstances();
   let redis: Redis;
 
   beforeAll(() => {
     redis = openRedis();
   });
-  afterEach(async () => {
-    await Promise.all(open.splice(0).map((instance) => instance.close()));
-  });
   afterAll(() => redis.disconnect());
-
-  const start = async (...args: Parameters<typeof startInstance>) => {
-    const instance = await startInstance(...args);
-    open.push(instance);
-    return instance;
-  };
 
   /** Entries that a worker took and died with; it was silent for longer than any lease. */
   const orphans = async (service: string, count: number, leaseMs = 0): Promise<string[]> => {

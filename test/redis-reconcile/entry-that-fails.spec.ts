@@ -1,25 +1,16 @@
 import { waitFor } from '@nest-baton/testing';
 import type { Redis } from 'ioredis';
 import { partitionOf } from '../../libs/redis-reconcile/src/partitions/partition-of.js';
-import { freshService, type Instance, keysOf, openRedis, ownAsGhost, startInstance } from './support/instance.js';
+import { freshService, keysOf, openRedis, ownAsGhost, startInstances } from './support/instance.js';
 
 describe('an entry that the server cannot act on', () => {
-  const open: Instance[] = [];
+  const start = startInstances();
   let redis: Redis;
 
   beforeAll(() => {
     redis = openRedis();
   });
-  afterEach(async () => {
-    await Promise.all(open.splice(0).map((instance) => instance.close()));
-  });
   afterAll(() => redis.disconnect());
-
-  const start = async (...args: Parameters<typeof startInstance>) => {
-    const instance = await startInstance(...args);
-    open.push(instance);
-    return instance;
-  };
 
   /** Names that belong to this partition of two. */
   const namesOf = (partition: number, count: number): string[] =>

@@ -1,25 +1,16 @@
 import type { Handoff } from '@nest-baton/redis-reconcile';
 import { openGate, waitFor } from '@nest-baton/testing';
 import type { Redis } from 'ioredis';
-import { freshService, type Instance, keysOf, openRedis, startInstance } from './support/instance.js';
+import { freshService, keysOf, openRedis, startInstances } from './support/instance.js';
 
 describe('handing over', () => {
-  const open: Instance[] = [];
+  const start = startInstances();
   let redis: Redis;
 
   beforeAll(() => {
     redis = openRedis();
   });
-  afterEach(async () => {
-    await Promise.all(open.splice(0).map((instance) => instance.close()));
-  });
   afterAll(() => redis.disconnect());
-
-  const start = async (...args: Parameters<typeof startInstance>) => {
-    const instance = await startInstance(...args);
-    open.push(instance);
-    return instance;
-  };
 
   it('gives the owner the name, the info and the id that the producer was told, as the first attempt', async () => {
     const seen: Handoff[] = [];

@@ -1,24 +1,15 @@
 import { Gate, waitFor } from '@nest-baton/testing';
 import type { Redis } from 'ioredis';
-import { freshService, type Instance, keysOf, openRedis, ownAsGhost, startInstance } from './support/instance.js';
+import { freshService, keysOf, openRedis, ownAsGhost, startInstances } from './support/instance.js';
 
 describe('several hand-offs of one data stream', () => {
-  const open: Instance[] = [];
+  const start = startInstances();
   let redis: Redis;
 
   beforeAll(() => {
     redis = openRedis();
   });
-  afterEach(async () => {
-    await Promise.all(open.splice(0).map((instance) => instance.close()));
-  });
   afterAll(() => redis.disconnect());
-
-  const start = async (...args: Parameters<typeof startInstance>) => {
-    const instance = await startInstance(...args);
-    open.push(instance);
-    return instance;
-  };
 
   it('never run at once: the second waits and follows the first (R10)', async () => {
     const service = freshService();

@@ -1,24 +1,15 @@
 import { Gate, waitFor } from '@nest-baton/testing';
 import type { Redis } from 'ioredis';
-import { aborted, freshService, type Instance, keysOf, openRedis, startInstance } from './support/instance.js';
+import { aborted, freshService, keysOf, openRedis, startInstance, startInstances } from './support/instance.js';
 
 describe('shutdown', () => {
-  const open: Instance[] = [];
+  const start = startInstances();
   let redis: Redis;
 
   beforeAll(() => {
     redis = openRedis();
   });
-  afterEach(async () => {
-    await Promise.all(open.splice(0).map((instance) => instance.close()));
-  });
   afterAll(() => redis.disconnect());
-
-  const start = async (...args: Parameters<typeof startInstance>) => {
-    const instance = await startInstance(...args);
-    open.push(instance);
-    return instance;
-  };
 
   it('hands unfinished work to another consumer at once, with the same attempt (R7)', async () => {
     const service = freshService();

@@ -2,20 +2,10 @@ import type { Handoff } from '@nest-baton/redis-reconcile';
 import { Gate, openGate, sharedRedisUrl, waitFor } from '@nest-baton/testing';
 import { RENEW } from '../../libs/redis-reconcile/src/scripts/owner/renew.js';
 import { HookedRedis } from './support/hooked-redis.js';
-import { aborted, freshService, type Instance, startInstance } from './support/instance.js';
+import { aborted, freshService, startInstances } from './support/instance.js';
 
 describe('an owner that was silent for longer than its lease', () => {
-  const open: Instance[] = [];
-
-  afterEach(async () => {
-    await Promise.all(open.splice(0).map((instance) => instance.close()));
-  });
-
-  const start = async (...args: Parameters<typeof startInstance>) => {
-    const instance = await startInstance(...args);
-    open.push(instance);
-    return instance;
-  };
+  const start = startInstances();
 
   /** An instance whose renewals stop at a gate: to everybody else it looks dead. */
   const startMute = async (service: string, handle: (handoff: Handoff) => Promise<void>, concurrency = 10) => {

@@ -158,3 +158,16 @@ export function aborted(signal: AbortSignal): Promise<unknown> {
   if (signal.aborted) return Promise.resolve(signal.reason);
   return new Promise((resolve) => signal.addEventListener('abort', () => resolve(signal.reason), { once: true }));
 }
+
+/** For one suite: starts instances that are closed after each of its tests. */
+export function startInstances(): typeof startInstance {
+  const open: Instance[] = [];
+  afterEach(async () => {
+    await Promise.all(open.splice(0).map((instance) => instance.close()));
+  });
+  return async (...args) => {
+    const instance = await startInstance(...args);
+    open.push(instance);
+    return instance;
+  };
+}
