@@ -16,6 +16,12 @@ export interface TestingEnvironment {
   readonly runDatabaseUrl: string | undefined;
   /** `TEST_RUN_REDIS_URL`, set by the run's set-up. */
   readonly runRedisUrl: string | undefined;
+  /** `TEST_HINTS=off`: the suites run their modules with hints off. */
+  readonly hints: 'on' | 'off';
+  /** `SLOW_SEED`: the seed of a soak test's schedule; without it each run takes one of its own. */
+  readonly slowSeed: string | undefined;
+  /** `SLOW_SECONDS`: how long each soak test goes on, in seconds. */
+  readonly slowSeconds: string | undefined;
   readonly dockerHost: string | undefined;
   readonly runtimeDir: string | undefined;
   readonly home: string;
@@ -33,6 +39,9 @@ export function readTestingEnvironment(env: NodeJS.ProcessEnv = process.env): Te
     redisBinDir: text('REDIS_BIN_DIR'),
     runDatabaseUrl: text('TEST_RUN_DATABASE_URL'),
     runRedisUrl: text('TEST_RUN_REDIS_URL'),
+    hints: text('TEST_HINTS') === 'off' ? 'off' : 'on',
+    slowSeed: text('SLOW_SEED'),
+    slowSeconds: text('SLOW_SECONDS'),
     dockerHost: text('DOCKER_HOST'),
     runtimeDir: text('XDG_RUNTIME_DIR'),
     home: text('HOME') ?? homedir(),

@@ -13,6 +13,10 @@ export { type ExclusiveRedis, type RedisServer, startRedis } from './redis/start
 export { type FreshDatabase, freshDatabase } from './postgres/fresh-database.js';
 export { sharedPostgresUrl, sharedRedisUrl } from './backends/shared-backends.js';
 
+// What the run asks of its suites
+export { hintsUnderTest } from './run/hints-under-test.js';
+export { type SoakPlan, soakPlan } from './run/soak-plan.js';
+
 // Waiting and holding
 export { waitFor, type WaitOptions } from './waiting/wait-for.js';
 export { Gate, openGate } from './waiting/gate.js';
