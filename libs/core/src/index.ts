@@ -30,6 +30,21 @@ export type { Runnable } from './running/lifecycle.js';
 export { PollLoop, type PollLoopOptions, type TimeoutRegistry } from './running/poll-loop.js';
 export { TypedEvents } from './typed-events.js';
 
+// Metrics
+export {
+  type CounterRow,
+  COUNTS,
+  type GaugeRow,
+  type HistogramRow,
+  LONG_SECONDS,
+  metricName,
+  type MetricRow,
+  type MetricTable,
+  QUICK_SECONDS,
+  SIZES_IN_BYTES,
+} from './metrics/metric-table.js';
+export { type GaugeReadings, Metrics, secondsSince } from './metrics/metrics.js';
+
 // Servers
 export { isVersionAtLeast } from './server-version.js';
 export { type Queryable, type QueryOutcome, quoteIdentifier, sqlState } from './postgres/queryable.js';
