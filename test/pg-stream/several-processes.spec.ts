@@ -1,5 +1,5 @@
 import type { PgStreamService } from '@nest-baton/pg-stream';
-import { type ChildWorker, startProcess } from '@nest-baton/testing';
+import { type ChildWorker, hintsUnderTest, startProcess } from '@nest-baton/testing';
 import { fileURLToPath } from 'node:url';
 import { StreamsWorld, textsOf } from './support/streams-world.js';
 
@@ -55,13 +55,28 @@ describe('several processes', () => {
     expect(await textsOf(streams.read('twice'))).toEqual(Array.from({ length: 1_000 }, (_, i) => `${i}`));
   });
 
+  it('stay as long as a reader waits, also when the poll is all that keeps them', async () => {
+    const child = await startProcess({ entry, args: ['listen', world.url, 'alone'], env: { TEST_HINTS: 'off' } });
+    children.push(child);
+    await child.waitForLine(/READY/, 30_000);
+    await streams.append('alone', 'a');
+    await child.waitForLine(/GOT a/, 30_000);
+    // No connection of the pool is left to hold the process.
+    await world.terminate('.');
+    await streams.append('alone', 'b', { producer: { id: 'p', epoch: 1, seq: 0 } });
+    await child.waitForLine(/GOT b/, 30_000);
+    await streams.closeStream('alone');
+    expect(await child.exited).toMatchObject({ code: 0 });
+  });
+
   it('A22 survive the termination of their LISTEN connection, end by themselves and miss nothing', async () => {
     const child = await start('listen', 'survive');
     await child.waitForLine(/READY/, 30_000);
     for (let i = 1; i <= 3; i++) {
       await world.terminate('.');
       await streams.append('survive', `${i}`, { producer: { id: 'p', epoch: 1, seq: i - 1 } });
-      await child.waitForLine(new RegExp(`LISTENING ${i}`), 30_000);
+      await child.waitForLine(new RegExp(`GOT ${i}`), 30_000);
+      if (hintsUnderTest() === 'on') await child.waitForLine(new RegExp(`LISTENING ${i}`), 30_000);
     }
     await streams.closeStream('survive');
     expect(await child.exited).toMatchObject({ code: 0 });

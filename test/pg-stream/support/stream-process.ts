@@ -1,8 +1,12 @@
 /** A process with one service: `write` appends un-awaited numbers of its own, `listen` reads one stream until its end. */
 import { PgStreamService, resolvePgStreamOptions } from '@nest-baton/pg-stream';
+import { hintsUnderTest } from '@nest-baton/testing';
 
 const [mode, url = '', stream = '', count = '0', shared = ''] = process.argv.slice(2);
-const streams = new PgStreamService('default', resolvePgStreamOptions({ connectionString: url }));
+const streams = new PgStreamService(
+  'default',
+  resolvePgStreamOptions({ connectionString: url, hints: hintsUnderTest() }),
+);
 await streams.onModuleInit();
 process.stdout.write('READY\n');
 if (mode === 'write') {
@@ -24,7 +28,11 @@ if (mode === 'retry') {
 if (mode === 'listen') {
   streams.on('listening', ({ reconnects }) => void process.stdout.write(`LISTENING ${reconnects}\n`));
   let read = '';
-  for await (const { data } of streams.read(stream)) read += Buffer.from(data).toString();
+  for await (const { data } of streams.read(stream)) {
+    const text = Buffer.from(data).toString();
+    process.stdout.write(`GOT ${text}\n`);
+    read += text;
+  }
   process.stdout.write(`READ ${read}\n`);
 }
 await streams.beforeApplicationShutdown();

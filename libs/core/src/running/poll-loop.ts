@@ -22,8 +22,6 @@ export interface PollLoopOptions {
   readonly registry?: TimeoutRegistry | undefined;
   /** A pass that threw, unless a `runOnce()` waits for it and gets the error. The loop goes on after the usual interval. */
   readonly onError: (error: unknown) => void;
-  /** False lets the process end while the loop waits. Default true. */
-  readonly holdsProcess?: boolean;
 }
 
 /** Between a pass that failed and the one that a `notify()` during it asked for: a broken pass that notifies must not spin. */
@@ -116,13 +114,12 @@ export class PollLoop implements Runnable {
   }
 
   private schedule(): void {
-    const { jitter = 0.1, random = systemRandom, registry, name, holdsProcess = true } = this.options;
+    const { jitter = 0.1, random = systemRandom, registry, name } = this.options;
     const interval = this.intervalMs();
     const pause = interval > 0 ? Math.min(interval, PAUSE_AFTER_FAILURE_MS) : PAUSE_AFTER_FAILURE_MS;
     const delay = this.isAgainWanted ? pause : interval;
     if (delay <= 0) return;
     this.timer = setTimeout(() => this.notify(), Math.min(delay * (1 + jitter * random()), LONGEST_TIMER_MS));
-    if (!holdsProcess) this.timer.unref();
     if (registry === undefined || registry.doesExist('timeout', name)) return;
     registry.addTimeout(name, this.timer);
     this.isTimerRegistered = true;

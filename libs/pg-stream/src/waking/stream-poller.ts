@@ -38,7 +38,6 @@ export class StreamPoller {
       pass: () => this.pass(),
       intervalMs: () => this.intervalMs(),
       registry: options.registry,
-      holdsProcess: false,
       onError: options.onError,
     });
   }
