@@ -31,7 +31,7 @@ export default {
   collectCoverageFrom: ['src/**/*.ts', 'libs/*/src/**/*.ts', '!**/*.spec.ts', '!**/index.ts', '!src/main.ts'],
   projects: [
     project('unit', ['<rootDir>/{src,demo,libs/*/src}/**/*.spec.ts']),
-    project('behaviour', ['<rootDir>/test/**/*.spec.ts'], {
+    project('behaviour', ['<rootDir>/test/!(slow)/**/*.spec.ts'], {
       globalSetup: '<rootDir>/test/support/global-setup.mjs',
       globalTeardown: '<rootDir>/test/support/global-teardown.mjs',
       setupFilesAfterEnv: ['<rootDir>/test/support/after-env.mjs'],

@@ -1,5 +1,5 @@
 import type { PgStreamService, StreamWriter } from '@nest-baton/pg-stream';
-import { waitFor } from '@nest-baton/testing';
+import { hintsUnderTest, waitFor } from '@nest-baton/testing';
 import { DataSource } from 'typeorm';
 import { StreamsWorld, textsOf } from './support/streams-world.js';
 
@@ -9,8 +9,8 @@ let dataSource: DataSource;
 
 beforeAll(async () => {
   world = await StreamsWorld.create();
-  // No poll: whatever arrives was told by a hint after the commit.
-  streams = await world.service({ pollInterval: 0 });
+  // With hints there is no poll: whatever arrives was told after the commit.
+  streams = await world.service({ pollInterval: hintsUnderTest() === 'on' ? 0 : '50ms' });
   dataSource = await new DataSource({ type: 'postgres', url: world.url }).initialize();
 });
 afterAll(async () => {

@@ -1,5 +1,5 @@
 import { type PgStreamOptions, PgStreamService, resolvePgStreamOptions } from '@nest-baton/pg-stream';
-import { freshDatabase } from '@nest-baton/testing';
+import { freshDatabase, hintsUnderTest } from '@nest-baton/testing';
 import { Logger } from '@nestjs/common';
 import pg from 'pg';
 
@@ -21,7 +21,10 @@ export class StreamsWorld {
 
   async service(options: PgStreamOptions = {}): Promise<PgStreamService> {
     const where = options.pool === undefined ? { connectionString: this.url } : {};
-    const service = new PgStreamService('default', resolvePgStreamOptions({ ...where, ...options }));
+    const service = new PgStreamService(
+      'default',
+      resolvePgStreamOptions({ ...where, hints: hintsUnderTest(), ...options }),
+    );
     this.services.push(service);
     await service.onModuleInit();
     return service;

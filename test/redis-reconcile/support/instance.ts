@@ -8,7 +8,7 @@ import {
   type RedisReconcileOptions,
   type RedisReconcileService,
 } from '@nest-baton/redis-reconcile';
-import { sharedRedisUrl } from '@nest-baton/testing';
+import { hintsUnderTest, sharedRedisUrl } from '@nest-baton/testing';
 import type { INestApplicationContext } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import { Redis } from 'ioredis';
@@ -53,6 +53,7 @@ export const FAST: Partial<RedisReconcileOptions> = {
   recovery: { interval: 200 },
   nackBackoff: { base: 20, cap: 50 },
   keyspaceEvents: 'off',
+  hints: hintsUnderTest(),
   shutdownTimeout: '2s',
   commandTimeout: '1s',
   block: 500,

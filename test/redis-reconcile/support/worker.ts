@@ -1,5 +1,6 @@
 import 'reflect-metadata';
 import { type Handoff, HandoffHandler, RedisReconcileModule } from '@nest-baton/redis-reconcile';
+import { hintsUnderTest } from '@nest-baton/testing';
 import { Injectable, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 
@@ -38,6 +39,7 @@ class Worker {
       lease: Number(lease),
       recovery: { interval: '1h' },
       keyspaceEvents: 'off',
+      hints: hintsUnderTest(),
     }),
   ],
   providers: [Worker],

@@ -6,6 +6,7 @@ import {
   FakeQuickwit,
   freePort,
   freshDatabase,
+  hintsUnderTest,
   sharedRedisUrl,
   startProcess,
   waitFor,
@@ -57,11 +58,16 @@ export class RunWorld {
   private readonly namespace = `runs-${randomToken(8)}`;
 
   environment(overrides: Record<string, string> = {}): Record<string, string> {
+    const hints = hintsUnderTest();
     return {
       BATON_DATABASE_URL: this.databaseUrl,
       BATON_REDIS_URL: this.redisUrl,
       BATON_INGEST_URL: this.sink.url,
       BATON_LOG_FORMAT: 'json',
+      BATON_RUNS_HINTS: hints,
+      BATON_PG_STREAM_HINTS: hints,
+      BATON_WEBHOOK_OUTBOX_HINTS: hints,
+      BATON_REDIS_RECONCILE_HINTS: hints,
       BATON_RUNS_POLL_INTERVAL: '200ms',
       BATON_RUNS_STALLED_AFTER: '500ms',
       BATON_REDIS_RECONCILE_SERVICE: this.namespace,

@@ -2,7 +2,14 @@ import type { INestApplicationContext } from '@nestjs/common';
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import { type FreshDatabase, freshDatabase, type ReceivedWebhook, waitFor, WebhookReceiver } from '@nest-baton/testing';
+import {
+  type FreshDatabase,
+  freshDatabase,
+  hintsUnderTest,
+  type ReceivedWebhook,
+  waitFor,
+  WebhookReceiver,
+} from '@nest-baton/testing';
 import {
   type CreatedEndpoint,
   WebhookEndpointsService,
@@ -18,6 +25,7 @@ export const TEST_KEYS = [{ id: 'test', key: Buffer.alloc(32, 7).toString('base6
 /** Receivers listen on loopback without TLS; everything is quick. */
 export const TEST_OPTIONS: WebhookOutboxOptions = {
   keys: TEST_KEYS,
+  hints: hintsUnderTest(),
   allowHttp: true,
   allowAddresses: ['127.0.0.0/8', '::1/128'],
   pollInterval: '100ms',

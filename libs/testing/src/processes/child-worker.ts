@@ -174,8 +174,8 @@ export async function startProcess(options: ProcessOptions): Promise<ChildWorker
 }
 
 function baseEnvironment(): Record<string, string> {
-  const { path, home } = readTestingEnvironment();
-  return { PATH: path, HOME: home, TMPDIR: tmpdir() };
+  const { path, home, hints } = readTestingEnvironment();
+  return { PATH: path, HOME: home, TMPDIR: tmpdir(), TEST_HINTS: hints };
 }
 
 /** The package's own registration looks for its loader from the working directory; this one takes that beside the entry, wherever the child runs. */

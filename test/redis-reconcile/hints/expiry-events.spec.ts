@@ -8,7 +8,7 @@ import {
   openRedis,
   ownAsGhost,
   startInstance,
-} from './support/instance.js';
+} from '../support/instance.js';
 
 describe('expiry events', () => {
   const open: Instance[] = [];

@@ -1,6 +1,6 @@
 import type { PgStreamOptions, PgStreamService } from '@nest-baton/pg-stream';
 import { waitFor } from '@nest-baton/testing';
-import { StreamsWorld, take, textsOf } from './support/streams-world.js';
+import { StreamsWorld, take, textsOf } from '../support/streams-world.js';
 
 let world: StreamsWorld;
 beforeAll(async () => void (world = await StreamsWorld.create()));
