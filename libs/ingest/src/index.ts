@@ -15,11 +15,11 @@ export {
 
 // Using
 export { IngestService } from './ingest.service.js';
-export { ackDecision } from './ack-decision.js';
-export type { DiscardReason, DocumentOutcome, IngestReceipt } from './receipt.js';
+export { ackDecision } from './settling/ack-decision.js';
+export type { DiscardReason, DocumentOutcome, IngestReceipt } from './settling/receipt.js';
 
 // Operating
-export type { CloseReport, IngestStats } from './ingest-report.js';
+export type { CloseReport, IngestStats } from './operating/ingest-report.js';
 
 // Errors
 export { IngestError, type IngestFailure, IngestNotConfirmedError } from './ingest.errors.js';

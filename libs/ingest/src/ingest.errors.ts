@@ -1,5 +1,5 @@
 import { BatonError } from '@nest-baton/core';
-import type { DiscardReason } from './receipt.js';
+import type { DiscardReason } from './settling/receipt.js';
 
 /** One document that was discarded. */
 export interface IngestFailure {

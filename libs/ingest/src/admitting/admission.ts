@@ -1,5 +1,5 @@
 import type { Clock } from '@nest-baton/core';
-import type { DiscardReason } from '../receipt.js';
+import type { DiscardReason } from '../settling/receipt.js';
 import type { Ledger } from '../settling/ledger.js';
 import { ADMITTED, type TrackedLine } from '../settling/tracked-call.js';
 import { WaitingCall } from './waiting-call.js';

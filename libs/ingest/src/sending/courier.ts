@@ -1,10 +1,10 @@
 import type { Batch } from '../batching/batch.js';
-import type { DocumentOutcome } from '../receipt.js';
+import type { DocumentOutcome } from '../settling/receipt.js';
 import type { HookCalls } from '../settling/hooks.js';
 import type { Ledger } from '../settling/ledger.js';
 import type { Delivery, Verdict } from './delivery.js';
 import { ISOLATION_BUDGET, judgeHalves } from './isolation.js';
-import { matchFailures, type ParseFailure } from './match-failures.js';
+import { matchFailures, type ParseFailure } from '../answers/match-failures.js';
 
 type Refused = Extract<Verdict, { readonly kind: 'refused' }>;
 

@@ -2,7 +2,7 @@ import { backoffDelay, type Backoff, type Clock, describeError, type Random } fr
 import { Logger } from '@nestjs/common';
 import type { Batch } from '../batching/batch.js';
 import type { Pacing } from './pacing.js';
-import { readAnswer, type Reading } from './read-answer.js';
+import { readAnswer, type Reading } from '../answers/read-answer.js';
 import type { Transport } from './transport.js';
 import { type Compression, toWireBody, type WireBody } from './wire-body.js';
 import {

@@ -2,7 +2,7 @@ import { type Dispatcher, Pool } from 'undici';
 import type { Commit } from '../batching/batch.js';
 import type { IngestAuth } from '../ingest.options.js';
 import { Exchange } from './exchange.js';
-import type { AttemptResult } from './read-answer.js';
+import type { AttemptResult } from '../answers/read-answer.js';
 import type { WireBody } from './wire-body.js';
 
 /** Longer to connect is longer than any server that works, in milliseconds. */

@@ -1,4 +1,4 @@
-import type { DocumentOutcome } from '../receipt.js';
+import type { DocumentOutcome } from './receipt.js';
 import { honestOutcome } from './honesty.js';
 
 const accepted: DocumentOutcome = {

@@ -1,4 +1,4 @@
-import type { DocumentOutcome } from '../receipt.js';
+import type { DocumentOutcome } from './receipt.js';
 
 /**
  * What may be said about a document, given that an earlier attempt may have reached the server (`ambiguity` is that attempt's error); pure.

@@ -1,6 +1,6 @@
 import { describeError } from '@nest-baton/core';
 import { Logger } from '@nestjs/common';
-import type { DiscardReason } from '../receipt.js';
+import type { DiscardReason } from './receipt.js';
 
 /** What the server refused in one request. Holds no documents. */
 export interface RejectReport {

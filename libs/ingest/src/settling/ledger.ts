@@ -1,5 +1,5 @@
 import type { Batch } from '../batching/batch.js';
-import type { DiscardReason, DocumentOutcome } from '../receipt.js';
+import type { DiscardReason, DocumentOutcome } from './receipt.js';
 import { honestOutcome } from './honesty.js';
 import type { HookCalls } from './hooks.js';
 import type { TrackedLine } from './tracked-call.js';

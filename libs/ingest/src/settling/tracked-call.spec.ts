@@ -1,4 +1,4 @@
-import type { DocumentOutcome } from '../receipt.js';
+import type { DocumentOutcome } from './receipt.js';
 import { callError, TrackedCall } from './tracked-call.js';
 
 const accepted: DocumentOutcome = {

@@ -1,5 +1,5 @@
 import { IngestError, type IngestFailure, IngestNotConfirmedError } from '../ingest.errors.js';
-import type { DocumentOutcome, IngestReceipt } from '../receipt.js';
+import type { DocumentOutcome, IngestReceipt } from './receipt.js';
 
 /** Where a tracked document is before it is sealed into a request, so that an abort can take it out. */
 export interface UnsentPlace {

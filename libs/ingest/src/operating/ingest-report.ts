@@ -1,4 +1,4 @@
-import type { DiscardReason } from './receipt.js';
+import type { DiscardReason } from '../settling/receipt.js';
 
 /** What `close()` settled, counted from its call. */
 export interface CloseReport {

@@ -1,5 +1,5 @@
 import { ackDecision } from './ack-decision.js';
-import { IngestError, IngestNotConfirmedError } from './ingest.errors.js';
+import { IngestError, IngestNotConfirmedError } from '../ingest.errors.js';
 import type { DiscardReason } from './receipt.js';
 
 const discarded = (...reasons: DiscardReason[]) =>
