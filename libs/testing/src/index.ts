@@ -21,6 +21,30 @@ export { type SoakPlan, soakPlan } from './run/soak-plan.js';
 export { waitFor, type WaitOptions } from './waiting/wait-for.js';
 export { Gate, openGate } from './waiting/gate.js';
 
+// Checking what a run came to
+export {
+  assertConservation,
+  checkConservation,
+  type ConservationLedger,
+  type ConservationReport,
+  type ConservationViolation,
+  type Effect,
+  type Repetition,
+} from './checking/conservation.js';
+export {
+  assertLeaseHistory,
+  checkLeaseHistory,
+  type LeaseHistoryReport,
+  type LeaseHistoryRules,
+} from './checking/lease-history.js';
+export type { LeaseEvent, Moment } from './checking/lease-event.js';
+export type { LeaseViolation } from './checking/lease-grant.js';
+export { failoverBetween, leaseEventsOf, LeaseRecorder, machineTime, ownerGone } from './checking/lease-recorder.js';
+export type { Violation } from './checking/violation.js';
+
+// Time and chance
+export { randomBetween, randomPick, randomShuffle, seededRandom, withSeed } from './chance/seeded-random.js';
+
 // The other side of HTTP
 export {
   FakeQuickwit,
@@ -37,4 +61,12 @@ export { ChildWorker, type ProcessExit, type ProcessOptions, startProcess } from
 export { freePort } from './processes/free-port.js';
 
 // Errors
-export { BackendFailedError, BackendUnavailableError, ProcessEndedError, WaitTimeoutError } from './testing.errors.js';
+export {
+  BackendFailedError,
+  BackendUnavailableError,
+  ConservationViolatedError,
+  LeaseHistoryViolatedError,
+  ProcessEndedError,
+  SeededRunFailedError,
+  WaitTimeoutError,
+} from './testing.errors.js';
