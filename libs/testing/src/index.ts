@@ -8,6 +8,10 @@ export {
 } from './postgres/start-postgres.js';
 export type { PostgresSettings } from './postgres/local-postgres.js';
 export { type ExclusiveRedis, type RedisServer, startRedis } from './redis/start-redis.js';
+export { startRedisCluster, type RedisClusterOptions } from './redis/cluster/start-redis-cluster.js';
+export type { FailoverOptions, RedisCluster, SlotMove } from './redis/cluster/redis-cluster.js';
+export type { RedisClusterNode } from './redis/cluster/cluster-node.js';
+export type { SlotOrKey, SlotRange } from './redis/cluster/slots.js';
 
 // What the suites of a run share
 export { type FreshDatabase, freshDatabase } from './postgres/fresh-database.js';
@@ -43,7 +47,17 @@ export { failoverBetween, leaseEventsOf, LeaseRecorder, machineTime, ownerGone }
 export type { Violation } from './checking/violation.js';
 
 // Time and chance
+export { VirtualClock } from './time/virtual-clock.js';
+export type { VirtualTimer } from './time/virtual-timer.js';
 export { randomBetween, randomPick, randomShuffle, seededRandom, withSeed } from './chance/seeded-random.js';
+export {
+  type Actors,
+  type ActorScheduler,
+  interleaved,
+  playActors,
+  type ScheduledStep,
+  type Steps,
+} from './chance/actors.js';
 
 // The other side of HTTP
 export {
