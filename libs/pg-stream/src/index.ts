@@ -30,6 +30,7 @@ export type {
 
 // Operating
 export type { PgStreamEvents } from './pg-stream.events.js';
+export { PG_STREAM_METRICS } from './pg-stream.metrics.js';
 export type { PgStreamHealth, PgStreamStats } from './pg-stream.service.js';
 
 // Errors

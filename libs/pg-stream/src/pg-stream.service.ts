@@ -1,5 +1,12 @@
 import type { ServerResponse } from 'node:http';
-import { describeError, type ListenerState, type TimeoutRegistry, TypedEvents } from '@nest-baton/core';
+import {
+  describeError,
+  type GaugeReadings,
+  type ListenerState,
+  Metrics,
+  type TimeoutRegistry,
+  TypedEvents,
+} from '@nest-baton/core';
 import { type BeforeApplicationShutdown, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
 import { isLostConnection } from './connecting/lost-connection.js';
 import { repeatWhileLost } from './connecting/patience.js';
@@ -7,6 +14,7 @@ import { prepareServer } from './connecting/prepare-server.js';
 import { StreamDatabase } from './connecting/stream-database.js';
 import { StreamNotFoundError, StreamUnavailableError } from './pg-stream.errors.js';
 import type { PgStreamEvents } from './pg-stream.events.js';
+import { PG_STREAM_METRICS, type PgStreamMetrics } from './pg-stream.metrics.js';
 import type { ResolvedPgStreamOptions } from './pg-stream.options.js';
 import type { Page, PageOptions, ReadOptions, SseOptions, StreamInfo, StreamReader } from './reading/chunk.js';
 import { readPage } from './reading/page-reader.js';
@@ -16,6 +24,7 @@ import { StreamReaders } from './reading/stream-readers.js';
 import { StreamWaking } from './waking/stream-waking.js';
 import type { Appended, AppendOptions, CloseOptions, OpenOptions } from './writing/append-options.js';
 import { checkGroup, checkProducer, checkStreamName, toChunkData, toEnd } from './writing/call-check.js';
+import { measuredAppend } from './writing/measured-append.js';
 import { StreamAppender } from './writing/stream-appender.js';
 import { NumberingWriter, type StreamWriter } from './writing/stream-writer.js';
 import { WritingStore } from './writing/writing-store.js';
@@ -57,6 +66,7 @@ const PING_TIMEOUT_MS = 3_000;
 export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown, OnApplicationShutdown {
   private readonly logger: Logger;
   private readonly events: TypedEvents<PgStreamEvents>;
+  private readonly metrics: PgStreamMetrics;
   private readonly database: StreamDatabase;
   private readonly waking: StreamWaking;
   private readonly appender: StreamAppender;
@@ -74,12 +84,14 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
     this.events = new TypedEvents((event, error) =>
       this.logger.error('a listener failed', { event, error: describeError(error) }),
     );
-    this.database = new StreamDatabase(options);
-    this.waking = new StreamWaking(instance, this.database, options, this.events, registry);
-    this.appender = new StreamAppender(this.database, new WritingStore(options.schema), this.waking.hints);
+    this.metrics = new Metrics(PG_STREAM_METRICS, instance);
+    this.database = new StreamDatabase(options, this.metrics);
+    this.waking = new StreamWaking(instance, this.database, options, this.events, this.metrics, registry);
+    const writing = new WritingStore(options.schema);
+    this.appender = new StreamAppender(this.database, writing, this.waking.hints, this.metrics);
     this.store = new ReadingStore(this.database, options.schema);
-    this.slices = new SliceSource(this.store);
-    this.readers = new StreamReaders(this.slices, this.waking.watched);
+    this.slices = new SliceSource(this.store, this.metrics);
+    this.readers = new StreamReaders(this.slices, this.waking.watched, this.metrics);
   }
 
   /**
@@ -94,7 +106,7 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
     checkGroup(group);
     if (producer !== undefined) checkProducer(producer, ['epoch']);
     const opened = await this.appender.open(stream, group, producer);
-    return new NumberingWriter(this.appender, stream, producer, opened, this.options.maxChunkBytes);
+    return new NumberingWriter(this.appender, stream, producer, opened, this.options.maxChunkBytes, this.metrics);
   }
 
   /**
@@ -104,12 +116,14 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
    *   AppendUnknownError: the connection was lost before the answer came; without `producer` at once, with it after about 10 s of repeating.
    */
   async append(stream: string, data: string | Uint8Array, options: AppendOptions = {}): Promise<Appended> {
-    checkStreamName(stream);
     const { producer, transaction } = options;
-    if (producer !== undefined) checkProducer(producer, ['epoch', 'seq']);
-    const bytes = toChunkData(data, this.options.maxChunkBytes);
-    if (transaction !== undefined) return this.appender.appendIn(transaction, stream, bytes, producer);
-    return (await this.appender.append(stream, bytes, producer)).result;
+    return measuredAppend(this.metrics, transaction !== undefined, async () => {
+      checkStreamName(stream);
+      if (producer !== undefined) checkProducer(producer, ['epoch', 'seq']);
+      const bytes = toChunkData(data, this.options.maxChunkBytes);
+      if (transaction !== undefined) return this.appender.appendIn(transaction, stream, bytes, producer);
+      return this.appender.append(stream, bytes, producer);
+    });
   }
 
   /**
@@ -202,21 +216,35 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
   }
 
   async onApplicationShutdown(): Promise<void> {
+    await this.metrics.stop();
     await this.readers.close();
     await this.waking.stop();
     await this.database.close();
   }
 
   private async start(): Promise<void> {
+    this.metrics.start(() => this.gauges());
     try {
       await prepareServer(this.database, this.options);
       await this.waking.start();
     } catch (error) {
       // Nest calls no shutdown hook of an application that did not start.
+      await this.metrics.stop();
       await this.waking.stop();
       await this.database.close();
       throw error;
     }
+  }
+
+  private gauges(): GaugeReadings<typeof PG_STREAM_METRICS> {
+    const { listener, readers, sseResponses, watchedStreams, waitingStreams } = this.stats();
+    return {
+      'listener.up': listener === 'off' ? undefined : Number(listener === 'listening'),
+      'readers.active': readers,
+      'sse.responses': sseResponses,
+      'streams.watched': watchedStreams,
+      'streams.waiting': waitingStreams,
+    };
   }
 
   private async readable<T>(read: () => Promise<T>): Promise<T> {

@@ -19,10 +19,10 @@ export class StreamsWorld {
     return new StreamsWorld(url, drop);
   }
 
-  async service(options: PgStreamOptions = {}): Promise<PgStreamService> {
+  async service(options: PgStreamOptions = {}, name = 'default'): Promise<PgStreamService> {
     const where = options.pool === undefined ? { connectionString: this.url } : {};
     const service = new PgStreamService(
-      'default',
+      name,
       resolvePgStreamOptions({ ...where, hints: hintsUnderTest(), ...options }),
     );
     this.services.push(service);

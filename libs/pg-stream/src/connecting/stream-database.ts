@@ -8,6 +8,7 @@ import {
 } from '@nest-baton/core';
 import { Logger } from '@nestjs/common';
 import pg from 'pg';
+import type { PgStreamMetrics } from '../pg-stream.metrics.js';
 import type { ResolvedPgStreamOptions } from '../pg-stream.options.js';
 import { leavesOutcomeOpen, LostConnection } from './lost-connection.js';
 import type { PgPoolClientLike, PgPoolLike } from './pg-pool.js';
@@ -41,7 +42,10 @@ export class StreamDatabase implements Queryable {
   private readonly closed = new AbortController();
   private closing: Promise<void> | undefined;
 
-  constructor(private readonly options: ConnectionOptions) {
+  constructor(
+    private readonly options: ConnectionOptions,
+    private readonly metrics: PgStreamMetrics,
+  ) {
     if (options.pool === undefined) this.ownPool = this.createPool();
     this.pool = options.pool ?? (this.ownPool as PgPoolLike);
   }
@@ -109,7 +113,10 @@ export class StreamDatabase implements Queryable {
     try {
       return await use(client);
     } catch (error) {
-      if (error instanceof LostConnection) broken = error;
+      if (error instanceof LostConnection) {
+        broken = error;
+        this.metrics.add('connections.lost', 1, 'in_use');
+      }
       throw error;
     } finally {
       this.busy.delete(client);
@@ -124,6 +131,7 @@ export class StreamDatabase implements Queryable {
       return await this.connectInTime();
     } catch (error) {
       this.throwIfClosed();
+      this.metrics.add('connections.lost', 1, 'connecting');
       throw new LostConnection(false, error);
     }
   }

@@ -1,6 +1,8 @@
+import { secondsSince, systemClock } from '@nest-baton/core';
 import { isLostConnection } from '../connecting/lost-connection.js';
 import { repeatWhileLost } from '../connecting/patience.js';
 import { StreamUnavailableError } from '../pg-stream.errors.js';
+import type { PgStreamMetrics } from '../pg-stream.metrics.js';
 import type { ReadingStore } from './reading-store.js';
 import type { StreamSlice } from './slice.js';
 
@@ -16,7 +18,10 @@ export class SliceSource {
   private queries = 0;
   private readonly queue: (() => void)[] = [];
 
-  constructor(private readonly store: ReadingStore) {}
+  constructor(
+    private readonly store: ReadingStore,
+    private readonly metrics: PgStreamMetrics,
+  ) {}
 
   /** Slices read so far. */
   get slicesRead(): number {
@@ -41,9 +46,12 @@ export class SliceSource {
     }
   }
 
-  private read(stream: string, position: number, limit: number): Promise<StreamSlice | undefined> {
+  private async read(stream: string, position: number, limit: number): Promise<StreamSlice | undefined> {
     this.queries++;
-    return this.store.slice(stream, position, limit);
+    const startedAt = systemClock.monotonic();
+    const slice = await this.store.slice(stream, position, limit);
+    this.metrics.record('slice.duration', secondsSince(startedAt));
+    return slice;
   }
 
   private async turn(): Promise<void> {

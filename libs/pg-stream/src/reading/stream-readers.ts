@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { lastEventIdOf } from '../sse/sse-request.js';
 import { SseSession } from '../sse/sse-session.js';
+import type { PgStreamMetrics } from '../pg-stream.metrics.js';
 import type { WatchedStreams } from '../waking/watched-streams.js';
 import type { ReadOptions, SseOptions } from './chunk.js';
 import { startOf } from './cursor.js';
@@ -22,6 +23,7 @@ export class StreamReaders {
   constructor(
     private readonly slices: SliceSource,
     private readonly watched: WatchedStreams,
+    private readonly metrics: PgStreamMetrics,
   ) {}
 
   get count(): number {
@@ -38,6 +40,7 @@ export class StreamReaders {
     const room = {
       slices: this.slices,
       watched: this.watched,
+      metrics: this.metrics,
       active: this.active,
       awaited: this.awaited,
       isClosed: () => this.isClosed,

@@ -1,5 +1,6 @@
-import { ShuttingDownError } from '@nest-baton/core';
+import { errorCode, ShuttingDownError } from '@nest-baton/core';
 import { StreamNotFoundError } from '../pg-stream.errors.js';
+import type { PgStreamMetrics } from '../pg-stream.metrics.js';
 import type { StreamWatch, WatchedStreams } from '../waking/watched-streams.js';
 import type { Chunk, StreamEnd, StreamReader } from './chunk.js';
 import type { CursorPosition } from './cursor.js';
@@ -27,7 +28,11 @@ export interface ReadingRoom {
   /** Readers that have not begun, and of which somebody wants to know the end. */
   readonly awaited: Set<StreamReading>;
   readonly isClosed: () => boolean;
+  readonly metrics: PgStreamMetrics;
 }
+
+/** Why a reading ended. `left`: by `return()`, the signal, or an SSE client that went away. `tail`: where `live: false` ends. */
+type Ending = 'end_of_stream' | 'tail' | 'left' | 'shutdown' | 'failed';
 
 /** Ended from inside: by `return()`, without an error. */
 const RETURNED = Symbol('returned');
@@ -116,9 +121,14 @@ export class StreamReading implements StreamReader {
     if (signal?.aborted === true) follow();
     const watch = room.watched.watch(reading.stream);
     room.active.add(this);
+    let ending: Ending | undefined;
     try {
-      yield* this.readWatched(watch);
+      ending = yield* this.readWatched(watch);
+    } catch (error) {
+      if (!this.stopping.signal.aborted) ending = 'failed';
+      throw error;
     } finally {
+      room.metrics.add('readers.ended', 1, ending ?? this.whyStopped());
       room.active.delete(this);
       watch.release();
       signal?.removeEventListener('abort', follow);
@@ -126,7 +136,11 @@ export class StreamReading implements StreamReader {
     }
   }
 
-  private async *readWatched(watch: StreamWatch): AsyncGenerator<Chunk, void, void> {
+  private whyStopped(): Ending {
+    return errorCode(this.stopping.signal.reason) === 'SHUTTING_DOWN' ? 'shutdown' : 'left';
+  }
+
+  private async *readWatched(watch: StreamWatch): AsyncGenerator<Chunk, Ending | undefined, void> {
     const { stream, live, ifMissing } = this.reading;
     /** Without `live`: the tail of the first page, so that a fast writer cannot hold the reader for ever. */
     let limit = Infinity;
@@ -134,23 +148,28 @@ export class StreamReading implements StreamReader {
       // Before the query: what is committed after its snapshot raises the revision, and is not slept over.
       const { revision } = watch;
       const slice = await this.nextSlice();
-      if (this.isStopped()) return;
+      if (this.isStopped()) return undefined;
       if (slice === undefined && ifMissing === 'fail')
         throw new StreamNotFoundError(`nobody has opened or written the stream '${stream}'.`);
       if (slice !== undefined) {
         if (!live) limit = Math.min(limit, slice.nextIndex);
         for (const chunk of slice.chunks) {
-          if (chunk.index >= limit) return;
+          if (chunk.index >= limit) return 'tail';
           this.position = chunk.index + 1;
+          this.room.metrics.add('chunks.read', 1);
           yield chunk;
-          if (this.isStopped()) return;
+          if (this.isStopped()) return undefined;
         }
         if (this.position < Math.min(slice.nextIndex, limit)) continue;
-        if (slice.end !== undefined && this.position >= slice.nextIndex) return this.settleEnded(slice.end);
+        if (slice.end !== undefined && this.position >= slice.nextIndex) {
+          this.settleEnded(slice.end);
+          return 'end_of_stream';
+        }
       }
-      if (!live) return;
+      if (!live) return 'tail';
       await watch.changed(revision, this.position, this.stopping.signal);
     }
+    return undefined;
   }
 
   private async nextSlice(): Promise<StreamSlice | undefined> {

@@ -8,6 +8,7 @@ import {
   randomToken,
   SelfHealingListener,
 } from '@nest-baton/core';
+import type { PgStreamMetrics } from '../pg-stream.metrics.js';
 import { topicOf } from './topic.js';
 import type { WatchedStreams } from './watched-streams.js';
 
@@ -28,6 +29,7 @@ export interface StreamHintsOptions {
   readonly onListening: () => void;
   readonly onLost: (error: unknown) => void;
   readonly onNotifyFailed: (error: unknown) => void;
+  readonly metrics: PgStreamMetrics;
 }
 
 /**
@@ -102,6 +104,7 @@ export class StreamHints {
 
   private hear(payload: string): void {
     this.received++;
+    this.options.metrics.add('notifications.received', 1);
     const end = payload.indexOf(SEPARATOR);
     if (payload.slice(0, end) === this.sender) return;
     const topics = decodeTopics(payload.slice(end + 1));
@@ -118,5 +121,6 @@ export class StreamHints {
       payload,
     ]);
     this.sent++;
+    this.options.metrics.add('notifications.sent', 1);
   }
 }

@@ -1,5 +1,6 @@
-import { PollLoop, quoteIdentifier, systemClock, type TimeoutRegistry } from '@nest-baton/core';
+import { PollLoop, quoteIdentifier, secondsSince, systemClock, type TimeoutRegistry } from '@nest-baton/core';
 import type { StreamDatabase } from '../connecting/stream-database.js';
+import type { PgStreamMetrics } from '../pg-stream.metrics.js';
 import type { WatchedStreams } from './watched-streams.js';
 
 /** Without LISTEN the poll is all there is: a quarter of a second, or longer where a look is expensive. */
@@ -19,6 +20,7 @@ export interface StreamPollerOptions {
   readonly isListening: () => boolean;
   readonly registry: TimeoutRegistry | undefined;
   readonly onError: (error: unknown) => void;
+  readonly metrics: PgStreamMetrics;
 }
 
 /**
@@ -67,6 +69,8 @@ export class StreamPoller {
     const moved = await this.findMoved(names, positions);
     this.isLastPassGood = true;
     this.lastCostMs = systemClock.monotonic() - startedAt;
+    this.options.metrics.record('poll.duration', secondsSince(startedAt));
+    this.options.metrics.add('poll.found', moved.length);
     for (const name of moved) this.options.watched.wakeStream(name);
   }
 

@@ -2,6 +2,7 @@ import { describeError, type ListenerState, type TimeoutRegistry, type TypedEven
 import { Logger } from '@nestjs/common';
 import type { StreamDatabase } from '../connecting/stream-database.js';
 import type { PgStreamEvents } from '../pg-stream.events.js';
+import type { PgStreamMetrics } from '../pg-stream.metrics.js';
 import type { ResolvedPgStreamOptions } from '../pg-stream.options.js';
 import { StreamUnavailableError } from '../pg-stream.errors.js';
 import { StreamHints } from './stream-hints.js';
@@ -28,6 +29,7 @@ export class StreamWaking {
     database: StreamDatabase,
     private readonly options: ResolvedPgStreamOptions,
     private readonly events: TypedEvents<PgStreamEvents>,
+    private readonly metrics: PgStreamMetrics,
     registry: TimeoutRegistry | undefined,
   ) {
     this.logger = new Logger(`PgStream:${instance}`);
@@ -41,10 +43,8 @@ export class StreamWaking {
       lookNow: () => this.poller.loop.notify(),
       onListening: () => this.listening(),
       onLost: (error) => this.lost(error),
-      onNotifyFailed: (error) =>
-        this.logger.debug('a NOTIFY was not sent; the poll of other processes finds what it would have told', {
-          error: describeError(error),
-        }),
+      onNotifyFailed: (error) => this.notifyFailed(error),
+      metrics,
     });
     this.poller = new StreamPoller({
       name: `baton:pg-stream:${instance}:poll`,
@@ -55,6 +55,7 @@ export class StreamWaking {
       isListening: () => this.isListening,
       registry,
       onError: (error) => this.pollFailed(error),
+      metrics,
     });
   }
 
@@ -99,7 +100,10 @@ export class StreamWaking {
   private listening(): void {
     this.connects++;
     this.isLossLogged = false;
-    if (this.connects > 1) this.logger.log('LISTEN is active again', { reconnects: this.reconnects });
+    if (this.connects > 1) {
+      this.logger.log('LISTEN is active again', { reconnects: this.reconnects });
+      this.metrics.add('listener.reconnects', 1);
+    }
     this.poller.loop.notify();
     this.events.emit('listening', { reconnects: this.reconnects });
   }
@@ -108,15 +112,24 @@ export class StreamWaking {
     if (!this.isLossLogged)
       this.logger.warn('LISTEN is lost; streams are polled until it is back', { error: describeError(error) });
     this.isLossLogged = true;
+    this.metrics.add('listener.losses', 1);
     // The interval is shorter now, and is asked for after a look.
     this.poller.loop.notify();
     this.events.emit('listenerLost', { error });
+  }
+
+  private notifyFailed(error: unknown): void {
+    this.logger.debug('a NOTIFY was not sent; the poll of other processes finds what it would have told', {
+      error: describeError(error),
+    });
+    this.metrics.add('notifications.failed', 1);
   }
 
   private pollFailed(error: unknown): void {
     if (!this.isPollFailureLogged)
       this.logger.warn('a look at the waiting streams failed; the next one follows', { error: describeError(error) });
     this.isPollFailureLogged = true;
+    this.metrics.add('poll.failures', 1);
     this.events.emit('pollFailed', { error });
   }
 }

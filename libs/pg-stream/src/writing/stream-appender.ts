@@ -3,6 +3,7 @@ import { isConflict, isLostConnection, leavesOutcomeOpen } from '../connecting/l
 import { type Patient, repeatWhileLost } from '../connecting/patience.js';
 import type { StreamDatabase } from '../connecting/stream-database.js';
 import { AppendUnknownError, StreamUnavailableError } from '../pg-stream.errors.js';
+import type { PgStreamMetrics } from '../pg-stream.metrics.js';
 import type { StreamHints } from '../waking/stream-hints.js';
 import type { Appended, Producer } from './append-options.js';
 import { isRefusal, type Refusal, refusalError } from './refusal.js';
@@ -26,6 +27,7 @@ export class StreamAppender {
     private readonly database: StreamDatabase,
     private readonly store: WritingStore,
     private readonly hints: StreamHints,
+    private readonly metrics: PgStreamMetrics,
   ) {}
 
   async open(
@@ -35,6 +37,7 @@ export class StreamAppender {
   ): Promise<Opened> {
     const { result } = await this.typed(stream, true, () => this.store.open(this.database, stream, group, producer));
     if (isRefusal(result)) throw refusalError(stream, producer, result);
+    this.metrics.add('opens', 1);
     return result;
   }
 
@@ -43,7 +46,10 @@ export class StreamAppender {
       this.store.append(this.database, stream, data, producer),
     );
     if (isRefusal(result)) throw refusalError(stream, producer, result);
-    if (!result.duplicate || wasSentBefore) this.hints.moved(stream);
+    if (!result.duplicate || wasSentBefore) {
+      this.metrics.record('append.size', data.length);
+      this.hints.moved(stream);
+    }
     return { result, wasSentBefore };
   }
 
@@ -52,16 +58,21 @@ export class StreamAppender {
       refusal: await this.store.close(this.database, stream, end, producer),
     }));
     if (result.refusal !== undefined) throw refusalError(stream, producer, result.refusal);
+    this.metrics.add('closes', 1, end.status);
     this.hints.moved(stream);
   }
 
-  appendIn(
+  async appendIn(
     transaction: TransactionLike,
     stream: string,
     data: Buffer,
     producer: Producer | undefined,
-  ): Promise<Appended> {
-    return this.within(transaction, stream, producer, (adapted) => this.store.append(adapted, stream, data, producer));
+  ): Promise<Patient<Appended>> {
+    const result = await this.within(transaction, stream, producer, (adapted) =>
+      this.store.append(adapted, stream, data, producer),
+    );
+    if (!result.duplicate) this.metrics.record('append.size', data.length);
+    return { result, wasSentBefore: false };
   }
 
   async closeIn(
@@ -76,6 +87,7 @@ export class StreamAppender {
       producer,
       async (adapted) => (await this.store.close(adapted, stream, end, producer)) ?? {},
     );
+    this.metrics.add('closes', 1, end.status);
   }
 
   /**

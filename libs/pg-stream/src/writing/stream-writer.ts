@@ -1,8 +1,11 @@
 import { errorCode } from '@nest-baton/core';
 import { AppendUnknownError, ProducerFencedError } from '../pg-stream.errors.js';
+import type { Patient } from '../connecting/patience.js';
+import type { PgStreamMetrics } from '../pg-stream.metrics.js';
 import type { Appended, CloseOptions, Producer } from './append-options.js';
 import { CallQueue } from './call-queue.js';
 import { toChunkData, toEnd } from './call-check.js';
+import { measuredAppend } from './measured-append.js';
 import type { StreamAppender } from './stream-appender.js';
 import type { Opened } from './writing-store.js';
 
@@ -40,6 +43,7 @@ export class NumberingWriter implements StreamWriter {
     private readonly producer: Omit<Producer, 'seq'> | undefined,
     opened: Opened,
     private readonly maxChunkBytes: number,
+    private readonly metrics: PgStreamMetrics,
   ) {
     this.position = opened.nextIndex;
     this.nextSeq = opened.lastSeq + 1;
@@ -50,8 +54,10 @@ export class NumberingWriter implements StreamWriter {
   }
 
   async append(data: string | Uint8Array): Promise<Appended> {
-    const bytes = toChunkData(data, this.maxChunkBytes);
-    return this.queue.add(bytes.length, () => this.unlessBroken(() => this.appendNow(bytes)));
+    return measuredAppend(this.metrics, false, async () => {
+      const bytes = toChunkData(data, this.maxChunkBytes);
+      return this.queue.add(bytes.length, () => this.unlessBroken(() => this.appendNow(bytes)));
+    });
   }
 
   async close(options: Pick<CloseOptions, 'status' | 'message' | 'transaction'> = {}): Promise<void> {
@@ -65,9 +71,10 @@ export class NumberingWriter implements StreamWriter {
     );
   }
 
-  private async appendNow(data: Buffer): Promise<Appended> {
+  private async appendNow(data: Buffer): Promise<Patient<Appended>> {
     const producer = this.numbered();
-    const { result, wasSentBefore } = await this.appender.append(this.stream, data, producer);
+    const appended = await this.appender.append(this.stream, data, producer);
+    const { result, wasSentBefore } = appended;
     if (result.duplicate && !wasSentBefore && producer !== undefined)
       throw new ProducerFencedError(
         `another writer has used number ${producer.seq} of producer '${producer.id}' on the stream '${this.stream}' in the same epoch ${producer.epoch}: ` +
@@ -76,7 +83,7 @@ export class NumberingWriter implements StreamWriter {
       );
     this.nextSeq++;
     if (result.lastIndex >= 0) this.position = result.lastIndex + 1;
-    return result;
+    return appended;
   }
 
   private async unlessBroken<T>(call: () => Promise<T>): Promise<T> {

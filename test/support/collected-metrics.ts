@@ -1,0 +1,64 @@
+import { metrics } from '@opentelemetry/api';
+import { AggregationTemporality, type Histogram, MeterProvider, MetricReader } from '@opentelemetry/sdk-metrics';
+
+class Reader extends MetricReader {
+  constructor(temporality: AggregationTemporality) {
+    super({ aggregationTemporalitySelector: () => temporality });
+  }
+  protected override onForceFlush = async (): Promise<void> => undefined;
+  protected override onShutdown = async (): Promise<void> => undefined;
+}
+
+/** By attributes, such as `default` or `default stored`: the instance first. */
+export type Points = Record<string, number>;
+
+/** OpenTelemetry's SDK, registered as an application would, and what it collects. */
+export class CollectedMetrics {
+  private readonly sums = new Reader(AggregationTemporality.CUMULATIVE);
+  private readonly changes = new Reader(AggregationTemporality.DELTA);
+  private readonly provider = new MeterProvider({ readers: [this.sums, this.changes] });
+
+  /** Must come before what is to be seen has started. */
+  static register(): CollectedMetrics {
+    const collected = new CollectedMetrics();
+    metrics.setGlobalMeterProvider(collected.provider);
+    return collected;
+  }
+
+  /** Since the start: a counter's value, or how many values a histogram has recorded. Of one instance: only the attribute's value is left. */
+  async total(name: string, instance: string): Promise<Points>;
+  async total(name: string): Promise<Points>;
+  async total(name: string, instance?: string): Promise<Points> {
+    const points = (await pointsOf(this.sums)).get(name) ?? {};
+    if (instance === undefined) return points;
+    const own = Object.entries(points).filter(([key]) => key.split(' ')[0] === instance);
+    return Object.fromEntries(own.map(([key, value]) => [key.slice(instance.length).trim(), value]));
+  }
+
+  /** Points that this very collection has brought: gauges that were read for it, and what has changed since the last one. */
+  async latest(): Promise<Map<string, Points>> {
+    return pointsOf(this.changes);
+  }
+
+  async unregister(): Promise<void> {
+    metrics.disable();
+    await this.provider.shutdown();
+  }
+}
+
+async function pointsOf(reader: Reader): Promise<Map<string, Points>> {
+  const { resourceMetrics } = await reader.collect();
+  const points = new Map<string, Points>();
+  for (const { metrics: collected } of resourceMetrics.scopeMetrics)
+    for (const { descriptor, dataPoints } of collected)
+      points.set(
+        descriptor.name,
+        Object.fromEntries(
+          dataPoints.map(({ attributes: { 'baton.instance': instance, ...own }, value }) => [
+            [instance, ...Object.values(own)].join(' '),
+            typeof value === 'number' ? value : (value as Histogram).count,
+          ]),
+        ),
+      );
+  return points;
+}
