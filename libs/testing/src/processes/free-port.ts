@@ -5,6 +5,8 @@ import { BackendFailedError } from '../testing.errors.js';
 
 /** Below the range from which systems take ports for outgoing connections, and low enough for a Redis cluster's second port 10000 above. */
 const RANGE = { from: 20_000, size: 12_000 } as const;
+/** Where a Redis puts its cluster bus; pairs of ports lie within the range, below the ports of outgoing connections. */
+const BUS_OFFSET = 10_000;
 const MAX_ATTEMPTS = 200;
 
 const reservations: Server[] = [];
@@ -20,6 +22,20 @@ export async function freePort(): Promise<number> {
     if ((await reserve(port)) && (await canListen(port))) return port;
   }
   throw new BackendFailedError(`No free port found in ${RANGE.from}-${RANGE.from + RANGE.size - 1}.`);
+}
+
+/** A port as `freePort()` gives it, whose second port, 10000 above, is free and reserved too: the cluster bus of a Redis takes it. */
+export async function freeClusterPort(): Promise<number> {
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+    const port = RANGE.from + Math.floor(systemRandom() * (RANGE.size - BUS_OFFSET));
+    const pair = [port, port + BUS_OFFSET];
+    if (
+      (await Promise.all(pair.map(reserve))).every(Boolean) &&
+      (await Promise.all(pair.map(canListen))).every(Boolean)
+    )
+      return port;
+  }
+  throw new BackendFailedError(`No pair of free ports found from ${RANGE.from} on.`);
 }
 
 async function reserve(port: number): Promise<boolean> {

@@ -13,6 +13,10 @@ export interface RedisBinary {
   readonly origin: string;
 }
 
+/** For whoever has none. */
+export const REDIS_BINARY_REMEDY =
+  'Install redis-server (Debian: apt-get install redis-server), or name its folder in REDIS_BIN_DIR.';
+
 const NAMES = ['redis-server', 'valkey-server'];
 const USUAL_FOLDERS = ['/usr/bin', '/usr/local/bin', '/opt/homebrew/bin'];
 

@@ -1,12 +1,11 @@
-import { once } from 'node:events';
-import { connect } from 'node:net';
 import { containerWay, type ContainerPlan } from '../backends/container-engine.js';
 import { type BackendWay, resolveBackend } from '../backends/resolve-backend.js';
 import { readTestingEnvironment, type TestingEnvironment } from '../environment.js';
 import { freePort } from '../processes/free-port.js';
 import { ServerProcess } from '../processes/server-process.js';
 import { createTempFolder } from '../processes/temp-folder.js';
-import { findRedisBinary, type RedisBinary } from './redis-binary.js';
+import { answersPing } from './answers-ping.js';
+import { findRedisBinary, REDIS_BINARY_REMEDY, type RedisBinary } from './redis-binary.js';
 
 /** A Redis that others may use too: keys under a prefix of your own, no FLUSHALL, no CONFIG SET. */
 export interface RedisServer {
@@ -74,7 +73,7 @@ export function redisWays(environment: TestingEnvironment): readonly BackendWay<
 function localWay(environment: TestingEnvironment): BackendWay<ExclusiveRedis> {
   return {
     name: 'local binaries',
-    remedy: 'Install redis-server (Debian: apt-get install redis-server), or name its folder in REDIS_BIN_DIR.',
+    remedy: REDIS_BINARY_REMEDY,
     async open() {
       const binary = await findRedisBinary(environment);
       return 'reason' in binary ? binary : { backend: await startLocalRedis(binary) };
@@ -126,18 +125,4 @@ function exclusiveRedis(
       await removeFolder();
     },
   };
-}
-
-/** By a plain socket: no driver with its own ideas about reconnecting. */
-async function answersPing(port: number): Promise<boolean> {
-  const socket = connect(port, '127.0.0.1');
-  socket.setTimeout(1000, () => socket.destroy(new Error('no answer')));
-  try {
-    await once(socket, 'connect');
-    socket.write('PING\r\n');
-    const [answer] = (await once(socket, 'data')) as [Buffer];
-    return answer.toString().startsWith('+PONG');
-  } finally {
-    socket.destroy();
-  }
 }

@@ -1,0 +1,16 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+
+/** By a plain socket: no driver with its own ideas about reconnecting. */
+export async function answersPing(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1');
+  socket.setTimeout(1000, () => socket.destroy(new Error('no answer')));
+  try {
+    await once(socket, 'connect');
+    socket.write('PING\r\n');
+    const [answer] = (await once(socket, 'data')) as [Buffer];
+    return answer.toString().startsWith('+PONG');
+  } finally {
+    socket.destroy();
+  }
+}
