@@ -106,7 +106,7 @@ const IMPORT_RULES = [
 ];
 
 export default defineConfig(
-  { ignores: ['**/dist/**', 'coverage/**', '**/node_modules/**'] },
+  { ignores: ['**/dist/**', 'coverage/**', '**/node_modules/**', 'bench/**'] },
   js.configs.recommended,
   {
     files: ['**/*.ts'],
