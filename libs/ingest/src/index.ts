@@ -19,6 +19,9 @@ export { ackDecision } from './settling/ack-decision.js';
 export type { DiscardReason, DocumentOutcome, IngestReceipt } from './settling/receipt.js';
 
 // Operating
+export type { BatchSettled, IngestEvents } from './ingest.events.js';
+export { INGEST_METRICS } from './ingest.metrics.js';
+export type { IngestHealth } from './operating/ingest-health.js';
 export type { CloseReport, IngestStats } from './operating/ingest-report.js';
 
 // Errors

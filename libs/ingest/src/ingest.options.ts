@@ -43,6 +43,11 @@ export interface IngestOptions {
   readonly serverLimitBytes?: number;
   /** Longest time a fire-and-forget document waits for others; default 1 s. Tracked documents do not wait. */
   readonly maxDelay?: Duration;
+  /**
+   * `off`: nobody's waiting sends a batch, so a tracked document leaves by age (`maxDelay`), size, count, a full buffer, flush or close. Default
+   * `on`. Turn it off to show that nothing depends on the kick, or to trade latency for fewer requests.
+   */
+  readonly hints?: 'on' | 'off';
   /** Requests at a time; default 2. Documents keep their order only with 1. */
   readonly concurrency?: number;
   /** Documents from admission until they settle; default 10 000. Too small pushes back early, too large costs memory in an outage. */
@@ -64,6 +69,11 @@ export interface IngestOptions {
   readonly closeTimeout?: Duration;
   /** Longest time `close()` waits for `onUndelivered`, on top of `closeTimeout`; default 5 s. */
   readonly hookTimeout?: Duration;
+  /**
+   * Health is down when requests were tried for so long and none was taken; default 2 min. Below `requestTimeout` one slow answer is an outage;
+   * too large and readers of the health learn late.
+   */
+  readonly stalledAfter?: Duration;
   readonly auth?: IngestAuth;
   /** undici's; ours is a pool of its own. It is not closed by us. */
   readonly dispatcher?: Dispatcher;
@@ -78,6 +88,7 @@ export interface ResolvedIngestOptions {
   readonly maxBatchBytes: number;
   readonly serverLimitBytes: number;
   readonly maxDelayMs: number;
+  readonly hints: 'on' | 'off';
   readonly concurrency: number;
   readonly maxBufferDocs: number;
   readonly maxBufferBytes: number;
@@ -89,6 +100,7 @@ export interface ResolvedIngestOptions {
   readonly ambiguous: 'retry' | 'report';
   readonly closeTimeoutMs: number;
   readonly hookTimeoutMs: number;
+  readonly stalledAfterMs: number;
   readonly auth: IngestAuth | undefined;
   readonly dispatcher: Dispatcher | undefined;
   readonly hooks: IngestHooks;
@@ -102,6 +114,7 @@ const DEFAULTS = Object.freeze({
   maxBatchBytes: 5 * MIB,
   serverLimitBytes: 10 * MIB,
   maxDelay: '1s',
+  hints: 'on',
   concurrency: 2,
   maxBufferDocs: 10_000,
   maxBufferBytes: 64 * MIB,
@@ -113,6 +126,7 @@ const DEFAULTS = Object.freeze({
   ambiguous: 'retry',
   closeTimeout: '5s',
   hookTimeout: '5s',
+  stalledAfter: '2m',
 } as const);
 
 /** Beyond this, a timer of Node's would fire at once. */
@@ -142,6 +156,7 @@ export function resolveIngestOptions(options: IngestOptions): ResolvedIngestOpti
     maxBatchBytes: check.integer('maxBatchBytes', DEFAULTS.maxBatchBytes, { min: 1 }),
     serverLimitBytes: check.integer('serverLimitBytes', DEFAULTS.serverLimitBytes, { min: 1, max: 1_024 * MIB }),
     maxDelayMs: check.duration('maxDelay', DEFAULTS.maxDelay, { max: MAX_TIMER_MS }),
+    hints: check.oneOf('hints', DEFAULTS.hints, ['on', 'off']),
     concurrency: check.integer('concurrency', DEFAULTS.concurrency, { min: 1, max: 64 }),
     maxBufferDocs: check.integer('maxBufferDocs', DEFAULTS.maxBufferDocs, { min: 1, max: 10_000_000 }),
     maxBufferBytes: check.integer('maxBufferBytes', DEFAULTS.maxBufferBytes, { min: 1 }),
@@ -153,6 +168,7 @@ export function resolveIngestOptions(options: IngestOptions): ResolvedIngestOpti
     ambiguous: check.oneOf('ambiguous', DEFAULTS.ambiguous, ['retry', 'report']),
     closeTimeoutMs: check.duration('closeTimeout', DEFAULTS.closeTimeout, { max: MAX_TIMER_MS }),
     hookTimeoutMs: check.duration('hookTimeout', DEFAULTS.hookTimeout, { max: MAX_TIMER_MS }),
+    stalledAfterMs: check.duration('stalledAfter', DEFAULTS.stalledAfter, timeout),
     auth: options?.auth,
     dispatcher: options?.dispatcher,
     hooks: options?.hooks === undefined ? {} : options.hooks,
@@ -228,6 +244,7 @@ export const INGEST_ENVIRONMENT: readonly EnvironmentVariable[] = [
   { variable: 'BATON_INGEST_MAX_BATCH_BYTES', option: 'maxBatchBytes', kind: 'integer' },
   { variable: 'BATON_INGEST_SERVER_LIMIT_BYTES', option: 'serverLimitBytes', kind: 'integer' },
   { variable: 'BATON_INGEST_MAX_DELAY', option: 'maxDelay', kind: 'duration' },
+  { variable: 'BATON_INGEST_HINTS', option: 'hints', kind: 'string' },
   { variable: 'BATON_INGEST_CONCURRENCY', option: 'concurrency', kind: 'integer' },
   { variable: 'BATON_INGEST_MAX_BUFFER_DOCS', option: 'maxBufferDocs', kind: 'integer' },
   { variable: 'BATON_INGEST_MAX_BUFFER_BYTES', option: 'maxBufferBytes', kind: 'integer' },
@@ -241,6 +258,7 @@ export const INGEST_ENVIRONMENT: readonly EnvironmentVariable[] = [
   { variable: 'BATON_INGEST_AMBIGUOUS', option: 'ambiguous', kind: 'string' },
   { variable: 'BATON_INGEST_CLOSE_TIMEOUT', option: 'closeTimeout', kind: 'duration' },
   { variable: 'BATON_INGEST_HOOK_TIMEOUT', option: 'hookTimeout', kind: 'duration' },
+  { variable: 'BATON_INGEST_STALLED_AFTER', option: 'stalledAfter', kind: 'duration' },
   { variable: 'BATON_INGEST_AUTH', option: 'auth.authorization', kind: 'string' },
 ];
 

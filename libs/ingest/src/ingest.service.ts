@@ -1,20 +1,32 @@
-import { type Clock, type Duration, parseDuration, type Random, systemClock, systemRandom } from '@nest-baton/core';
-import { Logger, type OnApplicationShutdown } from '@nestjs/common';
+import {
+  type Clock,
+  type Duration,
+  type GaugeReadings,
+  parseDuration,
+  type Random,
+  systemClock,
+  systemRandom,
+} from '@nest-baton/core';
+import type { OnApplicationShutdown } from '@nestjs/common';
 import { Admission } from './admitting/admission.js';
-import { encodeDocument } from './admitting/encode.js';
-import type { WaitingCall } from './admitting/waiting-call.js';
+import { Intake } from './admitting/intake.js';
 import { Lane, type LaneSurroundings } from './batching/lane.js';
+import type { IngestEvents } from './ingest.events.js';
+import type { INGEST_METRICS } from './ingest.metrics.js';
 import { DEFAULT_NAME } from './ingest.module-definition.js';
 import type { ResolvedIngestOptions } from './ingest.options.js';
+import { decideHealth, type IngestHealth } from './operating/ingest-health.js';
 import type { CloseReport, IngestStats } from './operating/ingest-report.js';
+import { IngestReporter } from './operating/reporter.js';
 import type { IngestReceipt } from './settling/receipt.js';
 import { Courier } from './sending/courier.js';
 import { Delivery } from './sending/delivery.js';
 import { Pacing } from './sending/pacing.js';
 import { Transport } from './sending/transport.js';
 import { HookCalls } from './settling/hooks.js';
-import { Ledger, type Totals, totalsSince } from './settling/ledger.js';
-import { TrackedCall, type TrackedLine, untilFirst } from './settling/tracked-call.js';
+import { Ledger, totalsSince } from './settling/ledger.js';
+import { SettledWaiters } from './settling/settled-waiters.js';
+import { untilFirst } from './settling/tracked-call.js';
 
 /** Requests with `wait_for` or `force` at a time: each takes as long as a commit does. */
 const MAX_COMMITS_IN_FLIGHT = 64;
@@ -29,7 +41,6 @@ const MAX_COMMITS_IN_FLIGHT = 64;
  * - What is in memory when the process is killed is lost: tracked callers never saw it confirmed.
  */
 export class IngestService<Doc = unknown> implements OnApplicationShutdown {
-  private readonly logger: Logger;
   private readonly hooks: HookCalls;
   private readonly ledger: Ledger;
   private readonly admission: Admission;
@@ -37,25 +48,27 @@ export class IngestService<Doc = unknown> implements OnApplicationShutdown {
   private readonly pacing: Pacing;
   private readonly delivery: Delivery;
   private readonly lanes: readonly [untracked: Lane, tracked: Lane];
-  private readonly settledWaiters = new Set<{ readonly generation: number; readonly resolve: () => void }>();
+  private readonly intake: Intake;
+  private readonly settled: SettledWaiters;
+  private readonly reporter: IngestReporter;
   private closing: Promise<CloseReport> | undefined;
 
   /** Made by IngestModule, or by hand with `resolveIngestOptions`; then call `close()` yourself. */
   constructor(
     private readonly options: ResolvedIngestOptions,
-    private readonly name: string = DEFAULT_NAME,
+    name: string = DEFAULT_NAME,
     private readonly clock: Clock = systemClock,
     random: Random = systemRandom,
   ) {
-    const { retry, concurrency, commit } = options;
-    this.logger = new Logger(`IngestService:${name}`);
+    const { concurrency, commit } = options;
     this.hooks = new HookCalls(options.hooks, options.hookTimeoutMs, name);
-    this.ledger = new Ledger(this.hooks);
+    this.reporter = new IngestReporter(options.index, name, this.hooks, clock);
+    this.ledger = new Ledger(this.hooks, this.reporter);
     const connections = commit === 'auto' ? concurrency : concurrency + MAX_COMMITS_IN_FLIGHT;
     this.transport = new Transport({ ...options, connections });
     this.pacing = new Pacing(clock);
-    this.delivery = new Delivery({ ...options, retry }, this.transport, this.pacing, clock, random, name);
-    this.lanes = this.createLanes(new Courier(options.index, this.delivery, this.ledger, this.hooks));
+    this.delivery = new Delivery(options, this.transport, this.pacing, this.reporter, clock, random);
+    this.lanes = this.createLanes(new Courier(options.index, this.delivery, this.ledger, this.reporter));
     const [untracked, tracked] = this.lanes;
     this.admission = new Admission(
       options,
@@ -63,9 +76,17 @@ export class IngestService<Doc = unknown> implements OnApplicationShutdown {
       clock,
       (line, bytes, handle, atMs, generation) =>
         (handle === undefined ? untracked : tracked).append(line, bytes, handle, atMs, generation),
-      () => this.lanes.forEach((lane) => lane.pumpSoon()),
+      {
+        onFull: (docs, bytes) => this.reporter.full(docs, bytes),
+        onWaiting: () => this.lanes.forEach((lane) => lane.pumpSoon()),
+      },
     );
     this.ledger.onRelease = (docs, bytes) => this.admission.release(docs, bytes);
+    this.intake = new Intake(this.admission, this.ledger);
+    this.settled = new SettledWaiters(() =>
+      Math.min(this.admission.oldestWaitingGeneration(), ...this.lanes.map((lane) => lane.oldestGeneration())),
+    );
+    this.reporter.metrics.start(() => this.gauges());
   }
 
   /**
@@ -73,10 +94,7 @@ export class IngestService<Doc = unknown> implements OnApplicationShutdown {
    * made for it. Never rejects; what does not get through is told to `onDiscard`.
    */
   ingest(docs: Doc | readonly Doc[]): Promise<void> {
-    let waiting: WaitingCall | undefined;
-    if (Array.isArray(docs)) for (const doc of docs as readonly Doc[]) waiting = this.enterUntracked(doc, waiting);
-    else waiting = this.enterUntracked(docs as Doc, waiting);
-    return this.admission.admittedOf(waiting);
+    return this.intake.enter(docs);
   }
 
   /**
@@ -86,12 +104,12 @@ export class IngestService<Doc = unknown> implements OnApplicationShutdown {
    * @throws IngestError when a document was discarded.
    */
   async ingestSync(docs: Doc | readonly Doc[], options: { readonly signal?: AbortSignal } = {}): Promise<void> {
-    await this.track(Array.isArray(docs) ? (docs as readonly Doc[]) : [docs as Doc], options.signal).wait();
+    await this.intake.track(Array.isArray(docs) ? docs : [docs], options.signal).wait();
   }
 
   /** Hands in now, to wait later. The signal takes out what is not sent yet. Never throws. */
   ingestBatch(docs: readonly Doc[], options: { readonly signal?: AbortSignal } = {}): IngestReceipt {
-    return this.track(docs, options.signal);
+    return this.intake.track(docs, options.signal);
   }
 
   /**
@@ -103,7 +121,7 @@ export class IngestService<Doc = unknown> implements OnApplicationShutdown {
     const generation = this.admission.startGeneration();
     for (const lane of this.lanes) lane.flush(generation);
     const { bufferedDocs, waitingDocs } = this.admission;
-    await untilFirst(this.untilSettled(generation), [options.signal], bufferedDocs + waitingDocs);
+    await untilFirst(this.settled.until(generation), [options.signal], bufferedDocs + waitingDocs);
   }
 
   /**
@@ -113,6 +131,7 @@ export class IngestService<Doc = unknown> implements OnApplicationShutdown {
   close(options: { readonly timeout?: Duration } = {}): Promise<CloseReport> {
     const timeoutMs = options.timeout === undefined ? this.options.closeTimeoutMs : parseDuration(options.timeout);
     if (timeoutMs === undefined) return Promise.reject(new TypeError('timeout must be a duration such as 5s'));
+    this.intake.close();
     this.closing ??= this.runClose(timeoutMs);
     return this.closing;
   }
@@ -132,106 +151,52 @@ export class IngestService<Doc = unknown> implements OnApplicationShutdown {
     };
   }
 
+  /** What the last attempts and the buffer say: the server is not asked. Never rejects. */
+  health(): Promise<IngestHealth> {
+    const { waitingDocs } = this.admission;
+    const facts = { isClosing: this.closing !== undefined, pausedMs: this.pacing.pausedMs, waitingDocs };
+    return Promise.resolve(decideHealth({ ...facts, ...this.reporter.server.view() }, this.options.stalledAfterMs));
+  }
+
+  /** Listens to this instance; returns the function that stops listening. A listener that throws is logged. */
+  on<Name extends keyof IngestEvents>(event: Name, listener: (payload: IngestEvents[Name]) => unknown): () => void {
+    return this.reporter.events.on(event, listener);
+  }
+
   async onApplicationShutdown(): Promise<void> {
     await this.close();
   }
 
+  private gauges(): GaugeReadings<typeof INGEST_METRICS> {
+    const { bufferedDocs, bufferedBytes, waitingDocs, inFlightRequests, lagMs } = this.stats();
+    return {
+      'buffer.documents': bufferedDocs,
+      'buffer.size': bufferedBytes,
+      'waiting.documents': waitingDocs,
+      'requests.in_flight': inFlightRequests,
+      lag: lagMs / 1_000,
+    };
+  }
+
   private createLanes(courier: Courier): readonly [Lane, Lane] {
-    const { maxBatchDocs, maxDelayMs, maxBufferBytes, concurrency, commit } = this.options;
+    const { maxBatchDocs, maxDelayMs, maxBufferBytes, concurrency, commit, hints } = this.options;
     const around: LaneSurroundings = {
       clock: this.clock,
       maxBatchBytes: () => this.delivery.maxBatchBytes(),
       isBufferFull: () => this.admission.isFull,
       deliver: (batch) => courier.deliver(batch),
-      onDelivered: () => this.tellSettled(),
+      onDelivered: () => this.settled.tell(),
       onRemove: (bytes) => {
         this.admission.release(1, bytes);
-        this.tellSettled();
+        this.settled.tell();
       },
     };
-    const common = { maxBatchDocs, maxDelayMs };
+    const common = { maxBatchDocs, maxDelayMs, isKickedByTracked: hints === 'on' };
     const auto = { ...common, commit: 'auto', maxInFlight: concurrency, maxInFlightBytes: Infinity } as const;
     const untracked = new Lane(auto, around);
     if (commit === 'auto') return [untracked, untracked];
     const committing = { ...common, commit, maxInFlight: MAX_COMMITS_IN_FLIGHT, maxInFlightBytes: maxBufferBytes / 2 };
     return [untracked, new Lane(committing, around)];
-  }
-
-  private enterUntracked(doc: Doc, waiting: WaitingCall | undefined): WaitingCall | undefined {
-    if (this.closing !== undefined) {
-      this.ledger.refuse(doc, 'closed', undefined, undefined);
-      return waiting;
-    }
-    let line: string;
-    try {
-      line = encodeDocument(doc);
-    } catch (error) {
-      this.ledger.refuse(doc, 'encode', error, undefined);
-      return waiting;
-    }
-    return this.admission.enter(line, doc, undefined, waiting);
-  }
-
-  /** Checks in the order: signal, encoding of all, closed. A call of which one document cannot be encoded sends nothing. */
-  private track(docs: readonly Doc[], signal: AbortSignal | undefined): TrackedCall {
-    const call = new TrackedCall(docs.length, signal);
-    const refuseAll = (reason: 'aborted' | 'encode' | 'closed', causeAt: (index: number) => unknown): TrackedCall => {
-      docs.forEach((doc, index) => this.ledger.refuse(doc, reason, causeAt(index), newLine(call, index)));
-      return call;
-    };
-    if (signal?.aborted === true) return refuseAll('aborted', () => signal.reason);
-    const lines: string[] = [];
-    try {
-      for (const doc of docs) lines.push(encodeDocument(doc));
-    } catch (error) {
-      const bad = lines.length;
-      const sibling = new Error(`document ${bad} of the call cannot be encoded; nothing of the call was sent`);
-      return refuseAll('encode', (index) => (index === bad ? error : sibling));
-    }
-    if (this.closing !== undefined) return refuseAll('closed', () => undefined);
-    let waiting: WaitingCall | undefined;
-    lines.forEach((line, index) => {
-      const handle = newLine(call, index);
-      call.lines.push(handle);
-      waiting = this.admission.enter(line, docs[index], handle, waiting);
-    });
-    call.admitted = this.admission.admittedOf(waiting);
-    if (signal !== undefined && !call.settled) this.takeOutOnAbort(call, signal);
-    return call;
-  }
-
-  private takeOutOnAbort(call: TrackedCall, signal: AbortSignal): void {
-    const takeOut = (): void => {
-      // Backwards, so that the room which one makes does not let a later one of the same call in.
-      for (const handle of [...call.lines].reverse()) {
-        const { place, line } = handle;
-        if (place === undefined) continue;
-        this.ledger.refuse(undefined, 'aborted', signal.reason, handle);
-        place.remove(line);
-      }
-    };
-    signal.addEventListener('abort', takeOut, { once: true });
-    call.whenSettled = () => signal.removeEventListener('abort', takeOut);
-  }
-
-  private untilSettled(generation: number): Promise<void> {
-    return new Promise((resolve) => {
-      this.settledWaiters.add({ generation, resolve });
-      this.tellSettled();
-    });
-  }
-
-  private tellSettled(): void {
-    if (this.settledWaiters.size === 0) return;
-    const oldest = Math.min(
-      this.admission.oldestWaitingGeneration(),
-      ...this.lanes.map((lane) => lane.oldestGeneration()),
-    );
-    for (const waiter of this.settledWaiters) {
-      if (oldest !== Infinity && oldest <= waiter.generation) continue;
-      this.settledWaiters.delete(waiter);
-      waiter.resolve();
-    }
   }
 
   private async runClose(timeoutMs: number): Promise<CloseReport> {
@@ -240,7 +205,7 @@ export class IngestService<Doc = unknown> implements OnApplicationShutdown {
     this.ledger.startCollecting();
     this.pacing.startClosing();
     for (const lane of this.lanes) lane.startClosing();
-    const settled = this.untilSettled(Infinity);
+    const settled = this.settled.until(Infinity);
     const timer = setTimeout(() => this.giveUp(), timeoutMs);
     await settled;
     clearTimeout(timer);
@@ -248,8 +213,9 @@ export class IngestService<Doc = unknown> implements OnApplicationShutdown {
     for (const lane of this.lanes) lane.stop();
     const durationMs = Math.round(this.clock.monotonic() - startedAtMs);
     const report = { ...totalsSince(before, this.ledger.totals()), durationMs };
-    this.logClosed(report);
+    this.reporter.closed(report);
     await this.hooks.undelivered(this.ledger.takeUndelivered());
+    await this.reporter.metrics.stop();
     await this.transport.close();
     return report;
   }
@@ -262,17 +228,6 @@ export class IngestService<Doc = unknown> implements OnApplicationShutdown {
       for (const batch of lane.takeUnsent())
         this.ledger.settle(batch, () => ({ status: 'discarded', reason: 'closed' }));
     this.transport.cancelAll(new Error('the service was closed before the server answered'));
-    this.tellSettled();
+    this.settled.tell();
   }
-
-  private logClosed(report: Totals & { readonly durationMs: number }): void {
-    const { index } = this.options;
-    if (report.unknown === 0 && Object.keys(report.discarded).length === 0)
-      this.logger.log('closed', { index, name: this.name, ...report });
-    else this.logger.warn('closed with documents that are not on the server', { index, name: this.name, ...report });
-  }
-}
-
-function newLine(call: TrackedCall, index: number): TrackedLine {
-  return { call, index, place: undefined, line: 0 };
 }

@@ -1,6 +1,6 @@
 import { gunzipSync } from 'node:zlib';
 import { type IngestOptions, IngestService, resolveIngestOptions } from '@nest-baton/ingest';
-import { FakeQuickwit, type FakeQuickwitOptions, type IngestRequest } from '@nest-baton/testing';
+import { FakeQuickwit, type FakeQuickwitOptions, hintsUnderTest, type IngestRequest } from '@nest-baton/testing';
 import { Logger } from '@nestjs/common';
 
 export const INDEX = 'app-logs';
@@ -26,7 +26,10 @@ export function startIngest<Doc = Record<string, unknown>>(
   options: Partial<IngestOptions> = {},
 ): IngestService<Doc> {
   const retry = { base: 5, factor: 1.5, cap: 50 };
-  const service = new IngestService<Doc>(resolveIngestOptions({ url, index: INDEX, retry, ...options }));
+  const hints = hintsUnderTest();
+  // Without kicks everything leaves by its age.
+  const pace = hints === 'off' ? { hints, maxDelay: 20 } : {};
+  const service = new IngestService<Doc>(resolveIngestOptions({ url, index: INDEX, retry, ...pace, ...options }));
   started.push({ stop: () => service.close({ timeout: 0 }) });
   return service;
 }

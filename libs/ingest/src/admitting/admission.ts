@@ -19,6 +19,13 @@ export type Append = (
   generation: number,
 ) => void;
 
+export interface AdmissionHooks {
+  /** There is no room, and the first call begins to wait. */
+  readonly onFull: (bufferedDocs: number, bufferedBytes: number) => void;
+  /** A document waits: what is buffered should go out. */
+  readonly onWaiting: () => void;
+}
+
 /**
  * The bounded buffer's door.
  *
@@ -40,8 +47,7 @@ export class Admission {
     private readonly ledger: Ledger,
     private readonly clock: Clock,
     private readonly append: Append,
-    /** Somebody began to wait: what is buffered should go out. */
-    private readonly onFull: () => void,
+    private readonly hooks: AdmissionHooks,
   ) {}
 
   get isFull(): boolean {
@@ -120,11 +126,12 @@ export class Admission {
     given: WaitingCall | undefined,
   ): WaitingCall {
     const call = given ?? new WaitingCall(this.clock.monotonic(), this.generation, this.onRemoveWaiting);
+    if (this.waiting.size === 0) this.hooks.onFull(this.bufferedDocs, this.bufferedBytes);
     this.waiting.add(call);
     this.waitingDocs++;
     this.waitingBytes += bytes;
     call.add(line, bytes, tracked);
-    this.onFull();
+    this.hooks.onWaiting();
     return call;
   }
 

@@ -10,6 +10,8 @@ export interface LaneSettings {
   readonly maxInFlightBytes: number;
   readonly maxBatchDocs: number;
   readonly maxDelayMs: number;
+  /** A tracked document sends its batch along as soon as a request is free; without, it leaves by age, size, count or flush. */
+  readonly isKickedByTracked: boolean;
 }
 
 /** What a lane asks of its surroundings. */
@@ -32,7 +34,7 @@ export interface LaneSurroundings {
  * `maxInFlight` requests at a time.
  *
  * A full batch is sealed at once. Any other is sealed only when a request may go out, so that documents coalesce, and can be taken out,
- * while all are busy. A batch with a tracked document goes out as soon as one is free: after the current turn of the event loop, so that calls
+ * while all are busy. A batch with a tracked document goes out as soon as one is free (unless hints are off): after the current turn of the event loop, so that calls
  * made together travel together.
  */
 export class Lane {
@@ -67,7 +69,7 @@ export class Lane {
     if (this.open.count >= this.settings.maxBatchDocs || this.open.bytes >= maxBytes) {
       this.seal();
       this.pump();
-    } else if (tracked !== undefined || this.isPushed(generation)) this.pumpSoon();
+    } else if ((tracked !== undefined && this.isKicking()) || this.isPushed(generation)) this.pumpSoon();
     else if (this.timer === undefined) this.arm();
   }
 
@@ -143,7 +145,12 @@ export class Lane {
   private isDue(): boolean {
     const { open } = this;
     if (open.count === 0) return false;
-    return open.trackedCount > 0 || this.isPushed(open.generation) || this.remainingMs() <= 0;
+    return this.isKicking() || this.isPushed(open.generation) || this.remainingMs() <= 0;
+  }
+
+  /** Somebody waits for a document of the open batch. */
+  private isKicking(): boolean {
+    return this.settings.isKickedByTracked && this.open.trackedCount > 0;
   }
 
   private isPushed(generation: number): boolean {

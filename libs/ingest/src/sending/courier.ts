@@ -1,6 +1,6 @@
 import type { Batch } from '../batching/batch.js';
 import type { DocumentOutcome } from '../settling/receipt.js';
-import type { HookCalls } from '../settling/hooks.js';
+import type { IngestReporter } from '../operating/reporter.js';
 import type { Ledger } from '../settling/ledger.js';
 import type { Delivery, Verdict } from './delivery.js';
 import { ISOLATION_BUDGET, judgeHalves } from './isolation.js';
@@ -25,7 +25,7 @@ export class Courier {
     private readonly index: string,
     private readonly delivery: Delivery,
     private readonly ledger: Ledger,
-    private readonly hooks: HookCalls,
+    private readonly reporter: IngestReporter,
   ) {}
 
   async deliver(batch: Batch): Promise<void> {
@@ -110,7 +110,9 @@ export class Courier {
   /** The documents are known to be at fault: halve until each guilty one stands alone, or the budget is spent. */
   private async search(batch: Batch, refused: Refused, search: Search): Promise<void> {
     if (batch.size === 1) {
-      this.hooks.reject(this.rejectReport(1, 1, 0, [{ reason: `status ${refused.status}`, message: refused.message }]));
+      this.reporter.rejected(
+        this.rejectReport(1, 1, 0, [{ reason: `status ${refused.status}`, message: refused.message }]),
+      );
       return this.discardAll(batch, 'rejected', refused.cause);
     }
     for (const part of batch.split(batch.size >> 1)) {
@@ -140,7 +142,7 @@ export class Courier {
       const failure = matched.get(line);
       return failure === undefined ? rest : rejectedOutcome(failure);
     });
-    this.hooks.reject(report);
+    this.reporter.rejected(report);
   }
 
   private discardAll(batch: Batch, reason: 'too_large' | 'server' | 'closed' | 'rejected', cause: unknown): void {

@@ -1,6 +1,6 @@
-import { backoffDelay, type Backoff, type Clock, describeError, type Random } from '@nest-baton/core';
-import { Logger } from '@nestjs/common';
+import { type Backoff, backoffDelay, type Clock, type Random } from '@nest-baton/core';
 import type { Batch } from '../batching/batch.js';
+import type { IngestReporter, RequestOutcome } from '../operating/reporter.js';
 import type { Pacing } from './pacing.js';
 import { readAnswer, type Reading } from '../answers/read-answer.js';
 import type { Transport } from './transport.js';
@@ -41,7 +41,6 @@ export type Verdict =
 export class Delivery {
   requests = 0;
   retries = 0;
-  private readonly logger: Logger;
   private limit: WireLimit = NO_LIMIT;
   private withoutDetailsSinceMs = -Infinity;
 
@@ -49,12 +48,10 @@ export class Delivery {
     private readonly settings: DeliverySettings,
     private readonly transport: Transport,
     private readonly pacing: Pacing,
+    private readonly reporter: IngestReporter,
     private readonly clock: Clock,
     private readonly random: Random,
-    name: string,
-  ) {
-    this.logger = new Logger(`IngestService:${name}`);
-  }
+  ) {}
 
   /** Uncompressed bytes that a new batch should not pass now. */
   maxBatchBytes(): number {
@@ -64,6 +61,15 @@ export class Delivery {
 
   /** @param detailed asks the server to name what it rejects; by default unless the server is known not to understand. */
   async attempt(batch: Batch, detailed = this.asksForDetails()): Promise<Verdict> {
+    this.reporter.server.begin();
+    try {
+      return await this.tryUntilDefinite(batch, detailed);
+    } finally {
+      this.reporter.server.end();
+    }
+  }
+
+  private async tryUntilDefinite(batch: Batch, detailed: boolean): Promise<Verdict> {
     const body = await toWireBody(batch.body, this.settings.compression);
     const tooLong = this.overLimit(batch, body);
     if (tooLong !== undefined) return { kind: 'too_large', cause: tooLong };
@@ -73,15 +79,14 @@ export class Delivery {
       if (this.pacing.hasEnded || !batch.isLive) return { kind: 'closed' };
       const reading = await this.exchange(batch, body, detailed);
       if (reading.kind === 'retry') {
-        if (reading.isAmbiguous) batch.ambiguity ??= { cause: reading.cause };
+        if (reading.isAmbiguous) this.markAmbiguous(batch, reading.cause);
         if (reading.isAmbiguous && this.settings.ambiguous === 'report')
           return { kind: 'unknown', cause: reading.cause };
       } else if (reading.kind !== 'denied' || ++denials > 1) return this.learned(reading, batch, body);
       if (this.pacing.hasEnded) return { kind: 'closed' };
-      this.retries++;
-      this.logRetry(failures, batch, reading);
       // Denied once: `auth` is asked again at once, and the second answer stands.
-      if (reading.kind === 'retry') await this.backOff(failures, reading.retryAfterMs);
+      if (reading.kind === 'denied') this.retrying(batch, failures, reading.cause, false, 0);
+      else await this.backOff(batch, failures, reading);
     }
   }
 
@@ -92,36 +97,43 @@ export class Delivery {
   /** The server answered without details what it had refused with them. */
   rememberNoDetails(): void {
     this.withoutDetailsSinceMs = this.clock.monotonic();
-    this.logger.warn('the server does not understand detailed_response: rejected documents cannot be told apart', {
-      index: this.settings.index,
-    });
+    this.reporter.withoutDetails();
   }
 
   private async exchange(batch: Batch, body: WireBody, detailed: boolean): Promise<Reading> {
     this.requests++;
     const shape = { commit: batch.origin.commit, detailed, rawBytes: batch.byteLength };
+    const startedAtMs = this.clock.monotonic();
     const result = await this.transport.send(body, shape);
-    return readAnswer(result, batch.size, this.clock.now());
+    const reading = readAnswer(result, batch.size, this.clock.now());
+    this.reporter.requestEnded(outcomeOf(reading), startedAtMs);
+    return reading;
+  }
+
+  private markAmbiguous(batch: Batch, cause: unknown): void {
+    if (batch.ambiguity !== undefined) return;
+    batch.ambiguity = { cause };
+    this.reporter.ambiguous(batch.size, cause);
   }
 
   private learned(reading: Exclude<Reading, { kind: 'retry' }>, batch: Batch, body: WireBody): Verdict {
-    if (reading.kind === 'accepted') this.limit = afterAccepted(this.limit, body.bytes.length, batch.byteLength);
-    if (reading.kind === 'too_large') {
-      this.limit = afterTooLarge(this.limit, body.bytes.length, this.clock.monotonic());
-      this.logger.warn('the server finds a request too large', {
-        index: this.settings.index,
-        documents: batch.size,
-        wireBytes: body.bytes.length,
-        limitBytes: this.limit.maxWireBytes,
-      });
+    const documents = batch.size;
+    const wireBytes = body.bytes.length;
+    switch (reading.kind) {
+      case 'accepted':
+        this.limit = afterAccepted(this.limit, wireBytes, batch.byteLength);
+        break;
+      case 'too_large':
+        this.limit = afterTooLarge(this.limit, wireBytes, this.clock.monotonic());
+        this.reporter.tooLarge({ documents, wireBytes, limitBytes: this.limit.maxWireBytes });
+        break;
+      case 'refused':
+        break;
+      case 'denied':
+        this.reporter.denied({ documents, status: reading.status, cause: reading.cause });
+        return reading;
     }
-    // The status only: the server's words may quote a document.
-    if (reading.kind === 'denied')
-      this.logger.error('the server does not want our requests; a batch is given up', {
-        index: this.settings.index,
-        documents: batch.size,
-        status: reading.status,
-      });
+    this.reporter.taken();
     return reading;
   }
 
@@ -133,20 +145,23 @@ export class Delivery {
     return new Error(`a request of ${body.bytes.length} bytes is over the limit of ${limit}`);
   }
 
-  private async backOff(failures: number, retryAfterMs: number | undefined): Promise<void> {
+  private async backOff(batch: Batch, failures: number, reading: Extract<Reading, { kind: 'retry' }>): Promise<void> {
+    const { retryAfterMs, cause, isAmbiguous } = reading;
     const delayMs = backoffDelay(failures, this.settings.retry, this.random);
-    if (retryAfterMs !== undefined) this.pacing.pause(retryAfterMs);
+    if (retryAfterMs !== undefined) {
+      this.pacing.pause(retryAfterMs);
+      this.reporter.paused(retryAfterMs);
+    }
+    this.retrying(batch, failures, cause, isAmbiguous, delayMs);
     await this.pacing.sleep(delayMs);
   }
 
-  /** The first failure and then every power of two, so that an outage does not fill the log. */
-  private logRetry(failures: number, batch: Batch, reading: { readonly kind: string; readonly cause: unknown }): void {
-    if ((failures & (failures - 1)) !== 0) return;
-    this.logger.warn('the server did not take a batch; trying again', {
-      index: this.settings.index,
-      documents: batch.size,
-      attempt: failures,
-      cause: describeError(reading.cause),
-    });
+  private retrying(batch: Batch, attempt: number, cause: unknown, isAmbiguous: boolean, delayMs: number): void {
+    this.retries++;
+    this.reporter.retrying({ documents: batch.size, attempt, delayMs, isAmbiguous, cause });
   }
+}
+
+function outcomeOf(reading: Reading): RequestOutcome {
+  return reading.kind === 'retry' && reading.isAmbiguous ? 'ambiguous' : reading.kind;
 }

@@ -18,6 +18,11 @@ export class Pacing {
     return this.phase === 'ended';
   }
 
+  /** What is left of a pause; 0 without one, and while closing. */
+  get pausedMs(): number {
+    return this.phase === 'open' ? Math.max(0, this.pausedUntilMs - this.clock.monotonic()) : 0;
+  }
+
   pause(ms: number): void {
     this.pausedUntilMs = Math.max(this.pausedUntilMs, this.clock.monotonic() + ms);
   }
@@ -38,11 +43,7 @@ export class Pacing {
 
   /** Resolves when no pause holds. */
   async untilUnpaused(): Promise<void> {
-    while (this.phase === 'open') {
-      const remainingMs = this.pausedUntilMs - this.clock.monotonic();
-      if (remainingMs <= 0) return;
-      await this.sleep(remainingMs);
-    }
+    for (let left = this.pausedMs; left > 0; left = this.pausedMs) await this.sleep(left);
   }
 
   startClosing(): void {

@@ -56,12 +56,6 @@ export class HookCalls {
   }
 
   reject(report: RejectReport): void {
-    this.logger.warn('the server refused documents', {
-      index: report.index,
-      documents: report.documents,
-      rejected: report.rejected,
-      unattributed: report.unattributed,
-    });
     void this.guarded('onReject', () => this.hooks.onReject?.(report));
   }
 

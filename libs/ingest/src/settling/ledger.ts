@@ -1,4 +1,5 @@
 import type { Batch } from '../batching/batch.js';
+import type { IngestReporter } from '../operating/reporter.js';
 import type { DiscardReason, DocumentOutcome } from './receipt.js';
 import { honestOutcome } from './honesty.js';
 import type { HookCalls } from './hooks.js';
@@ -25,12 +26,16 @@ export class Ledger {
   private readonly discarded: Partial<Record<DiscardReason, number>> = {};
   private undelivered: unknown[] | undefined;
 
-  constructor(private readonly hooks: HookCalls) {}
+  constructor(
+    private readonly hooks: HookCalls,
+    private readonly reporter: IngestReporter,
+  ) {}
 
   /** Settles every document of the batch. Does nothing when the batch has settled or was split. */
   settle(batch: Batch, outcomeOf: (line: number) => DocumentOutcome): void {
     if (!batch.end()) return;
     this.onRelease(batch.size, batch.byteLength);
+    const before = this.totals();
     const lost: unknown[] = [];
     for (let line = 0; line < batch.size; line++) {
       const outcome = honestOutcome(outcomeOf(line), batch.ambiguity);
@@ -43,6 +48,7 @@ export class Ledger {
       if (outcome.status !== 'accepted') this.reportUntracked(() => batch.parse(line), outcome, lost);
     }
     this.handOver(lost);
+    this.report(batch, totalsSince(before, this.totals()));
   }
 
   /** A document that was never sealed: refused on its way in, or taken out again. Gives no room back. */
@@ -51,10 +57,13 @@ export class Ledger {
       cause === undefined ? { status: 'discarded', reason } : { status: 'discarded', reason, cause };
     if (tracked === undefined) {
       this.count(outcome);
+      this.reporter.refused(reason);
       this.hooks.discard(doc, reason);
     } else {
       tracked.place = undefined;
-      if (tracked.call.settle(tracked.index, outcome)) this.count(outcome);
+      if (!tracked.call.settle(tracked.index, outcome)) return;
+      this.count(outcome);
+      this.reporter.refused(reason);
     }
   }
 
@@ -63,6 +72,7 @@ export class Ledger {
     const outcome: DocumentOutcome = { status: 'discarded', reason: 'closed' };
     const lost: unknown[] = [];
     this.count(outcome);
+    this.reporter.refused('closed');
     this.reportUntracked(() => JSON.parse(line) as unknown, outcome, lost);
     this.handOver(lost);
   }
@@ -80,6 +90,15 @@ export class Ledger {
 
   totals(): Totals {
     return { accepted: this.accepted, discarded: { ...this.discarded }, unknown: this.unknown };
+  }
+
+  private report(batch: Batch, settled: Totals): void {
+    const { size: documents, byteLength: bytes, origin } = batch;
+    const maybeDuplicates = batch.ambiguity === undefined ? 0 : settled.accepted;
+    this.reporter.batchSettled(
+      { documents, bytes, commit: origin.commit, ...settled, maybeDuplicates },
+      origin.oldestAtMs,
+    );
   }
 
   private reportUntracked(doc: () => unknown, outcome: DocumentOutcome, lost: unknown[]): void {
