@@ -62,7 +62,7 @@ describe('FakeQuickwit', () => {
           num_rejected_docs: 3,
           parse_failures: [
             { message: expect.stringContaining('JSON') as string, reason: 'invalid_json', document: ' {"id" \r' },
-            { message: 'the document is not a JSON object', reason: 'invalid_json', document: '[1]' },
+            { message: 'JSON document is not an object', reason: 'invalid_json', document: '[1]' },
             { message: 'field `id` is not a number', reason: 'invalid_schema', document: '{"id":"x"}' },
           ],
         },

@@ -60,14 +60,18 @@ export {
 } from './chance/actors.js';
 
 // The other side of HTTP
-export {
-  FakeQuickwit,
-  type FakeQuickwitOptions,
-  type IngestFault,
-  type IngestRequest,
-} from './quickwit/fake-quickwit.js';
-export type { DocumentCheck, ParseFailure } from './quickwit/ingest-answer.js';
-export { type ReceivedWebhook, type WebhookAnswer, WebhookReceiver } from './webhooks/webhook-receiver.js';
+export { FakeQuickwit, type FakeQuickwitOptions } from './quickwit/fake-quickwit.js';
+export type { IngestFilter, IngestRequest, SentDocument } from './quickwit/ingest-request.js';
+export type { IngestFault, ItemVerdict, UnreadIngestFault } from './quickwit/ingest-fault.js';
+export type { FailureReason } from './quickwit/failure-reasons.js';
+export type { DocumentCheck, ParseFailure } from './quickwit/documents.js';
+export { type WebhookFilter, WebhookReceiver, type WebhookReceiverOptions } from './webhooks/webhook-receiver.js';
+export type { ReceivedWebhook } from './webhooks/received-webhook.js';
+export type { UnreadWebhookAnswer, WebhookAnswer } from './webhooks/webhook-answer.js';
+export type { Verification } from './webhooks/signatures.js';
+export type { CertificateFlaw } from './http/certificates.js';
+export type { ConnectionFault } from './http/connections.js';
+export type { WireFault } from './http/wire-fault.js';
 export type { Script } from './http/script.js';
 
 // Processes and ports

@@ -1,72 +1,69 @@
-import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import { systemClock } from '@nest-baton/core';
-import { LocalHttpServer, reset } from '../http/local-http-server.js';
-import { type Script, ScriptRunner } from '../http/script.js';
-import { answerOf, type DocumentCheck, parseBody, type ParsedBody } from './ingest-answer.js';
-import { decodeBody, indexOfPath, readQuery, type Refusal, refuseByHeaders, refuseIndex } from './ingest-request.js';
+import type { ConnectionFault } from '../http/connections.js';
+import type { Exchange } from '../http/exchange.js';
+import { LocalHttpServer } from '../http/local-http-server.js';
+import { type Script, ScriptBook } from '../http/script.js';
+import { Gate, openGate } from '../waiting/gate.js';
+import type { Document, DocumentCheck } from './documents.js';
+import { Indexes } from './indexes.js';
+import { IngestAnswerer } from './ingest-answerer.js';
+import type { IngestFault, UnreadIngestFault } from './ingest-fault.js';
+import { type IngestFilter, type IngestRequest, RecordedRequest } from './ingest-request.js';
 
 export interface FakeQuickwitOptions {
   /** Default: a free one. */
   readonly port?: number;
-  /** The indexes that exist; others get 404. Default: every index exists. */
+  /** The indexes that exist, and patterns with `*` as those of index templates; others get 404. Default: every index exists. */
   readonly indexes?: readonly string[];
   /** `ingest_api.content_length_limit` in bytes, compared with the header. Default 10 MiB, as the server's. */
   readonly maxContentLength?: number;
   /** Stands for the mapping: what it objects to is rejected as `invalid_schema`. Default: every JSON object fits. */
   readonly validate?: DocumentCheck;
-}
-
-/** What happens to a request instead of the ordinary answer. `after`: the documents have been stored, but the client does not learn it. */
-export type IngestFault =
-  /** An error before anything is stored, with `{"message": ...}` as the body. */
-  | { readonly kind: 'status'; readonly status: number; readonly message?: string; readonly retryAfter?: string }
-  | { readonly kind: 'stall'; readonly when: 'before' | 'after' }
-  | { readonly kind: 'reset'; readonly when: 'before' | 'after' }
-  /** Stores, sends the headers and half of the body, and hangs up. */
-  | { readonly kind: 'truncate' }
-  /** Stores at once, and answers this much later. */
-  | { readonly kind: 'slow'; readonly delayMs: number }
-  /** Stores, and answers as the legacy service does: without verdicts. */
-  | { readonly kind: 'legacy' };
-
-export interface IngestRequest {
-  readonly method: string;
-  readonly path: string;
-  readonly query: URLSearchParams;
-  readonly headers: IncomingHttpHeaders;
-  /** As it came over the wire, compressed where it was. */
-  readonly body: Buffer;
-  /** `undefined` when the path is not that of the native route. */
-  readonly index: string | undefined;
-  /** Milliseconds since the epoch. */
-  readonly receivedAt: number;
-  /** What was answered; `undefined` while, or if, there is no answer. */
-  readonly status: number | undefined;
+  /** The indexes' `validate_docs`. `false`: bad documents are accepted and thrown away later, see `dropped()`. Default `true`. */
+  readonly validateDocs?: boolean;
+  /** Which versions of the service answer; the legacy one is asked for by `use_legacy_ingest`, or when it is the only one. Default: both. */
+  readonly versions?: 'v1' | 'v2' | 'both';
+  /**
+   * Answers as Elasticsearch where its clients tell the difference: the product header, `GET /`, no need for a length, items under their
+   * action, ids that mean something (`create` of one that is there: 409). Default `false`.
+   */
+  readonly elasticProduct?: boolean;
 }
 
 /**
- * The native ingest route of Quickwit 0.9, `POST /api/v1/<index>/ingest`, to the letter of its contract, with faults on demand.
+ * Quickwit 0.9's two ways in, `POST /api/v1/<index>/ingest` and the Elasticsearch-compatible `_bulk`, to the letter of their contract, with faults
+ * on demand.
  *
  * - What it stored stands in `documents()`, in order and with duplicates, so that tests compare multisets and not promises.
  * - A fault says exactly whether the documents were stored before the client was left without an answer.
+ * - `stop()` ends every connection, whatever state it is in.
  */
 export class FakeQuickwit {
-  private readonly stored = new Map<string, Readonly<Record<string, unknown>>[]>();
-  private readonly log: { -readonly [K in keyof IngestRequest]: IngestRequest[K] }[] = [];
-  private readonly faults = new ScriptRunner<IngestRequest, IngestFault>();
-  private readonly known: ReadonlySet<string> | undefined;
+  private readonly log: RecordedRequest[] = [];
+  private readonly faults = new ScriptBook<IngestRequest, IngestFault>();
+  private readonly unread = new ScriptBook<IngestRequest, UnreadIngestFault>();
+  private readonly indexes: Indexes;
+  private readonly commits: Gate = openGate();
+  private readonly answerer: IngestAnswerer;
   private server!: LocalHttpServer;
 
-  private constructor(private readonly options: FakeQuickwitOptions) {
-    this.known = options.indexes === undefined ? undefined : new Set(options.indexes);
+  private constructor(options: FakeQuickwitOptions) {
+    this.indexes = new Indexes(options.indexes);
+    const { versions = 'both' } = options;
+    const target = {
+      indexes: this.indexes,
+      check: options.validate,
+      isValidating: options.validateDocs ?? true,
+      isV1Enabled: versions !== 'v2',
+      isV2Enabled: versions !== 'v1',
+      isElastic: options.elasticProduct ?? false,
+    };
+    this.answerer = new IngestAnswerer(target, options.maxContentLength ?? 10 * 1024 * 1024, this.commits);
   }
 
   static async start(options: FakeQuickwitOptions = {}): Promise<FakeQuickwit> {
     const fake = new FakeQuickwit(options);
-    fake.server = await LocalHttpServer.start(
-      (request, response, body) => fake.handle(request, response, body),
-      options.port,
-    );
+    fake.server = await LocalHttpServer.start((exchange) => fake.handle(exchange), { port: options.port });
     return fake;
   }
 
@@ -80,9 +77,24 @@ export class FakeQuickwit {
     return this.log;
   }
 
+  /** The most requests that were open at one time, from their head to the end of their answer. */
+  get maxConcurrentRequests(): number {
+    return this.server.maxActiveRequests;
+  }
+
+  /** Requests that are open now. */
+  get openRequests(): number {
+    return this.server.activeRequests;
+  }
+
+  /** Connections that there ever were. */
+  get acceptedConnections(): number {
+    return this.server.acceptedConnections;
+  }
+
   /** What was stored in an index, in order, with duplicates. */
-  documents(index: string): readonly Readonly<Record<string, unknown>>[] {
-    return this.stored.get(index) ?? [];
+  documents(index: string): readonly Document[] {
+    return this.indexes.documents(index);
   }
 
   /** How often each value of `field` was stored in an index. */
@@ -92,95 +104,82 @@ export class FakeQuickwit {
     return counts;
   }
 
-  /** Faults for the requests to come to the native route; replaces those that were left. See `Script`. */
+  /** Lines that were accepted for an index and then thrown away without a word: bad ones, where nobody validates. */
+  dropped(index: string): readonly string[] {
+    return this.indexes.dropped(index);
+  }
+
+  createIndex(index: string): void {
+    this.indexes.create(index);
+  }
+
+  /** With its documents. What comes for it from now on is 404, also when a pattern would fit. */
+  deleteIndex(index: string): void {
+    this.indexes.delete(index);
+  }
+
+  /** From now on, requests with `wait_for` and `force` are stored, but answered only after `releaseCommits()`. */
+  holdCommits(): void {
+    this.commits.close();
+  }
+
+  releaseCommits(): void {
+    this.commits.open();
+  }
+
+  /** What `GET /health/livez` and `/health/readyz` say; both are true at first. */
+  setHealth(health: { readonly isLive?: boolean; readonly isReady?: boolean }): void {
+    this.answerer.setHealth(health);
+  }
+
+  /** Faults for the requests to come to the two ways in; replaces those that were left. See `Script`. */
   fail(script: Script<IngestRequest, IngestFault>): void {
     this.faults.set(script);
   }
 
+  /** Faults for some requests only, before those of `fail`; only these are counted. Returns what takes them away again. */
+  failWhere(filter: IngestFilter, script: Script<IngestRequest, IngestFault>): () => void {
+    return this.faults.add((request) => request instanceof RecordedRequest && request.meets(filter), script);
+  }
+
+  /** Faults for requests to come by their head alone: before their body is read, or in the middle of it. A request without one is read. */
+  failUnread(script: Script<IngestRequest, UnreadIngestFault>): void {
+    this.unread.set(script);
+  }
+
+  /** What the connections to come meet before HTTP; the script's function gets the connection's number. */
+  greet(script: Script<number, ConnectionFault> | undefined): void {
+    this.server.greet(script);
+  }
+
+  /** Those of every kind. */
   clearFaults(): void {
-    this.faults.set(undefined);
+    this.faults.clear();
+    this.unread.clear();
+    this.server.greet(undefined);
+  }
+
+  /** Forgets requests and documents; indexes and faults stay. */
+  forget(): void {
+    this.log.length = 0;
+    this.indexes.empty();
   }
 
   /** Ends all connections, also those of requests that were never answered. May be called twice. */
   stop(): Promise<void> {
+    this.commits.open();
     return this.server.stop();
   }
 
-  private async handle(incoming: IncomingMessage, response: ServerResponse, body: Buffer): Promise<void> {
-    const { pathname, searchParams } = new URL(incoming.url ?? '/', 'http://localhost');
-    const request = {
-      method: incoming.method ?? '',
-      path: pathname,
-      query: searchParams,
-      headers: incoming.headers,
-      body,
-      index: indexOfPath(pathname),
-      receivedAt: systemClock.now(),
-      status: undefined as number | undefined,
-    };
+  private async handle(exchange: Exchange): Promise<void> {
+    const request = new RecordedRequest(exchange, systemClock.now());
+    const early = request.route === 'other' ? undefined : this.unread.next(request);
+    await exchange.readBody(early === undefined ? Infinity : (early.afterBytes ?? 0));
+    request.body = exchange.received;
+    request.receivedAt = systemClock.now();
     this.log.push(request);
-    const send = (status: number, answer: object, headers = {}) => {
-      request.status = status;
-      sendJson(response, status, answer, headers);
-    };
-    if (request.index === undefined) return send(404, { message: 'Route not found' });
-    const fault = this.faults.next(request);
-    if (fault?.kind === 'status') {
-      const headers = fault.retryAfter === undefined ? {} : { 'retry-after': fault.retryAfter };
-      return send(fault.status, { message: fault.message ?? `scripted ${fault.status}` }, headers);
-    }
-    if (fault?.kind === 'stall' && fault.when === 'before') return;
-    if (fault?.kind === 'reset' && fault.when === 'before') return reset(incoming);
-    const outcome = await this.process(request, request.index, fault?.kind === 'legacy');
-    if (fault?.kind === 'stall') return;
-    if (fault?.kind === 'reset') return reset(incoming);
-    if (fault?.kind === 'truncate') return sendTruncated(response, outcome.answer);
-    if (fault?.kind === 'slow') await this.server.delay(fault.delayMs);
-    send(outcome.status, outcome.answer);
+    if (early !== undefined) return this.answerer.refuseUnread(exchange, request, early);
+    const fault = request.route === 'other' ? undefined : this.faults.next(request);
+    await this.answerer.answer(exchange, request, fault);
   }
-
-  private async process(
-    request: IngestRequest,
-    index: string,
-    isLegacyFault: boolean,
-  ): Promise<{ readonly status: number; readonly answer: object }> {
-    const { maxContentLength = 10 * 1024 * 1024 } = this.options;
-    const refused = refuseByHeaders(request.method, request.headers, maxContentLength);
-    if (refused !== undefined) return refusal(refused);
-    const query = readQuery(request.query);
-    if ('status' in query) return refusal(query);
-    const decoded = await decodeBody(request.body, request.headers['content-encoding']);
-    if ('status' in decoded) return refusal(decoded);
-    const unknown = refuseIndex(index, this.known);
-    if (unknown !== undefined) return refusal(unknown);
-    const parsed = parseBody(decoded.toString('utf8'), index, this.options.validate);
-    this.store(index, parsed);
-    return { status: 200, answer: answerOf(parsed, { ...query, isLegacy: query.isLegacy || isLegacyFault }) };
-  }
-
-  private store(index: string, { documents }: ParsedBody): void {
-    const stored = this.stored.get(index) ?? [];
-    stored.push(...documents);
-    this.stored.set(index, stored);
-  }
-}
-
-function refusal({ status, message }: Refusal): { readonly status: number; readonly answer: object } {
-  return { status, answer: { message } };
-}
-
-function sendJson(response: ServerResponse, status: number, answer: object, headers: Record<string, string>): void {
-  const text = JSON.stringify(answer);
-  response.writeHead(status, {
-    'content-type': 'application/json',
-    'content-length': Buffer.byteLength(text),
-    ...headers,
-  });
-  response.end(text);
-}
-
-function sendTruncated(response: ServerResponse, answer: object): void {
-  const text = JSON.stringify(answer);
-  response.writeHead(200, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) });
-  response.write(text.slice(0, Math.floor(text.length / 2)), () => response.destroy());
 }

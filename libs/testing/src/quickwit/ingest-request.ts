@@ -1,95 +1,139 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { promisify } from 'node:util';
-import * as zlib from 'node:zlib';
-import { describeError } from '@nest-baton/core';
+import { gunzipSync, inflateSync } from 'node:zlib';
+import type { Exchange } from '../http/exchange.js';
+import { readAction } from './bulk-action.js';
+import { type Document, isObject, linesOf, parseJson } from './documents.js';
+import { type CommitType, readBulkQuery, readNativeQuery } from './request-checks.js';
+import { type Route, routeOf } from './routes.js';
 
-/** An answer other than 200, with the body that Quickwit gives: `{"message": ...}`. */
-export interface Refusal {
-  readonly status: number;
-  readonly message: string;
+/** A document as it was sent, whatever became of it. */
+export interface SentDocument {
+  readonly index: string;
+  /** Of its action in a bulk. */
+  readonly id?: string | undefined;
+  /** To the letter. */
+  readonly line: string;
+  /** `undefined` when the line is no JSON object. */
+  readonly value: Document | undefined;
 }
 
-export interface IngestQuery {
-  readonly commit: 'auto' | 'wait_for' | 'force';
-  readonly isDetailed: boolean;
-  readonly isLegacy: boolean;
+/** A request as it came. What is derived from the body is derived each time it is asked for, so that kept requests stay small. */
+export interface IngestRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly query: URLSearchParams;
+  readonly headers: IncomingHttpHeaders;
+  /** As it came over the wire, compressed where it was; as far as it was read. */
+  readonly body: Buffer;
+  readonly wireBytes: number;
+  /** The `content-encoding`. */
+  readonly encoding: string | undefined;
+  readonly route: 'native' | 'bulk' | 'other';
+  /** The index in the path: of the native route always, of a bulk when it is there. */
+  readonly index: string | undefined;
+  /** Of the query, for a bulk by its `refresh`; `undefined` when it is invalid. */
+  readonly commit: CommitType | undefined;
+  /** The lines of the decoded body that are not blank; none when it cannot be decoded. */
+  readonly lines: readonly string[];
+  /** Without the action lines of a bulk; none behind an action that is malformed. */
+  readonly documents: readonly SentDocument[];
+  /** Milliseconds since the epoch: when its body, or as much as was wanted of it, had come. */
+  readonly receivedAt: number;
+  /** Number of its connection in order of acceptance, from 1. */
+  readonly connection: number;
+  /** What was answered; `undefined` while, or if, there is no answer. */
+  readonly status: number | undefined;
 }
 
-const ROUTE = /^\/api\/v1\/([^/]+)\/ingest$/;
-const INDEX_ID = /^[a-zA-Z][a-zA-Z0-9_.-]{2,254}$/;
-const MAX_DECODED_BYTES = 512 * 1024 * 1024;
+/** Requests that faults are for. Conditions that are given must all hold. */
+export interface IngestFilter {
+  readonly route?: 'native' | 'bulk';
+  /** That of the path, or of any document. */
+  readonly index?: string;
+  readonly commit?: CommitType;
+  /** Whether any document is one of those. */
+  readonly contains?: (document: Document) => boolean;
+}
 
-/** The index of a request to the native route; `undefined` for any other path. */
-export function indexOfPath(pathname: string): string | undefined {
-  const found = ROUTE.exec(pathname)?.[1];
-  if (found === undefined) return undefined;
-  try {
-    return decodeURIComponent(found);
-  } catch {
-    return found;
+export class RecordedRequest implements IngestRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly query: URLSearchParams;
+  readonly headers: IncomingHttpHeaders;
+  readonly connection: number;
+  readonly foundRoute: Route;
+  body: Buffer = Buffer.alloc(0);
+  status: number | undefined;
+
+  constructor(
+    { request, connection }: Exchange,
+    public receivedAt: number,
+  ) {
+    const { pathname, searchParams } = new URL(request.url ?? '/', 'http://localhost');
+    this.method = request.method ?? '';
+    this.path = pathname;
+    this.query = searchParams;
+    this.headers = request.headers;
+    this.connection = connection.number;
+    this.foundRoute = routeOf(pathname);
+  }
+
+  get wireBytes(): number {
+    return this.body.length;
+  }
+
+  get encoding(): string | undefined {
+    return this.headers['content-encoding'];
+  }
+
+  get route(): 'native' | 'bulk' | 'other' {
+    const { kind } = this.foundRoute;
+    return kind === 'native' || kind === 'bulk' ? kind : 'other';
+  }
+
+  get index(): string | undefined {
+    return 'index' in this.foundRoute ? this.foundRoute.index : undefined;
+  }
+
+  get commit(): CommitType | undefined {
+    const query = this.route === 'bulk' ? readBulkQuery(this.query) : readNativeQuery(this.query);
+    return 'status' in query ? undefined : query.commit;
+  }
+
+  get lines(): readonly string[] {
+    return linesOf(this.decoded()).map((line) => line.toString('utf8'));
+  }
+
+  get documents(): readonly SentDocument[] {
+    const lines = this.lines;
+    if (this.route !== 'bulk') return lines.map((line) => sent(line, this.index ?? ''));
+    const documents: SentDocument[] = [];
+    for (let at = 0; at + 1 < lines.length; at += 2) {
+      const action = readAction(lines[at] ?? '');
+      if (action === undefined) break;
+      documents.push(sent(lines[at + 1] ?? '', action.index ?? this.index ?? '', action.id));
+    }
+    return documents;
+  }
+
+  meets({ route, index, commit, contains }: IngestFilter): boolean {
+    if (route !== undefined && this.route !== route) return false;
+    if (commit !== undefined && this.commit !== commit) return false;
+    if (index !== undefined && this.index !== index && !this.documents.some((one) => one.index === index)) return false;
+    return contains === undefined || this.documents.some(({ value }) => value !== undefined && contains(value));
+  }
+
+  private decoded(): Buffer {
+    try {
+      if (this.encoding?.endsWith('gzip') === true) return gunzipSync(this.body);
+      return this.encoding?.endsWith('deflate') === true ? inflateSync(this.body) : this.body;
+    } catch {
+      return Buffer.alloc(0);
+    }
   }
 }
 
-/** What is checked before the body counts, in the server's order. The limit is of the header: the compressed size where the body is compressed. */
-export function refuseByHeaders(
-  method: string | undefined,
-  headers: IncomingHttpHeaders,
-  maxContentLength: number,
-): Refusal | undefined {
-  if (method !== 'POST') return { status: 405, message: 'Method Not Allowed' };
-  const length = headers['content-length'];
-  if (length === undefined) return { status: 411, message: 'A content-length header is required.' };
-  if (Number(length) > maxContentLength)
-    return { status: 413, message: `The request payload is too large, the limit is ${maxContentLength} bytes.` };
-  return undefined;
-}
-
-export function readQuery(search: URLSearchParams): IngestQuery | Refusal {
-  const commit = search.get('commit') ?? search.get('commit_type') ?? 'auto';
-  if (commit !== 'auto' && commit !== 'wait_for' && commit !== 'force')
-    return { status: 400, message: `Invalid query string: unknown commit type \`${commit}\`` };
-  const isDetailed = readBoolean(search.get('detailed_response'));
-  const isLegacy = readBoolean(search.get('use_legacy_ingest'));
-  if (isDetailed === undefined || isLegacy === undefined)
-    return { status: 400, message: 'Invalid query string: provided string was not `true` or `false`' };
-  if (isDetailed && isLegacy)
-    return { status: 400, message: 'detailed_response is not supported by the legacy ingest API' };
-  return { commit, isDetailed, isLegacy };
-}
-
-export function refuseIndex(index: string, known: ReadonlySet<string> | undefined): Refusal | undefined {
-  if (!INDEX_ID.test(index)) return { status: 400, message: `invalid index ID: \`${index}\`` };
-  if (known !== undefined && !known.has(index)) return { status: 404, message: `index \`${index}\` not found` };
-  return undefined;
-}
-
-type Decoder = (body: Buffer) => Promise<Buffer>;
-
-const decoderOptions = { maxOutputLength: MAX_DECODED_BYTES };
-const gunzip: Decoder = (body) => promisify(zlib.gunzip)(body, decoderOptions);
-const inflate: Decoder = (body) => promisify(zlib.inflate)(body, decoderOptions);
-
-/** The encodings that the server takes; `deflate` is that of zlib. It takes zstd too, which not every Node can read, so here it is a 415. */
-const DECODERS: Readonly<Record<string, Decoder>> = {
-  identity: (body) => Promise.resolve(body),
-  gzip: gunzip,
-  'x-gzip': gunzip,
-  deflate: inflate,
-  'x-deflate': inflate,
-};
-
-export async function decodeBody(body: Buffer, encoding: string | undefined): Promise<Buffer | Refusal> {
-  const decode = DECODERS[encoding?.trim().toLowerCase() ?? 'identity'];
-  if (decode === undefined)
-    return { status: 415, message: 'Unsupported content encoding. The supported encodings are `gzip` and `zstd`.' };
-  try {
-    return await decode(body);
-  } catch (error) {
-    return { status: 400, message: `Error while decompressing the data: ${describeError(error)}` };
-  }
-}
-
-function readBoolean(text: string | null): boolean | undefined {
-  if (text === null || text === 'false') return false;
-  return text === 'true' ? true : undefined;
+function sent(line: string, index: string, id?: string): SentDocument {
+  const value = parseJson(line)?.value;
+  return { index, id, line, value: isObject(value) ? value : undefined };
 }
