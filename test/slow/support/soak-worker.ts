@@ -34,11 +34,8 @@ class Worker {
       recorder.stillOwned(dataStream, fence, since);
     }
     if (random() < 0.05) throw new NackError({ delay: randomBetween(random, 1, 100) });
-    await resource
-      .multi()
-      .hincrby(`${service}:worked`, handoffId, 1)
-      .hset(`${service}:attempt`, handoffId, attempt)
-      .exec();
+    await resource.hincrby(`${service}:worked`, handoffId, 1);
+    if (attempt > 1) await resource.hset(`${service}:tried-again`, handoffId, attempt);
     lastWord.set(fence, recorder.now());
   }
 }
