@@ -1,0 +1,85 @@
+import { type CurveLine, expectCount, type Use } from '../../harness/index.js';
+import type { DurableServer } from '../../postgres/durable-server.js';
+import { StreamProcess } from '../stream-process.js';
+import { DEFAULTS, OURS, type StreamBench } from '../targets.js';
+import { listen } from './delivering.js';
+
+type Point = readonly [number, number];
+
+/** How the cost grows: of an append with callers, and of a delivery with readers of the stream. */
+export async function scale(bench: StreamBench, server: DurableServer, use: Use): Promise<void> {
+  const ms = bench.pick(3_000, 150);
+  const callers = bench.pick([1, 2, 4, 8, 16, 32, 64, 128, 256], [1, 16, 256]);
+  const lines: CurveLine[] = [];
+  for (const [name, database] of [
+    [OURS, 'ours-scale'],
+    [DEFAULTS, 'peer-scale'],
+  ] as const) {
+    const subject = use(await StreamProcess.start(name, await server.createDatabase(database)));
+    await subject.run({ action: 'append', callers: 16, streams: 1, ms });
+    lines.push({ name: `${name}, one stream`, points: await appendCosts(subject, callers, () => 1, ms) });
+    lines.push({ name: `${name}, a stream each`, points: await appendCosts(subject, callers, (count) => count, ms) });
+  }
+  bench.curve({
+    file: 'append-by-callers',
+    title: 'Time of the whole process for one append, over concurrent callers',
+    xLabel: 'callers',
+    yLabel: 'ms an append',
+    xScale: 'log',
+    lines,
+  });
+  await readerCurve(bench, server);
+}
+
+async function appendCosts(
+  subject: StreamProcess,
+  callers: readonly number[],
+  streamsOf: (callers: number) => number,
+  ms: number,
+): Promise<Point[]> {
+  const points: Point[] = [];
+  for (const count of callers) {
+    const { chunksPerSecond = NaN } = await subject.run({
+      action: 'append',
+      callers: count,
+      streams: streamsOf(count),
+      ms,
+    });
+    points.push([count, 1000 / chunksPerSecond]);
+  }
+  return points;
+}
+
+/** Chunks come slowly enough for every reader to be done before the next. */
+async function readerCurve(bench: StreamBench, server: DurableServer): Promise<void> {
+  const p50: Point[] = [];
+  const p99: Point[] = [];
+  for (const readers of bench.pick([1, 10, 100, 1_000], [1, 100])) {
+    const url = await server.createDatabase(`readers-${readers}`);
+    const writer = await StreamProcess.start(OURS, url);
+    const reader = await StreamProcess.start(OURS, url);
+    try {
+      await listen(reader, writer, 1);
+      await reader.run({ action: 'follow', streams: 1, readersEach: readers - 1 });
+      const seconds = bench.pick(20, 2);
+      const { chunks = NaN } = await writer.run({ action: 'write', perSecond: 5, seconds, streams: 1 });
+      const arrived = await reader.run({ action: 'collect', expected: chunks * readers, patienceMs: 60_000 });
+      expectCount(`chunks at ${readers} readers`, arrived.received ?? NaN, chunks * readers);
+      p50.push([readers, arrived.p50 ?? NaN]);
+      p99.push([readers, arrived.p99 ?? NaN]);
+    } finally {
+      await Promise.all([writer, reader].map((each) => each.stop()));
+    }
+  }
+  bench.curve({
+    file: 'delivery-by-readers',
+    title: 'From append to reader, over readers of the stream in another process',
+    xLabel: 'readers',
+    yLabel: 'ms',
+    xScale: 'log',
+    lines: [
+      { name: 'p50', points: p50 },
+      { name: 'p99', points: p99 },
+    ],
+  });
+}
