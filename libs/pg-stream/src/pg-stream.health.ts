@@ -15,7 +15,11 @@ export class PgListenHealthIndicator {
     @Inject(ModuleRef) private readonly modules: ModuleRef,
   ) {}
 
-  async isHealthy(key = 'pg-listen', options: { readonly name?: string } = {}): Promise<HealthIndicatorResult> {
+  /** @param options.name of the instance; default the one without a name. */
+  async isHealthy<const Key extends string = 'pg-listen'>(
+    key = 'pg-listen' as Key,
+    options: { readonly name?: string } = {},
+  ): Promise<HealthIndicatorResult<Key>> {
     const service = this.modules.get<PgStreamService>(getPgStreamToken(options.name), { strict: false });
     const health = await service.health();
     const indicator = this.indicators.check(key);
@@ -35,6 +39,7 @@ export class PgListenHealthIndicator {
   }
 }
 
+/** Provides the indicator; import it beside `TerminusModule`. */
 @Module({
   imports: [TerminusModule],
   providers: [PgListenHealthIndicator],

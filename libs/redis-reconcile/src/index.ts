@@ -3,12 +3,13 @@ export { RedisReconcileModule } from './redis-reconcile.module.js';
 export { getRedisReconcileToken, InjectRedisReconcile } from './redis-reconcile.module-definition.js';
 export {
   type NackBackoffOptions,
+  REDIS_RECONCILE_ENVIRONMENT,
   type RecoveryOptions,
   type RedisReconcileOptions,
+  redisReconcileOptionsFromEnv,
   resolveRedisReconcileOptions,
   type ResolvedRedisReconcileOptions,
 } from './redis-reconcile.options.js';
-export { REDIS_RECONCILE_ENVIRONMENT, redisReconcileOptionsFromEnv } from './redis-reconcile.environment.js';
 
 // Using
 export {
@@ -17,13 +18,15 @@ export {
   type HandoffWorker,
 } from './handling/handoff-handler.decorator.js';
 export type { Handoff } from './handling/handoff.js';
-export { type RedisReconcileHealth, RedisReconcileService } from './redis-reconcile.service.js';
+export { RedisReconcileService } from './redis-reconcile.service.js';
 export type { ProduceOptions } from './producing/produce-options.js';
 
 // Operating
 export type { DeadLetter, DeadLetterPage, DeadLetters } from './dead-letters/dead-letter.js';
-export type { HandoffStats, ReconcileReport } from './redis-reconcile.report.js';
-export type { RedisReconcileEvents, ShutdownReport } from './redis-reconcile.events.js';
+export type { HandoffStats } from './partitions/handoff-stats.js';
+export type { RedisReconcileHealth } from './redis-reconcile.service.js';
+export type { ReconcileReport, RedisReconcileEvents, ShutdownReport } from './redis-reconcile.events.js';
+export { REDIS_RECONCILE_METRICS } from './redis-reconcile.metrics.js';
 
 // Errors
 export {

@@ -1,5 +1,3 @@
-import type { ReconcileReport } from './redis-reconcile.report.js';
-
 interface HandoffEvent {
   readonly handoffId: string;
   readonly dataStream: string;
@@ -43,4 +41,15 @@ export interface ShutdownReport {
   readonly releasedWhileRunning: readonly string[];
   /** Could not be handed back, since Redis did not answer: their leases run out, and the crash is counted. */
   readonly abandoned: readonly string[];
+}
+
+/** What one pass over the pending entries did. */
+export interface ReconcileReport {
+  readonly scanned: number;
+  readonly skippedAlive: number;
+  readonly requeued: number;
+  readonly deadLettered: number;
+  /** Entries that were gone, or that another scanner took first. */
+  readonly lostRace: number;
+  readonly durationMs: number;
 }

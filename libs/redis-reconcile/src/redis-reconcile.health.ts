@@ -12,8 +12,9 @@ export class RedisTopologyHealthIndicator {
     @Inject(ModuleRef) private readonly modules: ModuleRef,
   ) {}
 
-  async isHealthy<const Key extends string>(
-    key: Key,
+  /** @param options.name of the instance; default the one without a name. */
+  async isHealthy<const Key extends string = 'redis-topology'>(
+    key = 'redis-topology' as Key,
     options: { readonly name?: string } = {},
   ): Promise<HealthIndicatorResult<Key>> {
     const service = this.modules.get<RedisReconcileService>(getRedisReconcileToken(options.name), { strict: false });
@@ -22,13 +23,13 @@ export class RedisTopologyHealthIndicator {
     switch (status) {
       case 'up':
         return indicator.up();
-      case 'degraded':
-        // Terminus 11 knows no such state.
-        return typeof indicator.degraded === 'function'
-          ? indicator.degraded({ reason })
-          : (indicator as { up(data: object): HealthIndicatorResult<Key> }).up({ degraded: true, reason });
       case 'down':
         return indicator.down({ reason });
+      case 'degraded': {
+        // Terminus 11 knows only up and down.
+        const degraded = (indicator as Partial<typeof indicator>).degraded?.bind(indicator);
+        return degraded === undefined ? indicator.up({ reason, degraded: true }) : degraded({ reason });
+      }
     }
   }
 }

@@ -1,5 +1,9 @@
-import { REDIS_RECONCILE_ENVIRONMENT, redisReconcileOptionsFromEnv } from './redis-reconcile.environment.js';
-import { type RedisReconcileOptions, resolveRedisReconcileOptions } from './redis-reconcile.options.js';
+import {
+  REDIS_RECONCILE_ENVIRONMENT,
+  type RedisReconcileOptions,
+  redisReconcileOptionsFromEnv,
+  resolveRedisReconcileOptions,
+} from './redis-reconcile.options.js';
 
 const MINIMAL: RedisReconcileOptions = { connection: { url: 'redis://localhost' }, consumerId: 'me' };
 

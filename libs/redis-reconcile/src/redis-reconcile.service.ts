@@ -1,6 +1,8 @@
 import {
   describeError,
+  type GaugeReadings,
   LeaseLostError,
+  Metrics,
   ShuttingDownError,
   systemClock,
   systemRandom,
@@ -26,6 +28,7 @@ import { HandlerDiscovery } from './handling/handler-discovery.js';
 import type { Handoff } from './handling/handoff.js';
 import { currentHandoff } from './handling/handoff-runner.js';
 import { OwnedHandoff } from './handling/owned-handoff.js';
+import { type HandoffStats, statsOf } from './partitions/handoff-stats.js';
 import { Partition } from './partitions/partition.js';
 import { PartitionKeys } from './partitions/partition-keys.js';
 import type { ProduceOptions } from './producing/produce-options.js';
@@ -33,14 +36,15 @@ import { Producer } from './producing/producer.js';
 import { cadenceOf } from './recovery/cadence.js';
 import { Reconciler } from './recovery/reconciler.js';
 import { HandoffNotOwnedError } from './redis-reconcile.errors.js';
-import type { RedisReconcileEvents } from './redis-reconcile.events.js';
+import type { ReconcileReport, RedisReconcileEvents } from './redis-reconcile.events.js';
+import { REDIS_RECONCILE_METRICS, type RedisReconcileMetrics } from './redis-reconcile.metrics.js';
 import { INSTANCE_NAME, MODULE_OPTIONS_TOKEN } from './redis-reconcile.module-definition.js';
 import {
   type RedisReconcileOptions,
   type ResolvedRedisReconcileOptions,
   resolveRedisReconcileOptions,
 } from './redis-reconcile.options.js';
-import type { HandoffStats, ReconcileReport } from './redis-reconcile.report.js';
+import { countEvents } from './running/count-events.js';
 import { HandoffEngine } from './running/handoff-engine.js';
 
 /** How well an instance keeps its promises. */
@@ -63,6 +67,7 @@ export class RedisReconcileService
   private readonly logger: Logger;
   private readonly options: ResolvedRedisReconcileOptions;
   private readonly events: TypedEvents<RedisReconcileEvents>;
+  private readonly metrics: RedisReconcileMetrics;
   private readonly source: ConnectionSource;
   private readonly link: RedisLink;
   private readonly partitions: readonly Partition[];
@@ -83,13 +88,16 @@ export class RedisReconcileService
     this.events = new TypedEvents((event, error) =>
       this.logger.error('a listener failed', { event, error: describeError(error) }),
     );
+    this.metrics = new Metrics(REDIS_RECONCILE_METRICS, name);
+    countEvents(this.events, this.metrics);
     this.source = new ConnectionSource(connection, commandTimeoutMs);
     this.link = new RedisLink(this.source, commandTimeoutMs, systemClock);
+    this.link.onGap(() => this.metrics.add('connection.gaps', 1));
     this.partitions = Array.from(
       { length: partitions },
       (_, p) => new Partition(new PartitionKeys(service, p, recovery.dlqStream), this.link),
     );
-    this.producer = new Producer(this.partitions, this.options.dedupeWindowMs);
+    this.producer = new Producer(this.partitions, this.options.dedupeWindowMs, this.metrics);
     this.deadLetters = new DeadLetterStore(this.partitions);
     this.reconciler = new Reconciler({
       ...this.options,
@@ -103,11 +111,15 @@ export class RedisReconcileService
 
   /** Called by Nest. @throws RedisUnavailableError, ServerUnsupportedError, PartitionsMismatchError: the application does not start. */
   async onModuleInit(): Promise<void> {
+    this.metrics.start(
+      () => this.localGauges(),
+      () => this.sharedGauges(),
+    );
     try {
       await checkServer(this.link);
       await this.fixPartitions();
     } catch (error) {
-      this.close();
+      await this.close();
       throw error;
     }
   }
@@ -117,9 +129,9 @@ export class RedisReconcileService
     try {
       const handler = this.handlers.find(this.name);
       if (handler === undefined) return;
-      const { name, options, source, link, partitions, reconciler, events, registry, logger } = this;
+      const { name, options, source, link, partitions, reconciler, events, metrics, registry, logger } = this;
       this.engine = new HandoffEngine({
-        ...{ name, options, source, link, partitions, reconciler, events, registry, logger, ...handler },
+        ...{ name, options, source, link, partitions, reconciler, events, metrics, registry, logger, ...handler },
         clock: systemClock,
         random: systemRandom,
         beforePass: () => this.fixPartitions(),
@@ -127,7 +139,7 @@ export class RedisReconcileService
       await this.engine.start();
     } catch (error) {
       await this.engine?.stop();
-      this.close();
+      await this.close();
       throw error;
     }
   }
@@ -142,8 +154,8 @@ export class RedisReconcileService
   }
 
   /** Called by Nest: closes what this module opened. */
-  onApplicationShutdown(): void {
-    this.close();
+  onApplicationShutdown(): Promise<void> {
+    return this.close();
   }
 
   /**
@@ -185,13 +197,8 @@ export class RedisReconcileService
     return report ?? this.reconciler.pass(cadenceOf(this.options, false).minIdleMs);
   }
 
-  async stats(): Promise<HandoffStats> {
-    const sum = { queued: 0, pending: 0, waiting: 0, held: 0, dead: 0, lagMs: 0 };
-    for (const one of await Promise.all(this.partitions.map((partition) => partition.stats()))) {
-      for (const key of ['queued', 'pending', 'waiting', 'held', 'dead'] as const) sum[key] += one[key];
-      sum.lagMs = Math.max(sum.lagMs, one.lagMs);
-    }
-    return { ...sum, owned: this.engine?.keeper.size ?? 0 };
+  stats(): Promise<HandoffStats> {
+    return statsOf(this.partitions, this.engine?.keeper.size ?? 0);
   }
 
   /** Returns the function that removes the listener. */
@@ -239,8 +246,30 @@ export class RedisReconcileService
     return fixPartitions(this.link, this.options.service, this.options.partitions);
   }
 
-  private close(): void {
+  private localGauges(): GaugeReadings<typeof REDIS_RECONCILE_METRICS> {
+    const { engine, link } = this;
+    return {
+      'handoffs.owned': engine?.keeper.size,
+      'expiry_events.covered': engine === undefined ? undefined : Number(engine.coverage.isCovered),
+      'connection.up': Number(link.isAvailable),
+    };
+  }
+
+  private async sharedGauges(): Promise<GaugeReadings<typeof REDIS_RECONCILE_METRICS>> {
+    const { queued, pending, waiting, held, dead, lagMs } = await this.stats();
+    return {
+      'handoffs.queued': queued,
+      'handoffs.pending': pending,
+      'handoffs.waiting': waiting,
+      'handoffs.held': held,
+      'handoffs.dead': dead,
+      lag: lagMs / 1000,
+    };
+  }
+
+  private async close(): Promise<void> {
     this.isClosed = true;
+    await this.metrics.stop();
     this.link.close();
   }
 }

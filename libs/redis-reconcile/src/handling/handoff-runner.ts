@@ -5,11 +5,14 @@ import {
   describeError,
   errorCode,
   type Random,
+  secondsSince,
   ShuttingDownError,
+  systemClock,
   type TypedEvents,
 } from '@nest-baton/core';
 import type { Logger } from '@nestjs/common';
 import type { RedisReconcileEvents, ShutdownReport } from '../redis-reconcile.events.js';
+import type { RedisReconcileMetrics } from '../redis-reconcile.metrics.js';
 import type { Capacity } from '../reading/capacity.js';
 import type { HandoffWorker } from './handoff-handler.decorator.js';
 import type { LeaseKeeper } from './lease-keeper.js';
@@ -25,6 +28,7 @@ export interface HandoffRunnerOptions {
   readonly capacity: Capacity;
   readonly events: TypedEvents<RedisReconcileEvents>;
   readonly logger: Logger;
+  readonly metrics: RedisReconcileMetrics;
   readonly random: Random;
 }
 
@@ -92,13 +96,15 @@ export class HandoffRunner {
   }
 
   private async handle(handoff: OwnedHandoff): Promise<void> {
-    const { worker, settlement } = this.options;
+    const { worker, settlement, metrics } = this.options;
+    const startedAt = systemClock.monotonic();
     let failure: { readonly thrown: unknown } | undefined;
     try {
       await currentHandoff.run(handoff, async () => worker.handle(handoff));
     } catch (thrown) {
       failure = { thrown };
     }
+    metrics.record('handler.duration', secondsSince(startedAt), failure === undefined ? 'resolved' : 'threw');
     handoff.checkDeadline();
     if (failure === undefined) {
       if (await this.lastWord(handoff, () => settlement.done(handoff), true)) this.finished++;

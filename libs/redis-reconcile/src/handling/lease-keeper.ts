@@ -1,16 +1,20 @@
 import { type Clock, describeError } from '@nest-baton/core';
 import type { Partition } from '../partitions/partition.js';
+import type { RedisReconcileMetrics } from '../redis-reconcile.metrics.js';
 import type { OwnedHandoff } from './owned-handoff.js';
 
 /** Leases that one script renews: bounds its time. */
 const MAX_CHUNK = 500;
 /** Looks for due renewals in one renewal interval: spreads leases that were taken at once. */
 const TICKS_PER_INTERVAL = 8;
+/** By the number that the script answers. */
+const RENEWED = ['lost', 'renewed', 'lapsed'] as const;
 
 export interface LeaseKeeperOptions {
   readonly leaseMs: number;
   readonly commandTimeoutMs: number;
   readonly clock: Clock;
+  readonly metrics: RedisReconcileMetrics;
   readonly onFailure: (error: unknown) => void;
   /** A lease lapsed, and its handler has not settled since. Called again until the hand-off is removed. */
   readonly onLapsed: (handoff: OwnedHandoff) => void;
@@ -100,7 +104,10 @@ export class LeaseKeeper {
   private send(partition: Partition, handoffs: readonly OwnedHandoff[]): void {
     for (const handoff of handoffs) handoff.isRenewing = true;
     const renewal = this.renew(partition, handoffs)
-      .catch((error: unknown) => this.options.onFailure(`renewal failed: ${describeError(error)}`))
+      .catch((error: unknown) => {
+        this.options.metrics.add('leases.renewed', handoffs.length, 'failed');
+        this.options.onFailure(`renewal failed: ${describeError(error)}`);
+      })
       .finally(() => {
         for (const handoff of handoffs) handoff.isRenewing = false;
         this.renewals.delete(renewal);
@@ -109,7 +116,7 @@ export class LeaseKeeper {
   }
 
   private async renew(partition: Partition, handoffs: readonly OwnedHandoff[]): Promise<void> {
-    const { clock, leaseMs, commandTimeoutMs } = this.options;
+    const { clock, leaseMs, commandTimeoutMs, metrics } = this.options;
     const sentAt = clock.monotonic();
     const outcomes = await partition.renew(leaseMs, handoffs, Math.min(commandTimeoutMs, this.intervalMs));
     handoffs.forEach((handoff, i) => {
@@ -117,6 +124,10 @@ export class LeaseKeeper {
       if (outcomes[i] === 1) handoff.extend(sentAt + leaseMs);
       else if (outcomes[i] === 0) handoff.lose('another owner has the data stream, or its record is gone');
       else handoff.lapse();
+    });
+    RENEWED.forEach((outcome, answer) => {
+      const count = outcomes.filter((one) => one === answer).length;
+      if (count > 0) metrics.add('leases.renewed', count, outcome);
     });
   }
 

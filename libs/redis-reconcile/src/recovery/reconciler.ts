@@ -2,8 +2,7 @@ import type { Clock, TypedEvents } from '@nest-baton/core';
 import { describesReply, type Partition } from '../partitions/partition.js';
 import { partitionOf } from '../partitions/partition-of.js';
 import { poisonOf } from '../producing/handoff-entry.js';
-import type { RedisReconcileEvents } from '../redis-reconcile.events.js';
-import type { ReconcileReport } from '../redis-reconcile.report.js';
+import type { ReconcileReport, RedisReconcileEvents } from '../redis-reconcile.events.js';
 import type { Candidate, Reconciled, ReconcileRules } from '../scripts/recovery/reconcile.js';
 
 /** Times that an entry may be read and lost before anybody leased it: more is no accident. */

@@ -24,9 +24,9 @@ import { Intake } from '../reading/intake.js';
 import { PartitionReader } from '../reading/partition-reader.js';
 import { cadenceOf } from '../recovery/cadence.js';
 import type { Reconciler } from '../recovery/reconciler.js';
-import type { RedisReconcileEvents, ShutdownReport } from '../redis-reconcile.events.js';
+import type { ReconcileReport, RedisReconcileEvents, ShutdownReport } from '../redis-reconcile.events.js';
+import type { RedisReconcileMetrics } from '../redis-reconcile.metrics.js';
 import type { ResolvedRedisReconcileOptions } from '../redis-reconcile.options.js';
-import type { ReconcileReport } from '../redis-reconcile.report.js';
 
 export interface HandoffEngineOptions {
   readonly name: string;
@@ -38,6 +38,7 @@ export interface HandoffEngineOptions {
   readonly worker: HandoffWorker;
   readonly concurrency: number;
   readonly events: TypedEvents<RedisReconcileEvents>;
+  readonly metrics: RedisReconcileMetrics;
   readonly registry: TimeoutRegistry | undefined;
   readonly clock: Clock;
   readonly random: Random;
@@ -83,6 +84,7 @@ export class HandoffEngine {
     this.keeper = new LeaseKeeper({
       ...options,
       clock: engine.clock,
+      metrics: engine.metrics,
       onFailure: (error) => this.warn('renewing leases failed', error),
       onLapsed: (handoff) => this.runner.handBackLapsed(handoff),
     });
@@ -178,7 +180,7 @@ export class HandoffEngine {
   }
 
   private makeScan(): PollLoop {
-    const { name, registry, random, reconciler, beforePass } = this.engine;
+    const { name, registry, random, reconciler, metrics, beforePass } = this.engine;
     return new PollLoop({
       name: `baton:redis-reconcile:${name}:scan`,
       registry,
@@ -190,7 +192,10 @@ export class HandoffEngine {
       },
       // Cut short in the quiet after a gap, whose end is the time to look.
       intervalMs: () => (reconciler.quietMs > 0 ? reconciler.quietMs + 1 : this.cadence.intervalMs),
-      onError: (error) => this.warn('looking for orphans failed', error),
+      onError: (error) => {
+        metrics.add('scan.failures', 1);
+        this.warn('looking for orphans failed', error);
+      },
     });
   }
 
@@ -209,7 +214,7 @@ export class HandoffEngine {
   }
 
   private makeSubscription(): ExpirySubscription {
-    const { options, source, link, random, logger, events } = this.engine;
+    const { options, source, link, random, logger, events, metrics } = this.engine;
     return new ExpirySubscription({
       source,
       link,
@@ -218,7 +223,10 @@ export class HandoffEngine {
       service: options.service,
       mode: this.hasHints ? options.keyspaceEvents : 'off',
       commandTimeoutMs: options.commandTimeoutMs,
-      onExpired: (partition, dataStream) => this.noticer.notice(partition, dataStream),
+      onExpired: (partition, dataStream) => {
+        metrics.add('expiry_events.heard', 1);
+        this.noticer.notice(partition, dataStream);
+      },
       onCoverage: (isCovered, reason) => {
         events.emit('coverageChanged', { isCovered, reason });
         this.scan.notify();

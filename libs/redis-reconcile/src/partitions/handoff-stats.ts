@@ -1,13 +1,4 @@
-/** What one pass over the pending entries did. */
-export interface ReconcileReport {
-  readonly scanned: number;
-  readonly skippedAlive: number;
-  readonly requeued: number;
-  readonly deadLettered: number;
-  /** Entries that were gone, or that another scanner took first. */
-  readonly lostRace: number;
-  readonly durationMs: number;
-}
+import type { Partition } from './partition.js';
 
 /** One look at the instance, over all partitions. */
 export interface HandoffStats {
@@ -24,4 +15,14 @@ export interface HandoffStats {
   readonly owned: number;
   /** Age of the oldest entry in the stream, in milliseconds; 0 when there is none. */
   readonly lagMs: number;
+}
+
+/** Each partition is seen at one moment, and all of them at about the same. @throws RedisUnavailableError */
+export async function statsOf(partitions: readonly Partition[], owned: number): Promise<HandoffStats> {
+  const sum = { queued: 0, pending: 0, waiting: 0, held: 0, dead: 0, lagMs: 0 };
+  for (const one of await Promise.all(partitions.map((partition) => partition.stats()))) {
+    for (const key of ['queued', 'pending', 'waiting', 'held', 'dead'] as const) sum[key] += one[key];
+    sum.lagMs = Math.max(sum.lagMs, one.lagMs);
+  }
+  return { ...sum, owned };
 }
