@@ -1,6 +1,7 @@
 import { defineBenchmark, type Use } from '../harness/index.js';
 import { type DurableServer, startDurableServer } from '../postgres/durable-server.js';
 import { delivering } from './sections/delivering.js';
+import { listenerFaults } from './sections/listener-faults.js';
 import { oldSnapshot } from './sections/old-snapshot.js';
 import { scale } from './sections/scale.js';
 import { sseMemory } from './sections/sse-memory.js';
@@ -13,6 +14,7 @@ const SECTIONS: readonly (readonly [string, (bench: StreamBench, server: Durable
     ['throughput', throughput],
     ['delivering', delivering],
     ['waiting readers', waitingReaders],
+    ['listener faults', listenerFaults],
     ['SSE memory', sseMemory],
     ['old snapshot', oldSnapshot],
     ['scale', scale],
@@ -27,10 +29,7 @@ export default defineBenchmark({
     const server = await startDurableServer();
     bench.say(`Postgres ${server.version}, fsync on, synchronous_commit on, from ${server.postgres.origin}`);
     try {
-      for (const [title, section] of SECTIONS.filter(
-        ([t]) => !process.env.ONLY || process.env.ONLY.split(',').includes(t),
-      ))
-        await bench.section(title, (use) => section(bench, server, use));
+      for (const [title, section] of SECTIONS) await bench.section(title, (use) => section(bench, server, use));
     } finally {
       await server.stop();
     }

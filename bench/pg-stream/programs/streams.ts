@@ -128,7 +128,8 @@ class ServedStreams {
   }
 
   private stats(): Sample {
-    const numbers = Object.entries(this.ours.service.stats()).filter(([, value]) => typeof value === 'number');
-    return Object.fromEntries(numbers);
+    const stats = this.ours.service.stats();
+    const numbers = Object.entries(stats).filter(([, value]) => typeof value === 'number');
+    return { ...Object.fromEntries(numbers), isListening: Number(stats.listener === 'listening') };
   }
 }
