@@ -1,9 +1,10 @@
 import { once } from 'node:events';
 import { request } from 'node:http';
 import { connect } from 'node:net';
-import { deflateSync, gzipSync } from 'node:zlib';
+import * as zlib from 'node:zlib';
 import { FakeQuickwit, waitFor } from '@nest-baton/testing';
 
+const { deflateSync, gzipSync } = zlib;
 const GOOD = '{"id":1}';
 
 describe('FakeQuickwit', () => {
@@ -135,6 +136,169 @@ describe('FakeQuickwit', () => {
       });
       expect((await answer(fetch(`${sink.url}/api/v1/logs/ingest`))).status).toBe(405);
       expect((await answer(fetch(`${sink.url}/api/v1/logs/search`))).status).toBe(404);
+    });
+
+    it('takes any content type, and ignores parameters that it does not know', async () => {
+      for (const type of ['application/json', 'application/x-ndjson', 'text/plain'])
+        expect((await post(GOOD, { query: '?pretty=1', headers: { 'content-type': type } })).status).toBe(200);
+      expect(ids()).toEqual([1, 1, 1]);
+    });
+
+    it('test_ingest_api_returns_200_when_ingest_ndjson_and_fetch: with white space before the lines', async () => {
+      expect((await post('\n            {"id": 1}\n            {"id": 2}\n        ')).status).toBe(200);
+      expect(ids()).toEqual([1, 2]);
+    });
+
+    it('answers a body without documents before it looks at the index, without the optional counts', async () => {
+      expect(await answer(post('\n \t\r\n', { index: 'others' }))).toEqual({
+        status: 200,
+        body: { num_docs_for_processing: 0 },
+      });
+    });
+
+    it('takes a line of other white space than that of ASCII for a document', async () => {
+      expect(await answer(post('\u00a0\n\u2028\n\u000b'))).toMatchObject({ body: { num_rejected_docs: 3 } });
+    });
+
+    it('rejects what only JavaScript takes for JSON, and bytes that are no UTF-8', async () => {
+      const bad = ['{"id":1,"text":"\\ud800"}', '{"id":1,"\\udc00":1}', '{"id":1e400}'];
+      const body = Buffer.concat([
+        Buffer.from(`${bad.join('\n')}\n{"id":2,"text":"\\ud83d\\ude00"}\n{"id":"`),
+        Buffer.from([0xff, 0x22, 0x7d]),
+      ]);
+      const { body: given } = await answer(post(body, { query: '?detailed_response=true' }));
+      expect(given).toMatchObject({ num_ingested_docs: 1, num_rejected_docs: 4 });
+      const failures = given['parse_failures'] as { document: string; reason: string }[];
+      expect(failures.slice(0, 3).map(({ document }) => document)).toEqual(bad);
+      expect(new Set(failures.map(({ reason }) => reason))).toEqual(new Set(['invalid_json']));
+      expect(ids()).toEqual([2]);
+    });
+
+    it('refuses with a message and nothing else, in the words of the server', async () => {
+      const refusals = [
+        post(GOOD, { index: 'x' }),
+        post(GOOD, { query: '?commit=auto&commit_type=auto' }),
+        post(GOOD, { query: '?use_legacy_ingest=true&detailed_response=true' }),
+        fetch(`${sink.url}/api/v1/logs/ingest`, { method: 'PUT', body: GOOD }),
+        post(GOOD, { headers: { 'content-encoding': 'GZIP' } }),
+      ];
+      expect(await Promise.all(refusals.map(answer))).toEqual([
+        { status: 400, body: { message: 'bad request (invalid index ID)' } },
+        { status: 400, body: { message: 'Invalid query string' } },
+        { status: 400, body: { message: 'bad request (detailed_response is not supported in ingest v1)' } },
+        { status: 405, body: { message: 'HTTP method not allowed' } },
+        {
+          status: 415,
+          body: { message: "Unsupported Content-Encoding GZIP. Supported encodings are 'gzip' and 'zstd'" },
+        },
+      ]);
+    });
+
+    it('decodes zstd where Node can, and refuses it elsewhere', async () => {
+      const { zstdCompressSync } = zlib as unknown as { zstdCompressSync?: (text: string) => Buffer };
+      const body = zstdCompressSync?.(GOOD) ?? GOOD;
+      const { status } = await post(body, { headers: { 'content-encoding': 'zstd' } });
+      expect(status).toBe(zstdCompressSync === undefined ? 415 : 200);
+    });
+
+    it('has a limit of 10 MiB by default, to the byte', async () => {
+      const usual = await FakeQuickwit.start();
+      const limit = 10 * 1024 * 1024;
+      const statuses = [];
+      for (const length of [limit, limit + 1])
+        statuses.push(
+          (await fetch(`${usual.url}/api/v1/logs/ingest`, { method: 'POST', body: ' '.repeat(length) })).status,
+        );
+      expect(statuses).toEqual([200, 413]);
+      await usual.stop();
+    });
+
+    it('wait_for and force block until the documents are published, without a limit of their own; auto does not', async () => {
+      sink.holdCommits();
+      const asked = ['wait_for', 'force'].map((commit, id) => post(`{"id":${id}}`, { query: `?commit=${commit}` }));
+      await waitFor(() => ids().length === 2, { description: 'both are stored' });
+      expect((await post('{"id":2}')).status).toBe(200);
+      expect([sink.openRequests, sink.requests.map(({ status }) => status)]).toEqual([2, [undefined, undefined, 200]]);
+      sink.releaseCommits();
+      expect((await Promise.all(asked)).map(({ status }) => status)).toEqual([200, 200]);
+    });
+
+    it('has indexes that come and go, each with documents of its own, and makes those of a template', async () => {
+      const patterns = await FakeQuickwit.start({ indexes: ['logs', 'app-*'] });
+      const send = async (index: string) =>
+        (await fetch(`${patterns.url}/api/v1/${index}/ingest`, { method: 'POST', body: GOOD })).status;
+      expect([await send('logs'), await send('app-1'), await send('other')]).toEqual([200, 200, 404]);
+      patterns.deleteIndex('logs');
+      expect([await send('logs'), await send('app-1'), patterns.documents('logs')]).toEqual([404, 200, []]);
+      patterns.createIndex('logs');
+      expect([await send('logs'), patterns.documents('logs').length, patterns.documents('app-1').length]).toEqual([
+        200, 1, 2,
+      ]);
+      await patterns.stop();
+    });
+
+    it('v1 answers 200 and drops bad documents silently; it can be switched off, and be the only one', async () => {
+      const legacy = await post(`${GOOD}\n{"id":"x"}`, { query: '?use_legacy_ingest=true' });
+      expect(await legacy.json()).toEqual({ num_docs_for_processing: 2 });
+      expect([ids(), sink.dropped('logs')]).toEqual([[1], ['{"id":"x"}']]);
+      const [old, modern] = await Promise.all([
+        FakeQuickwit.start({ versions: 'v1' }),
+        FakeQuickwit.start({ versions: 'v2' }),
+      ]);
+      const send = (to: FakeQuickwit, query = '') =>
+        fetch(`${to.url}/api/v1/logs/ingest${query}`, { method: 'POST', body: GOOD });
+      expect(await (await send(old)).json()).toEqual({ num_docs_for_processing: 1 });
+      expect((await send(old, '?detailed_response=true')).status).toBe(400);
+      expect(await answer(send(modern, '?use_legacy_ingest=true'))).toMatchObject({
+        status: 500,
+        body: { message: expect.stringContaining('v1 is disabled') },
+      });
+      await Promise.all([old.stop(), modern.stop()]);
+    });
+
+    it('accepts bad documents with 200, and drops them later, where an index does not validate', async () => {
+      const trusting = await FakeQuickwit.start({ validateDocs: false });
+      const answered = await fetch(`${trusting.url}/api/v1/logs/ingest`, { method: 'POST', body: `${GOOD}\nnonsense` });
+      expect(await answered.json()).toEqual({ num_docs_for_processing: 2, num_ingested_docs: 2, num_rejected_docs: 0 });
+      expect([trusting.documents('logs'), trusting.dropped('logs')]).toEqual([[{ id: 1 }], ['nonsense']]);
+      await trusting.stop();
+    });
+
+    it('says whether it is alive and ready', async () => {
+      const ask = async (which: string) => {
+        const given = await fetch(`${sink.url}/health/${which}`);
+        return [given.status, await given.json()];
+      };
+      expect([await ask('livez'), await ask('readyz')]).toEqual([
+        [200, true],
+        [200, true],
+      ]);
+      sink.setHealth({ isReady: false });
+      expect([await ask('livez'), await ask('readyz')]).toEqual([
+        [200, true],
+        [503, false],
+      ]);
+    });
+
+    it('keeps of each request what it was: lines, documents, bytes on the wire, encoding, commit, connection', async () => {
+      const body = gzipSync(`${GOOD}\n\n[2]\n`);
+      await post(body, { query: '?commit=force', headers: { 'content-encoding': 'gzip' } });
+      expect(sink.requests[0]).toMatchObject({
+        route: 'native',
+        index: 'logs',
+        commit: 'force',
+        encoding: 'gzip',
+        wireBytes: body.length,
+        lines: [GOOD, '[2]'],
+        connection: 1,
+        status: 200,
+      });
+      expect(sink.requests[0]?.documents).toEqual([
+        { index: 'logs', id: undefined, line: GOOD, value: { id: 1 } },
+        { index: 'logs', id: undefined, line: '[2]', value: undefined },
+      ]);
+      sink.forget();
+      expect([sink.requests, ids()]).toEqual([[], []]);
     });
   });
 

@@ -63,8 +63,8 @@ export {
 export { FakeQuickwit, type FakeQuickwitOptions } from './quickwit/fake-quickwit.js';
 export type { IngestFilter, IngestRequest, SentDocument } from './quickwit/ingest-request.js';
 export type { IngestFault, ItemVerdict, UnreadIngestFault } from './quickwit/ingest-fault.js';
-export type { FailureReason } from './quickwit/failure-reasons.js';
-export type { DocumentCheck, ParseFailure } from './quickwit/documents.js';
+export type { FailureReason } from './quickwit/contract/failure-reasons.js';
+export type { DocumentCheck, ParseFailure } from './quickwit/contract/documents.js';
 export { type WebhookFilter, WebhookReceiver, type WebhookReceiverOptions } from './webhooks/webhook-receiver.js';
 export type { ReceivedWebhook } from './webhooks/received-webhook.js';
 export type { UnreadWebhookAnswer, WebhookAnswer } from './webhooks/webhook-answer.js';
@@ -73,6 +73,18 @@ export type { CertificateFlaw } from './http/certificates.js';
 export type { ConnectionFault } from './http/connections.js';
 export type { WireFault } from './http/wire-fault.js';
 export type { Script } from './http/script.js';
+
+// The network
+export {
+  type BlackHoleOptions,
+  FaultProxy,
+  type FaultProxyOptions,
+  type ProxiedPiece,
+  type ProxyCounts,
+} from './network/fault-proxy.js';
+export { ClusterFaultProxy, type NodeAddress } from './network/cluster-fault-proxy.js';
+export type { ByteCounts, CutOptions, FaultConnection, Faults, TruncateOptions } from './network/fault-connection.js';
+export type { CutKind, Direction } from './network/lane-faults.js';
 
 // Processes and ports
 export { ChildWorker, type ProcessExit, type ProcessOptions, startProcess } from './processes/child-worker.js';

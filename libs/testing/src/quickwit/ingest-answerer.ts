@@ -2,13 +2,19 @@ import { type Answer, Wire } from '../http/answer.js';
 import type { Exchange } from '../http/exchange.js';
 import { isWireFault, sendFaulty } from '../http/wire-fault.js';
 import type { Gate } from '../waiting/gate.js';
-import { ingestBulk } from './bulk-ingest.js';
-import { elasticError } from './bulk-items.js';
-import { type Failure, ingestNative, type IngestTarget, type Outcome, refuse } from './native-ingest.js';
+import { ingestBulk } from './contract/bulk-ingest.js';
+import { elasticError } from './contract/bulk-items.js';
+import { type Failure, ingestNative, type IngestTarget, type Outcome, refuse } from './contract/native-ingest.js';
 import type { IngestFault, UnreadIngestFault } from './ingest-fault.js';
 import type { RecordedRequest } from './ingest-request.js';
-import { decodeBody, readBulkQuery, readNativeQuery, refuseByHeaders, type Refusal } from './request-checks.js';
-import { serverInfo } from './server-info.js';
+import {
+  decodeBody,
+  readBulkQuery,
+  readNativeQuery,
+  refuseByHeaders,
+  type Refusal,
+} from './contract/request-checks.js';
+import { serverInfo } from './contract/server-info.js';
 
 const LOAD_SHIELD_PAUSE_MS = 100;
 

@@ -1,5 +1,5 @@
 import type { WireFault } from '../http/wire-fault.js';
-import type { FailureReason } from './failure-reasons.js';
+import type { FailureReason } from './contract/failure-reasons.js';
 import type { SentDocument } from './ingest-request.js';
 
 /**

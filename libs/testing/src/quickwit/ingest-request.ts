@@ -1,10 +1,10 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { gunzipSync, inflateSync } from 'node:zlib';
 import type { Exchange } from '../http/exchange.js';
-import { readAction } from './bulk-action.js';
-import { type Document, isObject, linesOf, parseJson } from './documents.js';
-import { type CommitType, readBulkQuery, readNativeQuery } from './request-checks.js';
-import { type Route, routeOf } from './routes.js';
+import { readAction } from './contract/bulk-action.js';
+import { type Document, isObject, linesOf, parseJson } from './contract/documents.js';
+import { type CommitType, readBulkQuery, readNativeQuery } from './contract/request-checks.js';
+import { type Route, routeOf } from './contract/routes.js';
 
 /** A document as it was sent, whatever became of it. */
 export interface SentDocument {

@@ -2,8 +2,8 @@ import { readAction } from './bulk-action.js';
 import { elasticError, type Item, itemOf, texts } from './bulk-items.js';
 import { isObject, linesOf, parseJson, readDocument } from './documents.js';
 import { itemFailure } from './failure-reasons.js';
-import type { ItemVerdict } from './ingest-fault.js';
-import type { SentDocument } from './ingest-request.js';
+import type { ItemVerdict } from '../ingest-fault.js';
+import type { SentDocument } from '../ingest-request.js';
 import { type Failure, type IngestTarget, isIndexId, type Outcome, V1_DISABLED } from './native-ingest.js';
 import type { BulkQuery } from './request-checks.js';
 
