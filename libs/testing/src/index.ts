@@ -46,6 +46,15 @@ export type { LeaseViolation } from './checking/lease-grant.js';
 export { failoverBetween, leaseEventsOf, LeaseRecorder, machineTime, ownerGone } from './checking/lease-recorder.js';
 export type { Violation } from './checking/violation.js';
 
+// The lifecycle that everything keeps
+export {
+  type LifecycleCase,
+  lifecycleContract,
+  type LifecycleContractOptions,
+} from './lifecycle/lifecycle-contract.js';
+export type { Counts, LifecycleAbility, LifecycleSubject } from './lifecycle/lifecycle-subject.js';
+export type { LifecycleTraits } from './lifecycle/lifecycle-trial.js';
+
 // Time and chance
 export { VirtualClock } from './time/virtual-clock.js';
 export type { VirtualTimer } from './time/virtual-timer.js';
