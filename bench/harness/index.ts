@@ -10,6 +10,7 @@ export { median, ratioOf, single, type Spread, spreadOf } from './measuring/spre
 export { expectCount, WorkNotDoneError } from './measuring/check.js';
 
 // Latency
+export { EventLoopDelay } from './latency/event-loop-delay.js';
 export { LatencyHistogram } from './latency/latency-histogram.js';
 export { openLoop, type OpenLoopOptions } from './latency/open-loop.js';
 

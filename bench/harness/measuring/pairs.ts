@@ -1,7 +1,7 @@
 import { ratioOf, type Spread, spreadOf } from './spread.js';
 
 /** What one run came to, by the name of the figure: `{ perSecond, cpuMs }`. */
-export type Sample = Readonly<Record<string, number>>;
+export type Sample = Readonly<Record<string, number | undefined>>;
 
 /** One side of a comparison. */
 export interface Subject {
@@ -22,6 +22,10 @@ export interface PairsOptions {
 /** All samples of an interleaved comparison. */
 export class Pairs {
   constructor(private readonly samples: ReadonlyMap<string, readonly Sample[]>) {}
+
+  get subjects(): readonly string[] {
+    return [...this.samples.keys()];
+  }
 
   /** One figure of one subject. */
   of(subject: string, figure: string): Spread {

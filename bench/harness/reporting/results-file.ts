@@ -13,8 +13,8 @@ export interface Results {
   readonly module: string;
   readonly isQuick: boolean;
   readonly pairs: number;
-  /** False when the machine or a peer was hampered; `invalidBecause` says by what. The rows are published all the same. */
-  readonly isValid: boolean;
+  /** False when the machine or a peer was hampered; `invalidBecause` says by what; null after a quick run, which is not compared. The rows are published all the same. */
+  readonly isValid: boolean | null;
   readonly invalidBecause: readonly string[];
   /** Parts that could not run. */
   readonly failures: readonly string[];
@@ -37,7 +37,7 @@ export function resultsOf(
     module,
     isQuick: bench.isQuick,
     pairs: bench.pairs,
-    isValid: invalidBecause.length === 0,
+    isValid: bench.isQuick ? null : invalidBecause.length === 0,
     invalidBecause,
     failures: bench.failures,
     machine,

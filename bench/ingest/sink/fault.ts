@@ -1,0 +1,17 @@
+/**
+ * What the sink does to requests. `stall`: takes them in and answers none until the fault is over. `items-429` refuses every tenth document of a
+ * bulk request.
+ */
+export const FAULTS = ['none', 'second-429', 'second-503', 'fifth-reset', 'items-429', 'stall'] as const;
+
+export type Fault = (typeof FAULTS)[number];
+
+export function isFault(text: string): text is Fault {
+  return (FAULTS as readonly string[]).includes(text);
+}
+
+/** A run under a fault. */
+export interface FaultRun {
+  readonly fault: Fault;
+  readonly documents: number;
+}
