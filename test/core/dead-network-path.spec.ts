@@ -1,12 +1,11 @@
-import { freshDatabase, waitFor } from '@nest-baton/testing';
+import { FaultProxy, freshDatabase, waitFor } from '@nest-baton/testing';
 import type pg from 'pg';
 import { connected, Listening } from './listening.js';
-import { SwallowingProxy } from './swallowing-proxy.js';
 
 describe('a network path that swallows bytes', () => {
   let database: Awaited<ReturnType<typeof freshDatabase>>;
   let session: pg.Client;
-  let proxy: SwallowingProxy;
+  let proxy: FaultProxy;
 
   beforeAll(async () => {
     database = await freshDatabase();
@@ -19,44 +18,49 @@ describe('a network path that swallows bytes', () => {
   });
 
   it('does not hold up stop(), which takes a second and closes the socket', async () => {
-    proxy = await SwallowingProxy.start(database.url);
+    proxy = await FaultProxy.start({ target: database.url });
     const listening = new Listening(proxy.url);
     await listening.listener.start();
-    proxy.goDead();
+    proxy.blackHole();
     const started = performance.now();
     await listening.listener.stop();
     expect(performance.now() - started).toBeLessThan(1_500);
-    await waitFor(() => proxy.connections === 0, { description: 'the socket to be closed' });
+    await waitFor(() => proxy.counts.open === 0, { description: 'the socket to be closed' });
   });
 
   it.each([
     ['the first byte on', undefined],
     ['LISTEN on', 'LISTEN'],
   ])('from %s is given up after the time of an attempt, and tried again', async (_moment, swallowsFrom) => {
-    proxy = await SwallowingProxy.start(database.url, swallowsFrom);
-    if (swallowsFrom === undefined) proxy.goDead();
+    proxy = await FaultProxy.start({
+      target: database.url,
+      watch: ({ bytes }) => {
+        if (swallowsFrom !== undefined && bytes.includes(swallowsFrom)) proxy.blackHole({ newConnections: 'connect' });
+      },
+    });
+    if (swallowsFrom === undefined) proxy.blackHole();
     const listening = new Listening(proxy.url, { attemptTimeoutMs: 300 });
     await expect(listening.listener.start()).rejects.toThrow('LISTEN was not active within 300 ms');
     expect(listening.state).toBe('connecting');
     if (swallowsFrom === undefined) {
-      proxy.goOn();
+      await proxy.heal();
       await waitFor(() => listening.state === 'listening', { description: 'listening once the path is alive' });
     } else {
       await waitFor(() => listening.lost.length >= 2, { description: 'a second attempt' });
     }
     await listening.listener.stop();
-    await waitFor(() => proxy.connections === 0, { description: 'all sockets to be closed' });
+    await waitFor(() => proxy.counts.open === 0, { description: 'all sockets to be closed' });
   });
 
   it('lets a start() go that waits on it when stop() comes', async () => {
-    proxy = await SwallowingProxy.start(database.url);
-    proxy.goDead();
+    proxy = await FaultProxy.start({ target: database.url });
+    proxy.blackHole();
     const listening = new Listening(proxy.url);
     const started = listening.listener.start();
-    await waitFor(() => proxy.connections === 1, { description: 'the attempt to reach the path' });
+    await waitFor(() => proxy.counts.open === 1, { description: 'the attempt to reach the path' });
     await listening.listener.stop();
     await started;
     expect([listening.state, listening.lost]).toEqual(['stopped', []]);
-    await waitFor(() => proxy.connections === 0, { description: 'the socket to be closed' });
+    await waitFor(() => proxy.counts.open === 0, { description: 'the socket to be closed' });
   });
 });
