@@ -57,7 +57,7 @@ const SERVICE_ENVIRONMENT: readonly EnvironmentVariable[] = [
   { variable: 'BATON_MIGRATIONS', option: 'migrations', kind: 'string' },
 ];
 
-const KNOWN_VARIABLES = [
+export const KNOWN_VARIABLES = [
   SERVICE_ENVIRONMENT,
   RUNS_ENVIRONMENT,
   INGEST_ENVIRONMENT,
@@ -67,7 +67,7 @@ const KNOWN_VARIABLES = [
 ].flatMap((table) => table.map(({ variable }) => variable));
 
 /** Variables of a module that the service sets itself: beside the service's own they would only contradict it. */
-const SET_BY_SERVICE: Readonly<Record<string, string>> = {
+export const SET_BY_SERVICE: Readonly<Record<string, string>> = {
   BATON_PG_STREAM_CONNECTION_STRING: 'BATON_DATABASE_URL',
   BATON_WEBHOOK_OUTBOX_SCHEMA: 'BATON_PG_STREAM_SCHEMA',
   BATON_WEBHOOK_OUTBOX_ROLE: 'BATON_ROLE',
