@@ -17,8 +17,10 @@ export class RawConnection {
 
   static async open(url: string): Promise<RawConnection> {
     const socket = connect(Number(new URL(url).port), '127.0.0.1');
-    await once(socket, 'connect');
-    return new RawConnection(socket);
+    const connection = new RawConnection(socket);
+    // A server may drop a connection so early that the kernel tells of it instead of the connection.
+    await Promise.race([once(socket, 'connect'), connection.ended]).catch(() => undefined);
+    return connection;
   }
 
   get text(): string {

@@ -33,14 +33,16 @@ let authority: Promise<Authority> | undefined;
  * @throws BackendUnavailableError when `selfsigned` is not installed.
  */
 export function sharedAuthority(): Promise<Authority> {
-  authority ??= createAuthority();
+  authority ??= createAuthority('An authority for tests only');
   return authority;
 }
 
 /** @throws BackendUnavailableError when `selfsigned` is not installed. */
 export async function serverCertificate(flaw?: CertificateFlaw): Promise<ServerCertificate> {
   const ca =
-    flaw === 'self-signed' ? undefined : await (flaw === 'unknown-authority' ? createAuthority() : sharedAuthority());
+    flaw === 'self-signed'
+      ? undefined
+      : await (flaw === 'unknown-authority' ? createAuthority('A stranger') : sharedAuthority());
   const { generate } = await loadSelfSigned();
   const [from, to] = validity(flaw);
   const made = await generate([{ name: 'commonName', value: 'localhost' }], {
@@ -58,10 +60,11 @@ export async function serverCertificate(flaw?: CertificateFlaw): Promise<ServerC
   return { key: made.private, cert: made.cert };
 }
 
-async function createAuthority(): Promise<Authority> {
+/** With names of their own: a client that finds the name of the one it trusts looks no further. */
+async function createAuthority(name: string): Promise<Authority> {
   const { generate } = await loadSelfSigned();
   const now = systemClock.now();
-  const made = await generate([{ name: 'commonName', value: 'An authority for tests only' }], {
+  const made = await generate([{ name: 'commonName', value: name }], {
     ...ELLIPTIC,
     notBeforeDate: new Date(now - 30 * DAY_MS),
     notAfterDate: new Date(now + 30 * DAY_MS),
