@@ -69,4 +69,5 @@ export {
   SelfHealingListener,
   type SelfHealingListenerOptions,
 } from './postgres/self-healing-listener.js';
+export { surviveLostConnections } from './postgres/survive-lost-connections.js';
 export { type Migration, type MigrationPlan, runMigrations } from './postgres/migrations.js';

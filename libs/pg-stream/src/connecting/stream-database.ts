@@ -5,6 +5,7 @@ import {
   type Queryable,
   type QueryOutcome,
   ShuttingDownError,
+  surviveLostConnections,
 } from '@nest-baton/core';
 import { Logger } from '@nestjs/common';
 import pg from 'pg';
@@ -48,6 +49,7 @@ export class StreamDatabase implements Queryable {
   ) {
     if (options.pool === undefined) this.ownPool = this.createPool();
     this.pool = options.pool ?? (this.ownPool as PgPoolLike);
+    surviveLostConnections(this.pool);
   }
 
   /** Aborts when no statement is taken any more. */
@@ -106,7 +108,7 @@ export class StreamDatabase implements Queryable {
     const client = await this.connect();
     this.busy.add(client);
     let broken: LostConnection | undefined;
-    // Without a listener, a connection that dies between two statements of a session would end the process.
+    // For a pool that only looks like one, and tells nobody what it hands out.
     const emitter = client as unknown as { on?: typeof pg.Client.prototype.on; off?: typeof pg.Client.prototype.off };
     const ignore = (): void => undefined;
     emitter.on?.('error', ignore);

@@ -5,10 +5,10 @@ import {
   quoteIdentifier,
   runMigrations,
   ServerUnsupportedError,
+  surviveLostConnections,
 } from '@nest-baton/core';
 import type { DataSource, QueryRunner } from 'typeorm';
 import { MIGRATIONS } from './migrations.js';
-import { surviveLostConnections } from './survive-lost-connections.js';
 
 const OLDEST_POSTGRES = '14';
 
@@ -58,7 +58,7 @@ export class OutboxDatabase implements Queryable {
 
   /** Connects first, so that `work` knows: what fails inside it may have reached the server. */
   async withRunner<T>(work: (runner: QueryRunner) => Promise<T>): Promise<T> {
-    surviveLostConnections(this.dataSource);
+    surviveLostConnections((this.dataSource.driver as { readonly master?: unknown }).master);
     const runner = this.dataSource.createQueryRunner();
     try {
       await runner.connect();
