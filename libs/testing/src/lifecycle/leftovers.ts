@@ -11,6 +11,7 @@ export class Leftovers {
     private readonly subject: LifecycleSubject,
     private readonly before: Counts,
     private readonly watch: ResourceWatch,
+    private readonly ignores: RegExp | undefined,
   ) {}
 
   /** Sockets, and servers' accounts of them, need a moment after the last word; a timer that runs longer than that is left behind. */
@@ -32,7 +33,7 @@ export class Leftovers {
       .map(([name, count]) => `${name}: ${count} open, ${this.before[name] ?? 0} before`);
     // Node calls a timer gone only when everything that its function started has run.
     await turns(2);
-    return [...kept, ...this.watch.leftovers()];
+    return [...kept, ...this.watch.leftovers().filter((line) => this.ignores?.test(line) !== true)];
   }
 }
 

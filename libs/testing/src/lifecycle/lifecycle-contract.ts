@@ -52,7 +52,7 @@ export function lifecycleContract(
 async function runCase(one: CaseOfContract, subject: LifecycleSubject, traits: LifecycleTraits): Promise<void> {
   const before = (await subject.open?.()) ?? {};
   const watch = new ResourceWatch();
-  const trial = new LifecycleTrial(subject, traits, new Leftovers(subject, before, watch));
+  const trial = new LifecycleTrial(subject, traits, new Leftovers(subject, before, watch, traits.ignores));
   try {
     await one.check(trial);
     subject.gate?.open();

@@ -19,6 +19,8 @@ export interface LifecycleTraits {
   readonly patienceMs?: number;
   /** Milliseconds after `stop()` until nothing may be left open: a timer that is longer than this is a leak. Default 2000. */
   readonly cleanWithinMs?: number;
+  /** What a library keeps for the whole process and ends by itself, by the place that opened it: `/undici.*timers/`. Nothing else belongs here. */
+  readonly ignores?: RegExp;
 }
 
 /** One subject in the hands of one case: its calls bounded in time, and the questions that cases ask of it. */
