@@ -1,0 +1,141 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expectCount, type Sample, spreadOf, type Use } from '../../harness/index.js';
+import type { DurableServer } from '../../postgres/durable-server.js';
+import { openOldSnapshot } from '../../postgres/old-snapshot.js';
+import { OutboxProcess } from '../outbox-process.js';
+import { SinkProcess } from '../sink-process.js';
+import type { OutboxBench } from '../targets.js';
+
+type Point = readonly [number, number];
+
+/** What a claim costs with a large backlog, under an old snapshot, and as it grows. */
+export async function claims(bench: OutboxBench, server: DurableServer, use: Use): Promise<void> {
+  const sink = use(await SinkProcess.start());
+  await millionPending(bench, server, sink);
+  await oldSnapshot(bench, server, sink, use);
+  await scale(bench, server, sink);
+}
+
+async function millionPending(bench: OutboxBench, server: DurableServer, sink: SinkProcess): Promise<void> {
+  const count = bench.pick(1_000_000, 20_000);
+  const rounds = await claimRounds(server, sink, {
+    count,
+    endpoints: 10,
+    rounds: bench.pick(9, 2),
+    roundMs: bench.pick(5_000, 700),
+  });
+  const note = `${count} pending${bench.isQuick ? '; 1 M in a full run' : ''}; the other half delivered meanwhile`;
+  bench.meets('millionClaim', spreadOf(rounds.map(({ p99 = NaN }) => p99)), note);
+  bench.shows('claim p50 with that backlog', spreadOf(rounds.map(({ p50 = NaN }) => p50)), 'ms');
+}
+
+/** Dead versions stay in the indexes that a claim walks: the later, the more. */
+async function oldSnapshot(bench: OutboxBench, server: DurableServer, sink: SinkProcess, use: Use): Promise<void> {
+  const url = await server.createDatabase('outbox-old-snapshot');
+  const app = use(await OutboxProcess.start(url, { role: 'all' }));
+  await app.run({ action: 'endpoints', urls: pathsOf(4).map((path) => sink.origin + path) });
+  const snapshot = await openOldSnapshot(url);
+  const rounds: Sample[] = [];
+  let total = 0;
+  try {
+    const seconds = bench.pick(20, 1);
+    for (let round = 0; round < bench.pick(30, 4); round++) {
+      await sink.run({ action: 'reset' });
+      const { sent = NaN } = await app.run({ action: 'sendAtRate', perSecond: 500, seconds, tenants: 4 });
+      const { unique = NaN } = await sink.run({ action: 'wait', path: '/', expected: sent, patienceMs: 60_000 });
+      expectCount('webhooks at the sink under an old snapshot', unique, sent);
+      rounds.push(await app.run({ action: 'claims' }));
+      total += seconds;
+    }
+  } finally {
+    await snapshot.end();
+  }
+  // What counts is how it is at the end.
+  const last = rounds.slice(-Math.ceil(rounds.length / 5)).map(({ p99 = NaN }) => p99);
+  const note = `${total} s at 500/s under the snapshot${bench.isQuick ? '; 10 min in a full run' : ''}; the last fifth of it`;
+  bench.meets('oldSnapshotClaim', spreadOf(last), note);
+}
+
+async function scale(bench: OutboxBench, server: DurableServer, sink: SinkProcess): Promise<void> {
+  const roundMs = bench.pick(5_000, 500);
+  const byBacklog: Point[][] = [[], []];
+  for (const count of bench.pick([1_000, 10_000, 100_000, 1_000_000], [1_000, 10_000])) {
+    const [sample = {}] = await claimRounds(server, sink, { count, endpoints: 10, rounds: 1, roundMs });
+    byBacklog[0]?.push([count, sample.p50 ?? NaN]);
+    byBacklog[1]?.push([count, sample.p99 ?? NaN]);
+  }
+  bench.curve({
+    file: 'claim-by-backlog',
+    title: 'A claim, over pending deliveries, half of them for a dead endpoint',
+    xLabel: 'pending',
+    ...linesOf(byBacklog),
+  });
+  const byEndpoints: Point[][] = [[], []];
+  for (const endpoints of bench.pick([1, 10, 100, 1_000], [1, 100])) {
+    const [sample = {}] = await claimRounds(server, sink, {
+      count: bench.pick(100_000, 5_000),
+      endpoints,
+      rounds: 1,
+      roundMs,
+    });
+    byEndpoints[0]?.push([endpoints, sample.p50 ?? NaN]);
+    byEndpoints[1]?.push([endpoints, sample.p99 ?? NaN]);
+  }
+  bench.curve({
+    file: 'claim-by-endpoints',
+    title: 'A claim, over endpoints with a backlog',
+    xLabel: 'endpoints',
+    ...linesOf(byEndpoints),
+  });
+}
+
+interface ClaimLoad {
+  readonly count: number;
+  readonly endpoints: number;
+  readonly rounds: number;
+  readonly roundMs: number;
+}
+
+/** A backlog, the oldest half of it on a dead endpoint; a worker delivers the rest meanwhile, and each of its claims is timed. */
+async function claimRounds(server: DurableServer, sink: SinkProcess, load: ClaimLoad): Promise<readonly Sample[]> {
+  const url = await server.createDatabase(`backlog-${databases++}`);
+  const producer = await OutboxProcess.start(url, { role: 'producer' });
+  try {
+    await producer.run({
+      action: 'endpoints',
+      urls: ['/hang', ...pathsOf(load.endpoints)].map((path) => sink.origin + path),
+    });
+    const { stored = NaN } = await producer.run({ action: 'backlog', count: load.count });
+    expectCount('deliveries of the backlog', stored, load.count);
+    await sink.run({ action: 'reset' });
+    const worker = await OutboxProcess.start(url, { role: 'worker', shutdownTimeout: '1s' });
+    try {
+      const samples: Sample[] = [];
+      for (let round = 0; round < load.rounds; round++) {
+        await sleep(load.roundMs);
+        const sample = await worker.run({ action: 'claims' });
+        if ((sample.claims ?? 0) === 0 && round === 0) throw new Error('nothing was claimed: nothing was measured');
+        if ((sample.claims ?? 0) > 0) samples.push(sample);
+      }
+      return samples;
+    } finally {
+      await worker.stop();
+    }
+  } finally {
+    await producer.stop();
+  }
+}
+
+let databases = 0;
+
+function pathsOf(count: number): readonly string[] {
+  return Array.from({ length: count }, (_, nth) => `/ok/${nth}`);
+}
+
+function linesOf([p50 = [], p99 = []]: readonly Point[][]) {
+  const lines = [
+    { name: 'p50', points: p50 },
+    { name: 'p99', points: p99 },
+  ];
+  return { yLabel: 'ms', xScale: 'log', lines } as const;
+}
