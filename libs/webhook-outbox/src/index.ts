@@ -25,6 +25,9 @@ export type { CreatedEndpoint, Endpoint, NewEndpoint } from './endpoints/endpoin
 // Operating
 export type { OutboxStats } from './webhook-outbox.service.js';
 export type { WebhookOutboxEvents } from './webhook-outbox.events.js';
+export { WEBHOOK_OUTBOX_METRICS } from './webhook-outbox.metrics.js';
+export type { WebhookOutboxHealth } from './operating/outbox-health.js';
+export type { DrainReport } from './delivering/drain.js';
 export type { DeadDelivery, DeliveryReason, DeliveryReport, DeliveryState } from './delivering/delivery.js';
 
 // Errors

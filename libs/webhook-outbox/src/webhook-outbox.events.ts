@@ -1,6 +1,7 @@
 import type { DeadDelivery, DeliveryReport } from './delivering/delivery.js';
+import type { DrainReport } from './delivering/drain.js';
 
-/** What `WebhookOutboxService.on` tells of, in this process. Each is emitted after its write committed. */
+/** What `WebhookOutboxService.on` tells of, in this process. What became of a delivery is told after its write committed. */
 export interface WebhookOutboxEvents {
   /** The receiver answered 2xx. */
   readonly delivered: DeliveryReport;
@@ -14,4 +15,14 @@ export interface WebhookOutboxEvents {
   readonly leaseLost: { readonly deliveryId: string; readonly endpointId: string; readonly wasStarted: boolean };
   /** The endpoint's secret cannot be opened: its deliveries wait, without an attempt counted, and the secret is tried again now and then. */
   readonly endpointUnusable: { readonly endpointId: string; readonly error: string };
+  /** LISTEN is active: at the start, and after each loss. */
+  readonly listening: { readonly reconnects: number };
+  /** The LISTEN connection is gone or could not be made; the poll goes on, and another attempt follows by itself. */
+  readonly listenerLost: { readonly error: unknown };
+  /** A look for due deliveries failed; the next one follows by itself. */
+  readonly pollFailed: { readonly error: unknown };
+  /** Outcomes could not be written; they are kept, and tried again while their leases live. */
+  readonly settleFailed: { readonly error: unknown; readonly waiting: number };
+  /** The relay has ended with the application: what became of the claims it held. */
+  readonly stopped: DrainReport;
 }

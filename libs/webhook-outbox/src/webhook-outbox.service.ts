@@ -1,4 +1,4 @@
-import { describeError, ShuttingDownError, systemClock } from '@nest-baton/core';
+import { describeError, type GaugeReadings, ShuttingDownError, systemClock } from '@nest-baton/core';
 import {
   type BeforeApplicationShutdown,
   Inject,
@@ -11,19 +11,22 @@ import {
 } from '@nestjs/common';
 import { SchedulerRegistry } from '@nestjs/schedule';
 import type { DeliveryState } from './delivering/delivery.js';
-import { DeliveryReporter } from './delivering/delivery-reporter.js';
 import { DeliveryStore } from './delivering/delivery-store.js';
 import { ReclaimStore } from './delivering/reclaim-store.js';
 import { MAX_REQUESTS, Relay, type RelayStats } from './delivering/relay.js';
 import { EndpointDirectory } from './endpoints/endpoint-directory.js';
 import { EndpointStore } from './endpoints/endpoint-store.js';
 import { KeyRing } from './endpoints/key-ring.js';
+import { DeliveryReporter } from './operating/delivery-reporter.js';
+import { decideHealth, type WebhookOutboxHealth } from './operating/outbox-health.js';
+import { SharedLook } from './operating/shared-look.js';
 import { EventProducer } from './producing/event-producer.js';
 import type { SendOptions, SentEvent, WebhookEvent } from './producing/webhook-event.js';
 import { OutboxDatabase } from './schema/outbox-database.js';
 import { HttpSender } from './sending/http-sender.js';
 import { WakeUps } from './waking/wake-ups.js';
 import type { WebhookOutboxEvents } from './webhook-outbox.events.js';
+import type { WEBHOOK_OUTBOX_METRICS } from './webhook-outbox.metrics.js';
 import { OUTBOX_NAME, OUTBOX_OPTIONS } from './webhook-outbox.module-definition.js';
 import type { ResolvedWebhookOutboxOptions } from './webhook-outbox.options.js';
 
@@ -34,6 +37,9 @@ export interface OutboxStats {
   /** Of this process; `undefined` where no relay runs. */
   readonly relay: RelayStats | undefined;
 }
+
+/** A database that takes longer for one look into an index is of no use to anybody. */
+const HEALTH_TIMEOUT_MS = 3_000;
 
 /**
  * Makes events durable and, where the role asks for it, sends them.
@@ -49,6 +55,7 @@ export class WebhookOutboxService
   private readonly reporter: DeliveryReporter;
   private readonly producer: EventProducer;
   private readonly reclaims: ReclaimStore;
+  private readonly lag: SharedLook<number>;
   private readonly wakeUps: WakeUps;
   private readonly directory: EndpointDirectory;
   private readonly relay: Relay | undefined;
@@ -62,14 +69,18 @@ export class WebhookOutboxService
     @Optional() @Inject(SchedulerRegistry) registry: SchedulerRegistry | undefined,
   ) {
     this.logger = new Logger(name === 'default' ? 'WebhookOutbox' : `WebhookOutbox:${name}`);
-    this.reporter = new DeliveryReporter(this.logger, options.onDead);
+    this.reporter = new DeliveryReporter(name, this.logger, options.onDead, systemClock);
     this.reclaims = new ReclaimStore(database, database.schema);
+    this.lag = new SharedLook(() => this.reclaims.lagMs());
     const endpoints = new EndpointStore(database, database.schema);
     this.directory = new EndpointDirectory(endpoints, ring, systemClock, (id, error) =>
       this.reporter.unusable(id, error),
     );
     this.relay = options.role === 'producer' ? undefined : this.createRelay(name, registry);
-    this.wakeUps = new WakeUps(options, database, () => this.relay?.notify(), this.logger);
+    this.wakeUps = new WakeUps(options, database, () => this.relay?.notify(), this.logger, {
+      onListening: (reconnects) => this.reporter.listening(reconnects),
+      onListenerLost: (error) => this.reporter.listenerLost(error),
+    });
     this.producer = new EventProducer(database, options.maxPayloadBytes, systemClock, () => this.wakeUps.committed());
   }
 
@@ -85,7 +96,9 @@ export class WebhookOutboxService
    */
   async send(event: WebhookEvent, options?: SendOptions): Promise<SentEvent> {
     if (this.isShutDown) throw new ShuttingDownError('WebhookOutboxModule has shut down; the event was not stored.');
-    return this.producer.send(event, options);
+    const sent = await this.producer.send(event, options);
+    this.reporter.sent(sent);
+    return sent;
   }
 
   /** Reads the whole table of deliveries: for dashboards, not for each request. */
@@ -95,6 +108,25 @@ export class WebhookOutboxService
     const counts = { ready: 0, leased: 0, delivered: 0, failed: 0, dead: 0 };
     for (const { state, count } of byState) counts[state as DeliveryState] = count;
     return { lagMs, byState: counts, relay: this.relay?.stats() };
+  }
+
+  /** Asks the database for the lag, and the relay of this process how it fares. Never rejects. */
+  async health(): Promise<WebhookOutboxHealth> {
+    let lagMs: number;
+    try {
+      lagMs = Math.round(await this.lag.within(HEALTH_TIMEOUT_MS));
+    } catch (error) {
+      return { state: 'down', reason: 'database', message: describeError(error) };
+    }
+    const { isShutDown, wakeUps, options } = this;
+    const { pollIntervalMs } = options;
+    return decideHealth({
+      isShutDown,
+      relay: this.relay?.facts(),
+      listener: wakeUps.listener,
+      pollIntervalMs,
+      lagMs,
+    });
   }
 
   /** Listens to this process; returns the function that stops listening. A listener that throws is logged. */
@@ -108,6 +140,10 @@ export class WebhookOutboxService
   async onModuleInit(): Promise<void> {
     await this.database.prepare();
     if (this.relay !== undefined) await this.directory.verify();
+    this.reporter.metrics.start(
+      () => this.gauges(),
+      async () => ({ lag: (await this.reclaims.lagMs()) / 1_000 }),
+    );
   }
 
   onApplicationBootstrap(): void {
@@ -117,10 +153,9 @@ export class WebhookOutboxService
 
   async beforeApplicationShutdown(): Promise<void> {
     await this.wakeUps.stopListening();
-    if (this.relay === undefined) return;
-    const report = await this.relay.drain();
-    const level = report.cut + report.unsettled > 0 ? 'warn' : 'log';
-    this.logger[level]('the relay has stopped', report);
+    if (this.relay !== undefined) this.reporter.stopped(await this.relay.drain());
+    // The question for the lag needs the DataSource, which may be closed from here on.
+    await this.reporter.metrics.stop();
   }
 
   async onApplicationShutdown(): Promise<void> {
@@ -128,6 +163,15 @@ export class WebhookOutboxService
     await this.wakeUps
       .stop()
       .catch((error: unknown) => this.logger.warn('stopping failed', { error: describeError(error) }));
+  }
+
+  private gauges(): GaugeReadings<typeof WEBHOOK_OUTBOX_METRICS> {
+    const relay = this.relay?.stats();
+    return {
+      'requests.in_flight': relay?.inFlight,
+      'claims.buffered': relay?.buffered,
+      'outcomes.unsettled': relay?.unsettled,
+    };
   }
 
   private createRelay(name: string, registry: SchedulerRegistry | undefined): Relay {
@@ -139,6 +183,10 @@ export class WebhookOutboxService
       onReclaimedDead: this.reporter.reclaimedDead.bind(this.reporter),
       onLost: this.reporter.lost.bind(this.reporter),
       onError: this.reporter.failed.bind(this.reporter),
+      onPollFailed: this.reporter.pollFailed.bind(this.reporter),
+      onSettleFailed: this.reporter.settleFailed.bind(this.reporter),
+      onClaimed: this.reporter.claimed.bind(this.reporter),
+      onRequestEnded: this.reporter.requestEnded.bind(this.reporter),
     };
     return new Relay(name, this.options, parts, hooks, registry);
   }

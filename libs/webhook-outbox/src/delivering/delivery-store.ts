@@ -16,6 +16,8 @@ export interface ClaimedDelivery extends Claim {
   readonly type: string;
   readonly tenant: string;
   readonly attempts: number;
+  /** From the moment when it was due, by the database's clock. */
+  readonly waitedMs: number;
   readonly isSuspect: boolean;
 }
 
@@ -43,6 +45,7 @@ export interface SettledClaim extends Claim {
 const SUSPECT_AFTER = 2;
 
 const COLUMNS = `c.id, c.fence, c.event_id AS "outboxId", c.endpoint_id AS "endpointId", c.version AS "endpointVersion", c.attempts,
+              greatest(extract(epoch FROM statement_timestamp() - c.next_at) * 1000, 0)::float8 AS "waitedMs",
               c.lease_losses >= ${SUSPECT_AFTER} AS "isSuspect", e.dedupe_key AS "eventId", e.type, e.tenant`;
 
 /** Grows also over a restored backup, whose counters are behind those that a living process holds. */
@@ -190,7 +193,7 @@ export class DeliveryStore {
     return `UPDATE ${this.schema}.webhook_deliveries d
           SET state = 'leased', fence = ${NEXT_FENCE}, lease_until = ${leaseUntil(leaseMs)}
          FROM ${due} WHERE d.id = ${due}.id
-    RETURNING d.id, d.fence, d.event_id, d.endpoint_id, d.attempts, d.lease_losses, ${due}.version`;
+    RETURNING d.id, d.fence, d.event_id, d.endpoint_id, d.attempts, d.lease_losses, d.next_at, ${due}.version`;
   }
 
   private lockedOf(wanted: string): string {

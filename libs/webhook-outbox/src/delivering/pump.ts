@@ -5,6 +5,7 @@ import { webhookIdOf } from '../sending/signature.js';
 import type { ClaimedDelivery, DeliveryStore } from './delivery-store.js';
 import type { Held, HeldDeliveries } from './held-deliveries.js';
 import { type OutcomeRules, settlementOf } from '../outcomes/outcome.js';
+import type { RequestOutcome } from '../operating/delivery-reporter.js';
 import type { Settler } from './settler.js';
 
 export interface PumpOptions extends OutcomeRules {
@@ -18,6 +19,7 @@ export interface PumpHooks {
   readonly onSlotFreed: () => void;
   readonly onLost: (held: Held) => void;
   readonly onError: (what: string, error: unknown) => void;
+  readonly onRequestEnded: (outcome: RequestOutcome, startedAtMs: number) => void;
 }
 
 /** Outcomes that may wait to be written before no more requests are started: an outage of the database must not fill the memory. */
@@ -37,6 +39,7 @@ export class Pump {
   private starting: Promise<void> | undefined;
   private retry: NodeJS.Timeout | undefined;
   private isStopped = false;
+  private failedAt = Infinity;
 
   constructor(
     private readonly store: DeliveryStore,
@@ -48,6 +51,11 @@ export class Pump {
     private readonly clock: Clock,
     private readonly hooks: PumpHooks,
   ) {}
+
+  /** When the first start failed of those that have failed since one succeeded; Infinity when none waits to be tried again. */
+  get failingSince(): number {
+    return this.held.count('buffered') + this.held.count('starting') > 0 ? this.failedAt : Infinity;
+  }
 
   /** Takes over claims. Those whose endpoint cannot be sent to are handed back, uncounted. */
   async accept(claims: readonly ClaimedDelivery[], leaseEndsAt: number): Promise<void> {
@@ -106,9 +114,11 @@ export class Pump {
           batch.map(({ claim }) => claim),
           this.options.leaseMs,
         );
+        this.failedAt = Infinity;
         const bodies = new Map(started.map(({ id, body }) => [id, body]));
         for (const held of batch) this.launch(held, bodies.get(held.claim.id), leaseEndsAt);
       } catch (error) {
+        this.failedAt = Math.min(this.failedAt, this.clock.monotonic());
         this.hooks.onError('counting attempts failed; nothing was sent', error);
         for (const held of batch) if (held.state === 'starting') held.state = 'buffered';
         this.retry = setTimeout(() => this.startSoon(), RETRY_START_MS);
@@ -153,10 +163,16 @@ export class Pump {
     }
     const { url, headers, secret } = endpoint;
     const webhookId = webhookIdOf(claim.outboxId, claim.endpointId);
+    const startedAtMs = this.clock.monotonic();
     const answer = await this.sender.send({ url, headers, secret, webhookId, body }, this.abort.signal);
-    if (!this.held.has(held)) return;
-    if (answer.kind === 'cut') await this.release([held]);
-    else this.settler.add(held, settlementOf(answer, held.attempts, this.options, this.clock.now(), systemRandom));
+    if (answer.kind === 'cut') {
+      this.hooks.onRequestEnded('cut', startedAtMs);
+      if (this.held.has(held)) await this.release([held]);
+      return;
+    }
+    const settlement = settlementOf(answer, held.attempts, this.options, this.clock.now(), systemRandom);
+    this.hooks.onRequestEnded(settlement.outcome, startedAtMs);
+    if (this.held.has(held)) this.settler.add(held, settlement);
   }
 
   /** When it cannot be written the leases expire, which costs time and counts a loss. */

@@ -3,10 +3,12 @@ import type { EndpointDirectory } from '../endpoints/endpoint-directory.js';
 import type { HttpSender } from '../sending/http-sender.js';
 import type { ResolvedWebhookOutboxOptions } from '../webhook-outbox.options.js';
 import { drainPump, type DrainReport } from './drain.js';
-import type { DeliveryStore } from './delivery-store.js';
+import type { ClaimedDelivery, DeliveryStore } from './delivery-store.js';
 import { type Held, HeldDeliveries } from './held-deliveries.js';
 import { LeaseKeeper } from './lease-keeper.js';
 import type { Settlement } from '../outcomes/outcome.js';
+import type { RequestOutcome } from '../operating/delivery-reporter.js';
+import type { RelayFacts } from '../operating/outbox-health.js';
 import { Pump } from './pump.js';
 import type { ReclaimedDelivery, ReclaimStore } from './reclaim-store.js';
 import { Settler } from './settler.js';
@@ -23,6 +25,10 @@ export interface RelayHooks {
   readonly onReclaimedDead: (delivery: ReclaimedDelivery) => void;
   readonly onLost: (held: Held) => void;
   readonly onError: (what: string, error: unknown) => void;
+  readonly onPollFailed: (error: unknown) => void;
+  readonly onSettleFailed: (error: unknown, waiting: number) => void;
+  readonly onClaimed: (claims: readonly ClaimedDelivery[]) => void;
+  readonly onRequestEnded: (outcome: RequestOutcome, startedAtMs: number) => void;
 }
 
 export interface RelayStats {
@@ -55,6 +61,8 @@ export class Relay implements Runnable {
   private readonly keeper: LeaseKeeper;
   private readonly loop: PollLoop;
   private reclaimedAt = -Infinity;
+  private isStarted = false;
+  private lookedAt = 0;
   private isSuspectWaiting = false;
   private isMoreDue = false;
   private after = LOWEST_ID;
@@ -77,13 +85,13 @@ export class Relay implements Runnable {
         hooks.onSettled(held, settlement);
       },
       onLost,
-      onError: (error, waiting) =>
-        hooks.onError(`writing ${waiting} outcome(s) failed; they are kept and tried again`, error),
+      onError: hooks.onSettleFailed,
     });
     this.pump = new Pump(store, this.held, directory, sender, this.settler, options, clock, {
       onSlotFreed: () => this.isMoreDue && this.loop.notify(),
       onLost,
       onError: hooks.onError,
+      onRequestEnded: hooks.onRequestEnded,
     });
     this.keeper = new LeaseKeeper(store, this.held, options.leaseMs, clock, {
       onLost,
@@ -94,12 +102,14 @@ export class Relay implements Runnable {
       pass: (signal) => this.pass(signal),
       intervalMs: options.pollIntervalMs,
       registry,
-      onError: (error) => hooks.onError('looking for due deliveries failed; the poll goes on', error),
+      onError: hooks.onPollFailed,
     });
   }
 
   start(): void {
-    if (this.stopping !== undefined) return;
+    if (this.stopping !== undefined || this.isStarted) return;
+    this.isStarted = true;
+    this.lookedAt = this.clock.monotonic();
     this.keeper.start();
     this.loop.start();
   }
@@ -142,6 +152,17 @@ export class Relay implements Runnable {
     };
   }
 
+  facts(): RelayFacts {
+    const now = this.clock.monotonic();
+    const failingSince = Math.min(this.settler.failingSince, this.pump.failingSince);
+    return {
+      isRunning: this.isStarted && this.stopping === undefined,
+      sinceLookMs: now - this.lookedAt,
+      writesFailingMs: failingSince === Infinity ? undefined : now - failingSince,
+      unusableEndpoints: this.parts.directory.unusable().length,
+    };
+  }
+
   private async pass(signal: AbortSignal): Promise<void> {
     if (this.clock.monotonic() - this.reclaimedAt >= RECLAIM_INTERVAL_MS) await this.reclaim();
     if (this.isSuspectWaiting && !this.held.holdsSuspect) await this.claimSuspect();
@@ -151,6 +172,7 @@ export class Relay implements Runnable {
   private async reclaim(): Promise<void> {
     this.reclaimedAt = this.clock.monotonic();
     const { deliveries, isSuspectWaiting } = await this.parts.reclaims.reclaim(this.options.scheduleMs.length + 1);
+    this.lookedAt = this.clock.monotonic();
     this.isSuspectWaiting = isSuspectWaiting || deliveries.length > 0;
     for (const delivery of deliveries) if (delivery.state === 'dead') this.hooks.onReclaimedDead(delivery);
   }
@@ -165,7 +187,7 @@ export class Relay implements Runnable {
     const leaseEndsAt = this.clock.monotonic() + leaseMs;
     const suspect = await this.parts.store.claimSuspect(leaseMs, full);
     if (suspect === undefined) this.isSuspectWaiting = false;
-    else await this.pump.accept([suspect], leaseEndsAt);
+    else await this.accept([suspect], leaseEndsAt);
   }
 
   /** True when another claim may find more. */
@@ -178,14 +200,20 @@ export class Relay implements Runnable {
     const held = this.slots();
     const leaseEndsAt = this.clock.monotonic() + leaseMs;
     const claims = await this.parts.store.claim({ limit, leaseMs, maxInFlight, held, after: this.after });
+    this.lookedAt = this.clock.monotonic();
     const last = claims.at(-1);
     if (last !== undefined) {
       this.after = last.endpointId;
-      await this.pump.accept(claims, leaseEndsAt);
+      await this.accept(claims, leaseEndsAt);
     }
     // A full endpoint was not looked at, and one that was filled may have more: the next free slot looks again.
     this.isMoreDue = claims.length > 0 || [...held.values()].some((taken) => taken >= maxInFlight);
     return claims.length >= limit;
+  }
+
+  private async accept(claims: readonly ClaimedDelivery[], leaseEndsAt: number): Promise<void> {
+    this.hooks.onClaimed(claims);
+    await this.pump.accept(claims, leaseEndsAt);
   }
 
   private slots(): ReadonlyMap<string, number> {

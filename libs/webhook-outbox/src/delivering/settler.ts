@@ -31,6 +31,7 @@ export class Settler {
   private waiting: Waiting[] = [];
   private current: Promise<void> | undefined;
   private isStopped = false;
+  private failedAt = Infinity;
   private wake: (() => void) | undefined;
 
   constructor(
@@ -39,6 +40,11 @@ export class Settler {
     private readonly clock: Clock,
     private readonly hooks: SettlerHooks,
   ) {}
+
+  /** When the first of the writes failed that have failed since one succeeded; Infinity when nothing waits to be written again. */
+  get failingSince(): number {
+    return this.waiting.length > 0 ? this.failedAt : Infinity;
+  }
 
   add(held: Held, settlement: Settlement): void {
     held.state = 'settling';
@@ -71,8 +77,10 @@ export class Settler {
         const written = await this.store.settle(batch.map(claimOf));
         this.waiting = this.waiting.slice(batch.length);
         pauseMs = FIRST_PAUSE_MS;
+        this.failedAt = Infinity;
         for (const item of batch) this.conclude(item, written.has(item.held.claim.id));
       } catch (error) {
+        this.failedAt = Math.min(this.failedAt, this.clock.monotonic());
         this.hooks.onError(error, this.waiting.length);
         await this.pause(pauseMs);
         pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS);

@@ -6,7 +6,7 @@ import { readRetryAfter } from './retry-after.js';
 /** What is written when an attempt is over. */
 export interface Settlement {
   readonly state: Exclude<DeliveryState, 'leased'>;
-  readonly outcome: AttemptOutcome;
+  readonly outcome: Exclude<AttemptOutcome, 'unknown'>;
   readonly reason: DeliveryReason;
   readonly status: number | null;
   readonly error: string | null;

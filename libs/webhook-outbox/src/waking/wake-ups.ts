@@ -7,6 +7,12 @@ import type { ResolvedWebhookOutboxOptions } from '../webhook-outbox.options.js'
 
 const CONNECT_TIMEOUT_MS = 5_000;
 
+export interface WakeUpHooks {
+  /** LISTEN is active, `reconnects` times after a loss. */
+  readonly onListening: (reconnects: number) => void;
+  readonly onListenerLost: (error: unknown) => void;
+}
+
 /**
  * Tells relays that something was committed: the own one at once, those of other processes by NOTIFY. All of it may be lost, since each
  * relay polls; with `hints: 'off'` none of it happens.
@@ -15,7 +21,8 @@ const CONNECT_TIMEOUT_MS = 5_000;
  * global to the database until the commit.
  */
 export class WakeUps {
-  private readonly listener: SelfHealingListener | undefined;
+  private readonly selfHealing: SelfHealingListener | undefined;
+  private timesListening = 0;
   private readonly notifier: CoalescedNotifier | undefined;
 
   constructor(
@@ -23,6 +30,7 @@ export class WakeUps {
     database: OutboxDatabase,
     private readonly onDue: () => void,
     private readonly logger: Logger,
+    private readonly hooks: WakeUpHooks,
   ) {
     if (options.hints === 'off') return;
     const channel = channelOf(options.schema);
@@ -32,7 +40,13 @@ export class WakeUps {
     });
     const { listenConnectionString, role } = options;
     if (listenConnectionString !== undefined && role !== 'producer')
-      this.listener = this.createListener(listenConnectionString, channel);
+      this.selfHealing = this.createListener(listenConnectionString, channel);
+  }
+
+  /** `off`: no listener was asked for. */
+  get listener(): 'off' | 'listening' | 'lost' {
+    if (this.selfHealing === undefined) return 'off';
+    return this.selfHealing.state === 'listening' ? 'listening' : 'lost';
   }
 
   /** An event of this process is visible to every connection. */
@@ -44,15 +58,15 @@ export class WakeUps {
 
   start(): void {
     // The first attempt failing is no reason not to start: the listener goes on trying, and the relay polls.
-    this.listener?.start().catch(() => undefined);
+    this.selfHealing?.start().catch(() => undefined);
   }
 
   async stopListening(): Promise<void> {
-    await this.listener?.stop();
+    await this.selfHealing?.stop();
   }
 
   async stop(): Promise<void> {
-    await this.listener?.stop();
+    await this.selfHealing?.stop();
     await this.notifier?.stop();
   }
 
@@ -68,8 +82,11 @@ export class WakeUps {
       channel,
       onNotification: () => this.onDue(),
       // Whatever was announced while nobody listened is looked for now.
-      onListening: () => this.onDue(),
-      onLost: (error) => this.logger.warn('LISTEN was lost; the poll goes on', shown(error)),
+      onListening: () => {
+        this.onDue();
+        this.hooks.onListening(this.timesListening++);
+      },
+      onLost: this.hooks.onListenerLost,
     });
   }
 }

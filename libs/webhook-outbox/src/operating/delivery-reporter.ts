@@ -1,23 +1,46 @@
-import { describeError, TypedEvents } from '@nest-baton/core';
+import { type Clock, describeError, Metrics, secondsSince, TypedEvents } from '@nest-baton/core';
 import { Logger } from '@nestjs/common';
 import { webhookIdOf } from '../sending/signature.js';
 import type { WebhookOutboxEvents } from '../webhook-outbox.events.js';
-import type { DeadDelivery, DeliveryReport } from './delivery.js';
-import type { Held } from './held-deliveries.js';
+import { WEBHOOK_OUTBOX_METRICS } from '../webhook-outbox.metrics.js';
+import type { SentEvent } from '../producing/webhook-event.js';
+import type { DeadDelivery, DeliveryReport } from '../delivering/delivery.js';
+import type { ClaimedDelivery } from '../delivering/delivery-store.js';
+import type { DrainReport } from '../delivering/drain.js';
+import type { Held } from '../delivering/held-deliveries.js';
 import type { Settlement } from '../outcomes/outcome.js';
-import type { ReclaimedDelivery } from './reclaim-store.js';
+import type { ReclaimedDelivery } from '../delivering/reclaim-store.js';
 
-/** Tells the log, the listeners and `onDead` what became of deliveries. What any of them throws is logged and reaches nothing else. */
+/** What one request meant for its delivery. */
+export type RequestOutcome = (typeof WEBHOOK_OUTBOX_METRICS.instruments)['request.duration']['values'][number];
+
+/** Tells the log, the listeners, the instruments and `onDead` what happens. What any of them throws is logged and reaches nothing else. */
 export class DeliveryReporter {
   readonly events: TypedEvents<WebhookOutboxEvents>;
+  readonly metrics: Metrics<typeof WEBHOOK_OUTBOX_METRICS>;
 
   constructor(
+    name: string,
     private readonly logger: Logger,
     private readonly onDead: ((delivery: DeadDelivery) => unknown) | undefined,
+    private readonly clock: Clock,
   ) {
+    this.metrics = new Metrics(WEBHOOK_OUTBOX_METRICS, name);
     this.events = new TypedEvents((event, error) =>
       logger.error('a listener failed', { event, error: describeError(error) }),
     );
+  }
+
+  sent({ duplicate, state }: SentEvent): void {
+    this.metrics.add('events.sent', 1, duplicate ? 'duplicate' : state);
+  }
+
+  claimed(claims: readonly ClaimedDelivery[]): void {
+    for (const { waitedMs } of claims) this.metrics.record('claim.delay', waitedMs / 1_000);
+  }
+
+  requestEnded(outcome: RequestOutcome, startedAtMs: number): void {
+    this.metrics.record('request.duration', secondsSince(startedAtMs, this.clock), outcome);
   }
 
   settled({ claim, attempts }: Held, settlement: Settlement): void {
@@ -25,11 +48,13 @@ export class DeliveryReporter {
     const report = reportOf({ ...claim, attempts, outcome, reason, status, error });
     switch (state) {
       case 'delivered':
+        this.metrics.add('deliveries.settled', 1, 'delivered');
         return this.events.emit('delivered', report);
       case 'ready':
         return this.events.emit('retry', { ...report, retryInMs });
       case 'failed':
         this.logger.warn('a delivery failed for good', shown(report));
+        this.countGivenUp('failed', report);
         return this.events.emit('failed', report);
       case 'dead':
         return this.dead(report);
@@ -47,6 +72,7 @@ export class DeliveryReporter {
       'a lease was lost before its outcome was written; the delivery is sent again with the same id',
       details,
     );
+    this.metrics.add('leases.lost', 1);
     this.events.emit('leaseLost', details);
   }
 
@@ -55,14 +81,48 @@ export class DeliveryReporter {
     this.events.emit('endpointUnusable', { endpointId, error });
   }
 
+  listening(reconnects: number): void {
+    this.events.emit('listening', { reconnects });
+  }
+
+  listenerLost(error: unknown): void {
+    this.failed('LISTEN was lost; the poll goes on', error);
+    this.events.emit('listenerLost', { error });
+  }
+
+  pollFailed(error: unknown): void {
+    this.failed('looking for due deliveries failed; the poll goes on', error);
+    this.events.emit('pollFailed', { error });
+  }
+
+  settleFailed(error: unknown, waiting: number): void {
+    this.failed(`writing ${waiting} outcome(s) failed; they are kept and tried again`, error);
+    this.events.emit('settleFailed', { error, waiting });
+  }
+
+  stopped(report: DrainReport): void {
+    const level = report.cut + report.unsettled > 0 ? 'warn' : 'log';
+    this.logger[level]('the relay has stopped', report);
+    for (const outcome of ['released', 'cut', 'unsettled'] as const)
+      if (report[outcome] > 0) this.metrics.add('shutdown.left', report[outcome], outcome);
+    this.events.emit('stopped', report);
+  }
+
   failed(what: string, error: unknown): void {
     this.logger.warn(what, { error: describeError(error) });
   }
 
   private dead(report: DeadDelivery): void {
     this.logger.error('a delivery is dead', shown(report));
+    this.countGivenUp('dead', report);
     this.events.emit('dead', report);
     void this.callOnDead(report);
+  }
+
+  private countGivenUp(state: 'failed' | 'dead', { reason }: DeliveryReport): void {
+    this.metrics.add('deliveries.settled', 1, state);
+    // Timeouts and network errors are tried again: when they are the last, the reason is the schedule's end.
+    if (reason !== 'timeout' && reason !== 'network') this.metrics.add('deliveries.given_up', 1, reason);
   }
 
   private async callOnDead(report: DeadDelivery): Promise<void> {

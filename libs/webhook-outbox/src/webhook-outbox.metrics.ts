@@ -1,0 +1,68 @@
+import { LONG_SECONDS, type MetricTable, QUICK_SECONDS } from '@nest-baton/core';
+
+/** The instruments; each carries `baton.instance`. */
+export const WEBHOOK_OUTBOX_METRICS = {
+  package: '@nest-baton/webhook-outbox',
+  version: '0.1.0',
+  instruments: {
+    'events.sent': {
+      kind: 'counter',
+      by: 'outcome',
+      values: ['persisted', 'duplicate', 'nobody_subscribed'],
+      unit: '{event}',
+      description: 'What calls of `send` came to; one within a transaction counts although that may roll back.',
+    },
+    'deliveries.settled': {
+      kind: 'counter',
+      by: 'state',
+      values: ['delivered', 'failed', 'dead'],
+      unit: '{delivery}',
+      description: 'Deliveries that this process brought to their terminal state.',
+    },
+    'deliveries.given_up': {
+      kind: 'counter',
+      by: 'reason',
+      values: ['answered', 'redirected', 'refused-destination', 'event-missing', 'exhausted', 'crash-loop'],
+      unit: '{delivery}',
+      description: 'Of them, those that failed or are dead, by the reason.',
+    },
+    'leases.lost': {
+      kind: 'counter',
+      unit: '{lease}',
+      description: 'Claims that ended before their outcome was written: the delivery is sent again with the same id.',
+    },
+    'request.duration': {
+      kind: 'histogram',
+      by: 'outcome',
+      values: ['delivered', 'failed', 'retry', 'cut'],
+      unit: 's',
+      buckets: QUICK_SECONDS,
+      description: 'One request to a receiver, by what it meant for the delivery; `cut` by the shutdown.',
+    },
+    'claim.delay': {
+      kind: 'histogram',
+      unit: 's',
+      buckets: LONG_SECONDS,
+      description: 'From the moment when a delivery was due until it was claimed, by the database’s clock.',
+    },
+    'shutdown.left': {
+      kind: 'counter',
+      by: 'outcome',
+      values: ['released', 'cut', 'unsettled'],
+      unit: '{delivery}',
+      description: 'What became of the claims that the relay held when it stopped.',
+    },
+    'requests.in_flight': { kind: 'gauge', unit: '{request}', description: 'Requests that run.' },
+    'claims.buffered': {
+      kind: 'gauge',
+      unit: '{delivery}',
+      description: 'Claimed deliveries that wait for their start.',
+    },
+    'outcomes.unsettled': { kind: 'gauge', unit: '{delivery}', description: 'Outcomes that wait to be written.' },
+    lag: {
+      kind: 'gauge',
+      unit: 's',
+      description: 'Age of the oldest delivery that is due and not claimed, of the whole table.',
+    },
+  },
+} as const satisfies MetricTable;
