@@ -35,8 +35,10 @@ export class CollectedMetrics {
     return Object.fromEntries(own.map(([key, value]) => [key.slice(instance.length).trim(), value]));
   }
 
-  /** Points that this very collection has brought: gauges that were read for it, and what has changed since the last one. */
+  /** Gauges, as they were read for this very collection; one that nobody shows any more is not there. */
   async latest(): Promise<Map<string, Points>> {
+    // What the other reader's collections have observed since is told too, by the next one.
+    await pointsOf(this.changes);
     return pointsOf(this.changes);
   }
 

@@ -16,6 +16,8 @@ import { Redis } from 'ioredis';
 export interface InstanceSettings {
   readonly url?: string;
   readonly service: string;
+  /** Of the instance. */
+  readonly name?: string;
   /** Without it the instance only hands off. */
   readonly handle?: (handoff: Handoff) => Promise<void>;
   readonly onDeadLetter?: (handoff: Handoff, reason: string) => Promise<void>;
@@ -65,10 +67,11 @@ export function freshService(): string {
 
 /** An application with one instance, started. */
 export async function startInstance(settings: InstanceSettings): Promise<Instance> {
-  const { url = sharedRedisUrl(), service, options = {} } = settings;
+  const { url = sharedRedisUrl(), service, name: instanceName = 'default', options = {} } = settings;
   const module = await Test.createTestingModule({
     imports: [
       RedisReconcileModule.forRoot({
+        name: instanceName,
         connection: { url },
         service,
         consumerId: 'test',
@@ -81,7 +84,7 @@ export async function startInstance(settings: InstanceSettings): Promise<Instanc
   })
     .setLogger({ log: ignore, warn: ignore, error: ignore, debug: ignore, verbose: ignore, fatal: ignore })
     .compile();
-  const instance = module.get<RedisReconcileService>(getRedisReconcileToken());
+  const instance = module.get<RedisReconcileService>(getRedisReconcileToken(instanceName));
   const events: { name: string; payload: Record<string, unknown> }[] = [];
   for (const name of EVENTS)
     instance.on(name, (payload) => void events.push({ name, payload: payload as unknown as Record<string, unknown> }));
@@ -95,12 +98,12 @@ export async function startInstance(settings: InstanceSettings): Promise<Instanc
   };
 }
 
-function handlerClass({ handle, onDeadLetter, concurrency }: InstanceSettings) {
+function handlerClass({ name = 'default', handle, onDeadLetter, concurrency }: InstanceSettings) {
   class TestWorker {
     readonly handle = handle;
     readonly onDeadLetter = onDeadLetter;
   }
-  HandoffHandler('default', concurrency === undefined ? {} : { concurrency })(TestWorker);
+  HandoffHandler(name, concurrency === undefined ? {} : { concurrency })(TestWorker);
   return TestWorker;
 }
 
