@@ -51,9 +51,11 @@ export class ExpirySubscription {
 
   /** @throws ServerUnsupportedError in mode `require` when events cannot be had. */
   async start(): Promise<void> {
+    if (this.isStopped) return;
     if (this.options.mode === 'off') return this.decide('expiry events are switched off');
     await this.subscribe();
     await this.checkFlags();
+    if (this.isStopped) return;
     if (this.options.mode === 'require' && !this.isCovered)
       throw new ServerUnsupportedError(
         `keyspaceEvents is 'require', but ${this.coverage.reason}: set notify-keyspace-events to contain Kx on the server, or use 'auto'.`,

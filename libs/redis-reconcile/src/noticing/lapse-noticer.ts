@@ -61,7 +61,8 @@ export class LapseNoticer {
     this.timer = setTimeout(
       () => {
         this.armedFor = Infinity;
-        this.flushing = this.flush();
+        // The one before may still run: it is waited for as well.
+        this.flushing = Promise.all([this.flushing, this.flush()]).then(() => undefined);
       },
       Math.min(Math.max(at - this.options.now(), 0) + FLUSH_MS, LONGEST_TIMER_MS),
     );
