@@ -1,37 +1,35 @@
-import { jest } from '@jest/globals';
-import type { Partition } from '../partitions/partition.js';
-import type { Reconciler } from '../recovery/reconciler.js';
+import { Gate, waitFor } from '@nest-baton/testing';
+import { Logger } from '@nestjs/common';
 import { LapseNoticer } from './lapse-noticer.js';
 
-const DAY_MS = 86_400_000;
-
-describe('a lease that runs out later than a timer can wait', () => {
-  beforeEach(() => void jest.useFakeTimers());
-  afterEach(() => void jest.useRealTimers());
-
-  it('is looked at when it is due, and costs nothing until then', () => {
-    let looks = 0;
-    const lapsed: string[] = [];
+describe('LapseNoticer', () => {
+  it('stops only when every look has ended, also an earlier one that outlasts the last', async () => {
+    const gate = new Gate();
+    const looked: string[] = [];
+    let now = 0;
     const noticer = new LapseNoticer({
-      partitions: [{} as Partition],
+      partitions: [{} as never],
       reconciler: {
-        lapsed: async (_partition: Partition, names: readonly string[]) => void lapsed.push(...names),
-      } as unknown as Reconciler,
+        lapsed: async (_partition: unknown, [name]: string[]) => {
+          if (name === 'slow') await gate.pass();
+          looked.push(String(name));
+        },
+      } as never,
       random: () => 0,
-      now: () => {
-        looks++;
-        return performance.now();
-      },
-      logger: { warn: () => undefined } as never,
+      now: () => now,
+      logger: new Logger('test'),
     });
-    noticer.notice(0, 'x', 30 * DAY_MS);
-    const before = looks;
-    jest.advanceTimersByTime(1000);
-    expect(looks).toBe(before);
-    jest.advanceTimersByTime(29 * DAY_MS);
-    expect(lapsed).toEqual([]);
-    expect(looks - before).toBeLessThan(5);
-    jest.advanceTimersByTime(DAY_MS);
-    expect(lapsed).toEqual(['x']);
+    noticer.notice(0, 'slow', 0);
+    await gate.arrived();
+    now = 1;
+    noticer.notice(0, 'quick', 0);
+    await waitFor(() => looked.includes('quick'), { description: 'the second look ended' });
+    let isStopped = false;
+    const stopping = noticer.stop().then(() => (isStopped = true));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(isStopped).toBe(false);
+    gate.open();
+    await stopping;
+    expect(looked).toEqual(['quick', 'slow']);
   });
 });
