@@ -1,0 +1,34 @@
+import { defineBenchmark } from '../harness/index.js';
+import { measureDeadEntries } from './sections/dead-entries.js';
+import { measureHeldLeases } from './sections/held-leases.js';
+import { measureKilledOwner } from './sections/killed-owner.js';
+import { measureLatency } from './sections/latency.js';
+import { measureScale } from './sections/scale.js';
+import { measureThroughput } from './sections/throughput.js';
+import { TARGETS } from './targets.js';
+
+const NO_CLUSTER = "`topology: 'cluster'` does not exist yet, nor does a cluster in the testing kit";
+
+export default defineBenchmark({
+  name: 'redis-reconcile',
+  packages: [
+    'bullmq',
+    '@nestjs-redis/streams-transporter',
+    '@nestjs/microservices',
+    'redis',
+    '@nest-baton/redis-reconcile',
+    'ioredis',
+  ],
+  targets: TARGETS,
+  async run(bench) {
+    await measureThroughput(bench);
+    await measureLatency(bench);
+    await measureKilledOwner(bench);
+    await measureHeldLeases(bench);
+    await measureDeadEntries(bench);
+    await measureScale(bench);
+    bench.notBuilt('coverage', NO_CLUSTER);
+    bench.notBuilt('coverageAgain', NO_CLUSTER);
+    bench.notBuilt('chaos', `${NO_CLUSTER}: there is no failover, and no \`waitReplicas\``);
+  },
+});
