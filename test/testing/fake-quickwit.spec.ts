@@ -46,6 +46,12 @@ describe('FakeQuickwit', () => {
           [1, 1],
         ]),
       );
+      expect(sink.multiset('logs')).toEqual(
+        new Map([
+          ['{"id":2}', 2],
+          ['{"id":1}', 1],
+        ]),
+      );
       expect(sink.documents('runs')).toEqual([]);
     });
 

@@ -321,6 +321,20 @@ describe('WebhookReceiver, with faults', () => {
     await single.destroy();
   });
 
+  it('takes a thousand requests on one connection without piling anything up on it', async () => {
+    const warnings: string[] = [];
+    const listen = ({ message }: Error) => void warnings.push(message);
+    process.on('warning', listen);
+    const single = new Agent({ connections: 1 });
+    for (let i = 0; i < 1000; i++)
+      await (await request(receiver.url, { method: 'POST', body: 'x', dispatcher: single })).body.dump();
+    await new Promise(setImmediate);
+    process.off('warning', listen);
+    expect(receiver.requests.at(-1)).toMatchObject({ connection: 1, nthOnConnection: 1000 });
+    expect(warnings).toEqual([]);
+    await single.destroy();
+  });
+
   it('counts how many requests were open at one time, stalled ones too', async () => {
     receiver.answer([{ instead: 'never' }, { delayMs: 50 }, { delayMs: 50 }]);
     const stalled = codeOf(post());

@@ -52,7 +52,7 @@ describe('WebhookReceiver, signatures', () => {
   it.each([
     ['no signature at all', {}, BODY, /missing required headers/i],
     ['another body', headers(signedBy(SECRET)), `${BODY} `, /no matching signature/i],
-    ['an old timestamp', headers(signedBy(SECRET), -310), BODY, /310\d{3} ms off|309\d{3} ms off/],
+    ['an old timestamp', headers(signedBy(SECRET), -310), BODY, /ms off/],
     ['a future timestamp', headers(signedBy(SECRET), 310), BODY, /ms off/],
     [
       'a timestamp that is no number',
@@ -100,6 +100,12 @@ describe('WebhookReceiver, signatures', () => {
     });
     expect(await send(receiver, headers(signedBy(SECRET)))).toMatchObject({ isVerified: false });
     expect(await send(receiver, {})).toMatchObject({ isVerified: false });
+    const timeless = { ...headers(v1a), 'webhook-timestamp': 'soon' };
+    expect(await send(receiver, timeless)).toEqual({ isVerified: false, reason: 'Invalid timestamp' });
+    receiver.trust('whsec_');
+    expect(await send(receiver, headers(v1a), `${BODY} `)).toMatchObject({
+      reason: expect.stringMatching(/No matching v1a.*; .*empty/i) as string,
+    });
   });
 
   it('checks nothing without secrets, nor what it did not read; verify() does so afterwards', async () => {

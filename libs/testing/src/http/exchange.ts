@@ -25,11 +25,16 @@ export class Exchange {
     /** From 1 on its connection. */
     readonly nthOnConnection: number,
   ) {
-    const gone = new AbortController();
-    this.signal = gone.signal;
+    const controller = new AbortController();
+    this.signal = controller.signal;
+    const leave = (): void => {
+      // A connection lives for many exchanges: what each of them listens to must not pile up on it.
+      connection.socket.off('close', leave);
+      controller.abort();
+    };
     response.on('error', () => undefined);
-    response.once('close', () => gone.abort());
-    connection.socket.once('close', () => gone.abort());
+    response.once('close', leave);
+    connection.socket.once('close', leave);
   }
 
   /** What was read of the body so far, to the byte. */

@@ -32,6 +32,7 @@ export class LocalHttpServer {
   private readonly plain: Server;
   private readonly spoken: Server;
   private readonly tcp: TcpServer;
+  private boundPort = 0;
   private active = 0;
   private maxActive = 0;
 
@@ -50,16 +51,13 @@ export class LocalHttpServer {
     const server = new LocalHttpServer(handle, options.certificate);
     server.tcp.listen(options.port ?? 0, '127.0.0.1');
     await once(server.tcp, 'listening');
-    server.port = (server.tcp.address() as AddressInfo).port;
+    server.boundPort = (server.tcp.address() as AddressInfo).port;
     return server;
   }
 
-  /** Also after `stop()`. */
-  port = 0;
-
-  /** Without a slash at its end. */
+  /** Without a slash at its end. Also after `stop()`. */
   get url(): string {
-    return `${this.certificate === undefined ? 'http' : 'https'}://127.0.0.1:${this.port}`;
+    return `${this.certificate === undefined ? 'http' : 'https'}://127.0.0.1:${this.boundPort}`;
   }
 
   /** Requests whose head was read and which are neither answered nor given up. */

@@ -99,9 +99,12 @@ export class FakeQuickwit {
 
   /** How often each value of `field` was stored in an index. */
   counts(index: string, field = 'id'): ReadonlyMap<unknown, number> {
-    const counts = new Map<unknown, number>();
-    for (const document of this.documents(index)) counts.set(document[field], (counts.get(document[field]) ?? 0) + 1);
-    return counts;
+    return tally(this.documents(index).map((document) => document[field]));
+  }
+
+  /** How often each document was stored in an index, by its JSON without white space: for documents that have no id. */
+  multiset(index: string): ReadonlyMap<string, number> {
+    return tally(this.documents(index).map((document) => JSON.stringify(document)));
   }
 
   /** Lines that were accepted for an index and then thrown away without a word: bad ones, where nobody validates. */
@@ -182,4 +185,10 @@ export class FakeQuickwit {
     const fault = request.route === 'other' ? undefined : this.faults.next(request);
     await this.answerer.answer(exchange, request, fault);
   }
+}
+
+function tally<T>(values: readonly T[]): ReadonlyMap<T, number> {
+  const counts = new Map<T, number>();
+  for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
+  return counts;
 }

@@ -64,9 +64,8 @@ export class SignatureChecker {
   private refuseV1(request: Signed, secret: string): string | undefined {
     if (this.webhook === undefined)
       throw new BackendUnavailableError('Signatures are checked by the package standardwebhooks: install it.');
-    const checker = new this.webhook(secret);
     try {
-      checker.verify(request.body, flat(request.headers), { jsonParse: false });
+      new this.webhook(secret).verify(request.body, flat(request.headers), { jsonParse: false });
       return undefined;
     } catch (error) {
       return describeError(error);
@@ -77,6 +76,7 @@ export class SignatureChecker {
 function refuseV1a({ headers, body }: Signed, publicKey: string): string | undefined {
   const { 'webhook-id': id, 'webhook-timestamp': timestamp, 'webhook-signature': signatures } = flat(headers);
   if (id === undefined || timestamp === undefined || signatures === undefined) return 'Missing required headers';
+  if (!/^\d+$/.test(timestamp)) return 'Invalid timestamp';
   const raw = Buffer.from(publicKey.slice(PUBLIC_KEY_PREFIX.length), 'base64');
   const key = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x: raw.toString('base64url') }, format: 'jwk' });
   const content = Buffer.concat([Buffer.from(`${id}.${timestamp}.`), body]);
