@@ -74,6 +74,7 @@ export class RedisReconcileService
   private readonly producer: Producer;
   private readonly reconciler: Reconciler;
   private engine: HandoffEngine | undefined;
+  private started: Promise<void> | undefined;
   private isClosed = false;
 
   constructor(
@@ -124,24 +125,9 @@ export class RedisReconcileService
     }
   }
 
-  /** Called by Nest, when every handler exists. */
-  async onApplicationBootstrap(): Promise<void> {
-    try {
-      const handler = this.handlers.find(this.name);
-      if (handler === undefined) return;
-      const { name, options, source, link, partitions, reconciler, events, metrics, registry, logger } = this;
-      this.engine = new HandoffEngine({
-        ...{ name, options, source, link, partitions, reconciler, events, metrics, registry, logger, ...handler },
-        clock: systemClock,
-        random: systemRandom,
-        beforePass: () => this.fixPartitions(),
-      });
-      await this.engine.start();
-    } catch (error) {
-      await this.engine?.stop();
-      await this.close();
-      throw error;
-    }
+  /** Called by Nest, when every handler exists. Idempotent. */
+  onApplicationBootstrap(): Promise<void> {
+    return (this.started ??= this.startEngine());
   }
 
   /** Called by Nest: reads nothing more, and hands back or finishes what is owned. */
@@ -265,6 +251,25 @@ export class RedisReconcileService
       'handoffs.dead': dead,
       lag: lagMs / 1000,
     };
+  }
+
+  private async startEngine(): Promise<void> {
+    try {
+      const handler = this.handlers.find(this.name);
+      if (handler === undefined || this.isClosed) return;
+      const { name, options, source, link, partitions, reconciler, events, metrics, registry, logger } = this;
+      this.engine = new HandoffEngine({
+        ...{ name, options, source, link, partitions, reconciler, events, metrics, registry, logger, ...handler },
+        clock: systemClock,
+        random: systemRandom,
+        beforePass: () => this.fixPartitions(),
+      });
+      await this.engine.start();
+    } catch (error) {
+      await this.engine?.stop();
+      await this.close();
+      throw error;
+    }
   }
 
   private async close(): Promise<void> {

@@ -27,8 +27,11 @@ const STARTING: readonly CaseOfContract[] = [
     needs: [],
     check: async (trial) => {
       await Promise.all([trial.start(), trial.start()]);
+      // A start() that returns at once connects a moment later.
+      await quiet();
       const open = await trial.subject.open?.();
       await trial.start();
+      await quiet();
       assert.deepEqual(await trial.subject.open?.(), open, 'the second start() opened more');
     },
   },
