@@ -9,7 +9,8 @@ export {
 export type { PostgresSettings } from './postgres/local-postgres.js';
 export { type ExclusiveRedis, type RedisServer, startRedis } from './redis/start-redis.js';
 export { startRedisCluster, type RedisClusterOptions } from './redis/cluster/start-redis-cluster.js';
-export type { FailoverOptions, RedisCluster, SlotMove } from './redis/cluster/redis-cluster.js';
+export type { RedisCluster, SlotMove } from './redis/cluster/redis-cluster.js';
+export type { FailoverOptions } from './redis/cluster/failover.js';
 export type { RedisClusterNode } from './redis/cluster/cluster-node.js';
 export type { SlotOrKey, SlotRange } from './redis/cluster/slots.js';
 
