@@ -5,6 +5,7 @@ import {
   quoteIdentifier,
   runMigrations,
   ServerUnsupportedError,
+  sqlState,
   surviveLostConnections,
 } from '@nest-baton/core';
 import type { DataSource, QueryRunner } from 'typeorm';
@@ -15,6 +16,11 @@ const OLDEST_POSTGRES = '14';
 export interface OutboxDatabaseOptions {
   readonly schema: string;
   readonly migrations: 'auto' | 'verify' | 'off';
+}
+
+/** How TypeORM drops a connection instead of giving it back to the pool; it does so itself once the connection tells of its end. */
+interface Droppable {
+  releasePostgresConnection?(reason: unknown): Promise<void>;
 }
 
 /**
@@ -59,10 +65,14 @@ export class OutboxDatabase implements Queryable {
   /** Connects first, so that `work` knows: what fails inside it may have reached the server. */
   async withRunner<T>(work: (runner: QueryRunner) => Promise<T>): Promise<T> {
     surviveLostConnections((this.dataSource.driver as { readonly master?: unknown }).master);
-    const runner = this.dataSource.createQueryRunner();
+    const runner: QueryRunner & Droppable = this.dataSource.createQueryRunner();
     try {
       await runner.connect();
       return await work(runner);
+    } catch (error) {
+      // The server says farewell before it hangs up: given back in between, the connection would fail whoever comes next.
+      if (isFarewell(error)) await runner.releasePostgresConnection?.(error).catch(() => undefined);
+      throw error;
     } finally {
       // A connection that was lost cannot be released in good order; the pool has dropped it already.
       await runner.release().catch(() => undefined);
@@ -86,6 +96,11 @@ export class OutboxDatabase implements Queryable {
       });
     });
   }
+}
+
+/** The administrator's command, a crash, a server that starts or stops. */
+function isFarewell(error: unknown): boolean {
+  return sqlState(error)?.startsWith('57P') === true;
 }
 
 /** The structured form, since the plain one differs between SELECT and UPDATE and drops the row count. */
