@@ -44,7 +44,7 @@ function environmentOf(service: ComposeService): Record<string, string> {
 
 /** What a `.env` copied from the example gives each process, and over it what the file sets. */
 function fullEnvironmentOf(service: ComposeService): Record<string, string> {
-  const copied = settings.filter(({ isDefault }) => !isDefault).map(({ name, value }) => [name, value]);
+  const copied = settings.filter(({ isDefault }) => !isDefault).map(({ name, value }) => [name, value] as const);
   return { ...Object.fromEntries(copied), ...FILLED_IN, ...environmentOf(service) };
 }
 

@@ -6,6 +6,7 @@ import {
   type HouseRule,
   kebabCase,
   lintStaysOn,
+  lockStep,
   modulesAreWiring,
   namedExports,
   noRegistry,
@@ -135,6 +136,29 @@ const RULES: readonly (readonly [string, HouseRule, readonly Example[]])[] = [
       [{ 'package-lock.json': '{ "resolved": "https://host/a.tgz" }' }, true],
       [{ '.npmrc': 'registry=https://host/' }, true],
       [{ 'package-lock.json': '{ "resolved": "libs/core" }', '.npmrc': 'omit-lockfile-registry-resolved=true' }, false],
+    ],
+  ],
+  [
+    'all packages have one version',
+    lockStep,
+    [
+      [{ 'package.json': '"version": "1.1.0"', 'libs/a/package.json': '"version": "1.0.0"' }, true],
+      [
+        {
+          'package.json': '"version": "1.1.0"',
+          'libs/a/package.json': '"version": "1.1.0", "dependencies": { "@nest-baton/core": "^1.0.0" }',
+        },
+        true,
+      ],
+      [{ 'package.json': '"version": "1.1.0"', 'libs/a/src/a.metrics.ts': `const A = { version: '1.0.0' };` }, true],
+      [
+        {
+          'package.json': '"version": "1.1.0"',
+          'libs/a/package.json': '"version": "1.1.0"',
+          'bench/package.json': '"version": "9.0.0"',
+        },
+        false,
+      ],
     ],
   ],
 ];

@@ -109,6 +109,25 @@ export const noRegistry: HouseRule = (tree) =>
     ...linesWith(tree, /--registry[ =]|npm_config_registry=/, (file) => !file.endsWith('.ts')),
   ].map((place) => `${place}: no registry is named, that is npm's own configuration`);
 
+/** One version for all packages, wherever it is written down. */
+export const lockStep: HouseRule = (tree) => {
+  const versionIn = (file: string): string | undefined => /"version": "([^"]+)"/.exec(tree.get(file) ?? '')?.[1];
+  const version = versionIn('package.json');
+  return [...tree].flatMap(([file, text]) => {
+    const written = /^libs\/[^/]+\/package\.json$/.test(file)
+      ? [
+          versionIn(file),
+          ...[...text.matchAll(/"@nest-baton\/(?!source")[^"]+": "([^"]+)"/g)].map(([, range]) => range),
+        ]
+      : file.endsWith('.metrics.ts')
+        ? [/\bversion: '([^']+)'/.exec(text)?.[1]]
+        : [];
+    return written
+      .filter((found) => found !== version)
+      .map((found) => `${file} says ${found}: all packages have one version, ${version}`);
+  });
+};
+
 function linesWith(tree: Tree, pattern: RegExp, isRead: (file: string) => boolean): readonly string[] {
   return [...tree]
     .filter(([file]) => isRead(file) && !file.startsWith('test/house/'))

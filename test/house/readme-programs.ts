@@ -69,9 +69,10 @@ export function compileBlocks(blocks: readonly Block[], root = ROOT): readonly s
   host.readFile = (file) => texts.get(file)?.text ?? readFile(file);
   host.getSourceFile = (file, languageVersion, ...rest) => {
     const block = texts.get(file);
-    return block === undefined
-      ? getSourceFile(file, languageVersion, ...rest)
-      : ts.createSourceFile(file, block.text, languageVersion);
+    if (block !== undefined) return ts.createSourceFile(file, block.text, languageVersion);
+    const known = parsed.get(file) ?? getSourceFile(file, languageVersion, ...rest);
+    if (known !== undefined) parsed.set(file, known);
+    return known;
   };
   const program = ts.createProgram([...texts.keys()], options, host);
   return [...texts].flatMap(([name, { page }]) => {
@@ -85,12 +86,15 @@ export function compileBlocks(blocks: readonly Block[], root = ROOT): readonly s
   });
 }
 
+/** Of what the blocks import: the same for every program that is made here. */
+const parsed = new Map<string, ts.SourceFile>();
+
 function repositoryOptions(root: string): ts.CompilerOptions {
   const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), (file) => ts.sys.readFile(file)) as {
     config: { compilerOptions: object };
   };
   const { options } = ts.convertCompilerOptionsFromJson(config.compilerOptions, root);
-  return { ...options, types: ['node'], noEmit: true, declaration: false, declarationMap: false };
+  return { ...options, declaration: false, declarationMap: false };
 }
 
 function lineBreaks(text: string): number {
