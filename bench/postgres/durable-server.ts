@@ -9,6 +9,8 @@ export interface DurableServer {
   createDatabase(name: string, options?: { readonly countsStatements?: boolean }): Promise<string>;
   /** Statements that clients have sent to a database with `countsStatements`, so far. Functions called by them do not count again. */
   statements(url: string): Promise<number>;
+  /** Begins to count anew, for all databases. */
+  forgetStatements(): Promise<void>;
   /** The same by their text, most frequent first, to see what they were. */
   topStatements(url: string, limit: number): Promise<readonly { readonly calls: number; readonly query: string }[]>;
   query<Row extends object>(text: string, values?: unknown[]): Promise<Row[]>;
@@ -49,6 +51,7 @@ export async function startDurableServer(): Promise<DurableServer> {
       const [row] = await query<{ calls: string | null }>(`SELECT sum(calls) AS calls ${OF_DATABASE}`, [nameOf(url)]);
       return Number(row?.calls ?? 0);
     },
+    forgetStatements: async () => void (await query('SELECT pg_stat_statements_reset()')),
     topStatements: (url, limit) =>
       query(`SELECT calls::int, query ${OF_DATABASE} ORDER BY calls DESC LIMIT ${limit}`, [nameOf(url)]),
     async stop() {

@@ -13,10 +13,9 @@ import {
 } from '../measuring/closed-loop.js';
 import { writeAtRate } from '../measuring/open-loop-writers.js';
 import { ArrivalLog, warmingChunk } from '../measuring/stamped-chunks.js';
-import { startFloor } from '../subjects/floor.js';
-import { type OurStreams, startOurs } from '../subjects/ours.js';
+import type { FloorStreams } from '../subjects/floor.js';
+import type { OurStreams } from '../subjects/ours.js';
 import type { StreamSubject } from '../subjects/stream-subject.js';
-import { startWorldPostgres, WORLD_DEFAULTS, WORLD_RECOMMENDED } from '../subjects/world-postgres.js';
 import type { Action } from './actions.js';
 
 interface Setup {
@@ -24,13 +23,22 @@ interface Setup {
   readonly options?: PgStreamOptions;
 }
 
+// Each process loads its own system only.
+const world = () => import('../subjects/world-postgres.js');
+
 serveSubjects({
-  floor: async (setup) => serveFloor(await startFloor(setupOf(setup).url)),
-  recommended: async (setup) => serveStreams(await startWorldPostgres(setupOf(setup).url, WORLD_RECOMMENDED)),
-  defaults: async (setup) => serveStreams(await startWorldPostgres(setupOf(setup).url, WORLD_DEFAULTS)),
+  floor: async (setup) => serveFloor(await (await import('../subjects/floor.js')).startFloor(setupOf(setup).url)),
+  recommended: async (setup) => {
+    const { startWorldPostgres, WORLD_RECOMMENDED } = await world();
+    return serveStreams(await startWorldPostgres(setupOf(setup).url, WORLD_RECOMMENDED));
+  },
+  defaults: async (setup) => {
+    const { startWorldPostgres, WORLD_DEFAULTS } = await world();
+    return serveStreams(await startWorldPostgres(setupOf(setup).url, WORLD_DEFAULTS));
+  },
   ours: async (setup) => {
     const { url, options } = setupOf(setup);
-    const ours = await startOurs(url, options);
+    const ours = await (await import('../subjects/ours.js')).startOurs(url, options);
     return serveStreams(ours, ours);
   },
 });
@@ -39,7 +47,7 @@ function setupOf(setup: Parameters): Setup {
   return setup as unknown as Setup;
 }
 
-function serveFloor(floor: Awaited<ReturnType<typeof startFloor>>): ServedSubject {
+function serveFloor(floor: FloorStreams): ServedSubject {
   return {
     run: (parameters) => {
       const action = parameters as unknown as Action;

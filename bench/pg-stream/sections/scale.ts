@@ -1,5 +1,6 @@
 import { type CurveLine, expectCount, type Use } from '../../harness/index.js';
 import type { DurableServer } from '../../postgres/durable-server.js';
+import { chunksOf } from '../measuring/open-loop-writers.js';
 import { StreamProcess } from '../stream-process.js';
 import { DEFAULTS, OURS, type StreamBench } from '../targets.js';
 import { listen } from './delivering.js';
@@ -28,7 +29,7 @@ export async function scale(bench: StreamBench, server: DurableServer, use: Use)
     xScale: 'log',
     lines,
   });
-  await readerCurve(bench, server);
+  await readerCurve(bench, server, use);
 }
 
 async function appendCosts(
@@ -50,26 +51,25 @@ async function appendCosts(
   return points;
 }
 
-/** Chunks come slowly enough for every reader to be done before the next. */
-async function readerCurve(bench: StreamBench, server: DurableServer): Promise<void> {
+/** Readers are added to those that are there. Chunks come slowly enough for every reader to be done before the next. */
+async function readerCurve(bench: StreamBench, server: DurableServer, use: Use): Promise<void> {
+  const url = await server.createDatabase('readers-scale');
+  const writer = use(await StreamProcess.start(OURS, url));
+  const reader = use(await StreamProcess.start(OURS, url));
+  await listen(reader, writer, 1);
   const p50: Point[] = [];
   const p99: Point[] = [];
+  let there = 1;
   for (const readers of bench.pick([1, 10, 100, 1_000], [1, 100])) {
-    const url = await server.createDatabase(`readers-${readers}`);
-    const writer = await StreamProcess.start(OURS, url);
-    const reader = await StreamProcess.start(OURS, url);
-    try {
-      await listen(reader, writer, 1);
-      await reader.run({ action: 'follow', streams: 1, readersEach: readers - 1 });
-      const seconds = bench.pick(20, 2);
-      const { chunks = NaN } = await writer.run({ action: 'write', perSecond: 5, seconds, streams: 1 });
-      const arrived = await reader.run({ action: 'collect', expected: chunks * readers, patienceMs: 60_000 });
-      expectCount(`chunks at ${readers} readers`, arrived.received ?? NaN, chunks * readers);
-      p50.push([readers, arrived.p50 ?? NaN]);
-      p99.push([readers, arrived.p99 ?? NaN]);
-    } finally {
-      await Promise.all([writer, reader].map((each) => each.stop()));
-    }
+    await reader.run({ action: 'follow', streams: 1, readersEach: readers - there });
+    there = readers;
+    const load = { perSecond: 5, seconds: bench.pick(20, 1), streams: 1 };
+    await writer.run({ action: 'write', ...load });
+    const expected = chunksOf(load) * readers;
+    const arrived = await reader.run({ action: 'collect', expected, patienceMs: 60_000 });
+    expectCount(`chunks at ${readers} readers`, arrived.received ?? NaN, expected);
+    p50.push([readers, arrived.p50 ?? NaN]);
+    p99.push([readers, arrived.p99 ?? NaN]);
   }
   bench.curve({
     file: 'delivery-by-readers',

@@ -1,17 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Sample, type ServedSubject, serveSubjects } from '../../harness/index.js';
 import {
-  BULL_ALWAYS,
-  BULL_DEFAULTS,
-  BULL_EVERYSEC,
-  BULL_POSTGRES,
-  BULL_POSTGRES_DEFAULTS,
-  startBullmq,
-} from '../subjects/bullmq.js';
-import { startFloor } from '../subjects/floor.js';
-import { GRAPHILE_BATCHED, GRAPHILE_DEFAULTS, startGraphile } from '../subjects/graphile.js';
-import { startOurs } from '../subjects/ours.js';
-import { BOSS_BATCHED, BOSS_DEFAULTS, startPgBoss } from '../subjects/pg-boss.js';
+  type Parameters,
+  type Sample,
+  type ServedSubject,
+  serveSubjects,
+  type SubjectStarter,
+} from '../../harness/index.js';
 import type { QueueSetup, QueueSubject } from '../subjects/queue-subject.js';
 
 /** The parameters of `RemoteSubject.run`. */
@@ -22,24 +16,47 @@ export type QueueAction =
   | { readonly action: 'drain'; readonly patienceMs: number }
   | { readonly action: 'clear' };
 
-const serve =
-  <Settings>(start: (setup: QueueSetup, settings: Settings) => Promise<QueueSubject>, settings: Settings) =>
-  async (setup: object): Promise<ServedSubject> =>
-    served(await start(setup as QueueSetup, settings));
+// Each process loads its own system only.
+const graphile = () => import('../subjects/graphile.js');
+const bullmq = () => import('../subjects/bullmq.js');
+const pgBoss = () => import('../subjects/pg-boss.js');
 
 serveSubjects({
-  floor: serve(startFloor, undefined),
-  ours: serve(startOurs, undefined),
-  graphileBatched: serve(startGraphile, GRAPHILE_BATCHED),
-  graphileDefaults: serve(startGraphile, GRAPHILE_DEFAULTS),
-  bullAlways: serve(startBullmq, BULL_ALWAYS),
-  bullEverysec: serve(startBullmq, BULL_EVERYSEC),
-  bullDefaults: serve(startBullmq, BULL_DEFAULTS),
-  bullPostgres: serve(startBullmq, BULL_POSTGRES),
-  bullPostgresDefaults: serve(startBullmq, BULL_POSTGRES_DEFAULTS),
-  bossBatched: serve(startPgBoss, BOSS_BATCHED),
-  bossDefaults: serve(startPgBoss, BOSS_DEFAULTS),
+  floor: async (setup) => served(await (await import('../subjects/floor.js')).startFloor(setupOf(setup))),
+  ours: async (setup) => served(await (await import('../subjects/ours.js')).startOurs(setupOf(setup))),
+  ...subjectsOf(graphile, (from) => from.startGraphile, {
+    graphileBatched: 'GRAPHILE_BATCHED',
+    graphileDefaults: 'GRAPHILE_DEFAULTS',
+  }),
+  ...subjectsOf(bullmq, (from) => from.startBullmq, {
+    bullAlways: 'BULL_ALWAYS',
+    bullEverysec: 'BULL_EVERYSEC',
+    bullDefaults: 'BULL_DEFAULTS',
+    bullPostgres: 'BULL_POSTGRES',
+    bullPostgresDefaults: 'BULL_POSTGRES_DEFAULTS',
+  }),
+  ...subjectsOf(pgBoss, (from) => from.startPgBoss, { bossBatched: 'BOSS_BATCHED', bossDefaults: 'BOSS_DEFAULTS' }),
 });
+
+/** By the names of their settings, which stand beside each system with where they are documented. */
+function subjectsOf<Module, Setting extends keyof Module>(
+  load: () => Promise<Module>,
+  starter: (module: Module) => (setup: QueueSetup, settings: Module[Setting]) => Promise<QueueSubject>,
+  settings: Readonly<Record<string, Setting>>,
+): Record<string, SubjectStarter> {
+  const entries = Object.entries(settings).map(([id, setting]): [string, SubjectStarter] => [
+    id,
+    async (setup) => {
+      const module = await load();
+      return served(await starter(module)(setupOf(setup), module[setting]));
+    },
+  ]);
+  return Object.fromEntries(entries);
+}
+
+function setupOf(setup: Parameters): QueueSetup {
+  return setup as unknown as QueueSetup;
+}
 
 function served(subject: QueueSubject): ServedSubject {
   return {

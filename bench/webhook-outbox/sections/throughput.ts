@@ -1,12 +1,5 @@
 import { startRedis } from '@nest-baton/testing';
-import {
-  expectCount,
-  type ReferenceFigure,
-  RemoteSubject,
-  type Sample,
-  type Subject,
-  type Use,
-} from '../../harness/index.js';
+import { type ReferenceFigure, RemoteSubject, type Subject, type Use } from '../../harness/index.js';
 import type { DurableServer } from '../../postgres/durable-server.js';
 import { Backlog } from '../measuring/backlog.js';
 import { SinkProcess } from '../sink-process.js';

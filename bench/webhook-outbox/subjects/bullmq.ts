@@ -129,7 +129,7 @@ function overRedis({ redisUrl }: QueueSetup, settings: BullSettings): Maker {
   const connection = { host: hostname, port: Number(port), maxRetriesPerRequest: null };
   const prefix = settings.name.replace(/\W+/g, '-');
   return {
-    queue: (name) => new Queue(name, { connection, prefix, ...settings.queue }) as unknown as AnyQueue,
+    queue: (name) => new Queue(name, { connection, prefix, ...settings.queue }),
     worker: (name, deliver) => loud(new Worker<JobData>(name, deliver, { connection, prefix, ...settings.worker })),
   };
 }
@@ -137,7 +137,7 @@ function overRedis({ redisUrl }: QueueSetup, settings: BullSettings): Maker {
 function overPostgres({ url }: QueueSetup, settings: BullSettings): Maker {
   const connection = { connectionString: url, migrate: true };
   return {
-    queue: (name) => new Queue(name, { connection, ...settings.queue }, createPostgresBackend) as unknown as AnyQueue,
+    queue: (name) => new Queue(name, { connection, ...settings.queue }, createPostgresBackend),
     worker: (name, deliver) =>
       loud(new Worker(name, deliver, { connection, ...settings.worker }, createPostgresBackend)),
   };
