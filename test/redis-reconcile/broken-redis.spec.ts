@@ -1,6 +1,7 @@
 import type { Handoff } from '@nest-baton/redis-reconcile';
 import { type ExclusiveRedis, Gate, hintsUnderTest, startRedis, waitFor } from '@nest-baton/testing';
 import type { Redis } from 'ioredis';
+import { HookedRedis } from './support/hooked-redis.js';
 import { aborted, freshService, type Instance, keysOf, openRedis, startInstance } from './support/instance.js';
 
 describe('a Redis that breaks', () => {
@@ -95,6 +96,25 @@ describe('a Redis that breaks', () => {
     gate.open();
     await waitFor(() => instance.eventsOf('done').length === 2, { description: 'the old one is done' });
     expect(await redis.hlen(keysOf(service).owned)).toBe(0);
+  });
+
+  it('was away while many calls waited for it: all go on when it is back, and add no listener each', async () => {
+    const clients = new Set<Redis>();
+    const hooked = new HookedRedis(server.url, (_name, _args, client) => void clients.add(client));
+    const instance = await start({
+      service: freshService(),
+      options: { connection: { instance: hooked }, commandTimeout: '10s' },
+    });
+    const [client] = clients;
+    const before = client?.listenerCount('ready');
+    await server.kill();
+    await waitFor(() => client?.status !== 'ready', { description: 'the loss to be noticed' });
+    const calls = Array.from({ length: 50 }, (_, i) => instance.service.produce(`s${i}`));
+    expect(client?.listenerCount('ready')).toBe(before);
+    await server.restart();
+    await Promise.all(calls);
+    expect(await instance.service.stats()).toMatchObject({ queued: 50 });
+    hooked.disconnect();
   });
 
   it('froze for longer than the lease: owners stop by their own clock, nobody is counted as crashed', async () => {

@@ -123,6 +123,30 @@ describe('an owner that is gone', () => {
     expect(await producer.service.deadLetters.get(id)).toMatchObject({ reason: 'never_leased', dataStream: 'x' });
   });
 
+  it('starts those ten times anew for whoever comes after an owner, dead or not', async () => {
+    const service = freshService();
+    const keys = keysOf(service);
+    const first = await start({ service });
+    await redis.xadd(keys.stream, '*', 'stream', 'x', 'unleased', '9');
+    await ownAsGhost(redis, service, 1);
+    await aged(redis, keys.stream);
+    expect(await first.service.reconcileNow()).toMatchObject({ requeued: 1 });
+    const [afterCrash] = await redis.xrange(keys.stream, '-', '+');
+    expect(afterCrash?.[1]).toEqual(expect.arrayContaining(['unleased', '0', 'count', '1']));
+    await redis.del(keys.stream);
+    await redis.xadd(keys.stream, '*', 'stream', 'y', 'unleased', '9');
+    const owned = new Gate();
+    const second = await start({ service, handle: async () => owned.pass() });
+    await owned.arrived();
+    await second.service.release('y');
+    await second.close();
+    owned.open();
+    const [afterRelease] = await redis.xrange(keys.stream, '-', '+');
+    const fields = afterRelease?.[1] ?? [];
+    // 1 when it was read once more while the process went away.
+    expect(['0', '1']).toContain(fields[fields.indexOf('unleased') + 1]);
+  });
+
   it('may have a pending entry that is gone from the stream: it is cleaned up, and its data stream is free again', async () => {
     const service = freshService();
     await orphans(service, 1);

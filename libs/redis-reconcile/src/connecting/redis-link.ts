@@ -18,6 +18,8 @@ const PASSING_REPLIES = /^(?:LOADING|READONLY|MASTERDOWN|TRYAGAIN|CLUSTERDOWN|BU
 export class RedisLink {
   private readonly redis: Redis;
   private readonly gapListeners = new Set<() => void>();
+  /** Calls that wait for the connection. */
+  private readonly waiting = new Set<() => void>();
   private failedSince: number | undefined;
   private isClosed = false;
 
@@ -27,6 +29,10 @@ export class RedisLink {
     private readonly clock: Clock,
   ) {
     this.redis = source.commands();
+    // One for all calls: in an outage each would add its own, and Node would warn of a leak.
+    this.redis.on('ready', () => {
+      for (const resume of this.waiting) resume();
+    });
   }
 
   /** False from the first command that failed for a reason of the connection's until the next that works. */
@@ -79,12 +85,12 @@ export class RedisLink {
     if (this.redis.status === 'ready') return;
     if (this.isClosed) throw new Error('the connection was closed');
     if (this.redis.status === 'wait') this.redis.connect().catch(() => undefined);
-    let onReady: () => void = () => undefined;
-    const ready = new Promise<void>((resolve) => this.redis.once('ready', (onReady = resolve)));
+    let resume: () => void = () => undefined;
+    const ready = new Promise<void>((resolve) => this.waiting.add((resume = resolve)));
     try {
       await this.bounded(ready, timeoutMs);
     } finally {
-      this.redis.off('ready', onReady);
+      this.waiting.delete(resume);
     }
   }
 

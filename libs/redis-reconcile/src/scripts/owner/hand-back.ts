@@ -18,8 +18,9 @@ end
 local next = oldestWaiting(KEYS[9])
 local flat = entryAt(record.id)
 if flat then
-  local changes = { owner = record.consumer, error = ARGV[4] }
-  redis.call('XADD', STREAM, '*', unpack(with(flat, provenance(record.id, toMap(flat), changes))))
+  local fields = toMap(flat)
+  local changes = { owner = record.consumer, error = ARGV[4], unleased = fields.unleased and '0' or nil }
+  redis.call('XADD', STREAM, '*', unpack(with(flat, provenance(record.id, fields, changes))))
 end
 putBack(KEYS[9], ARGV[1], next)
 acknowledge(record.id)

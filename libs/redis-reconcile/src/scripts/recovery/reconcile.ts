@@ -29,6 +29,8 @@ local function endOf(fields, cause, record)
     return changes, countOf(fields.count), times > maxNeverLeased and 'never_leased'
   end
   if cause == 'crash' then changes.error = 'the owner was lost' end
+  -- Somebody had leased it: what was read and lost before that is no reason to give it up any more.
+  if fields.unleased then changes.unleased = '0' end
   local count = countOf(fields.count) + 1
   changes.count = tostring(count)
   return changes, count, count > maxRetries and 'max_retries_exceeded'
