@@ -1,5 +1,7 @@
+import { IngestHealthIndicator } from '@nest-baton/ingest/health';
 import { PgListenHealthIndicator } from '@nest-baton/pg-stream/health';
 import { RedisTopologyHealthIndicator } from '@nest-baton/redis-reconcile/health';
+import { WebhookOutboxHealthIndicator } from '@nest-baton/webhook-outbox/health';
 import { Controller, Get, Inject } from '@nestjs/common';
 import { HealthCheck, HealthCheckService, TypeOrmHealthIndicator } from '@nestjs/terminus';
 
@@ -10,6 +12,8 @@ export class HealthController {
     @Inject(TypeOrmHealthIndicator) private readonly database: TypeOrmHealthIndicator,
     @Inject(PgListenHealthIndicator) private readonly listen: PgListenHealthIndicator,
     @Inject(RedisTopologyHealthIndicator) private readonly redis: RedisTopologyHealthIndicator,
+    @Inject(WebhookOutboxHealthIndicator) private readonly outbox: WebhookOutboxHealthIndicator,
+    @Inject(IngestHealthIndicator) private readonly ingest: IngestHealthIndicator,
   ) {}
 
   /** The process answers; nothing else is asked. */
@@ -26,6 +30,8 @@ export class HealthController {
       () => this.database.pingCheck('database'),
       () => this.listen.isHealthy('pg-listen'),
       () => this.redis.isHealthy('redis', { name: 'runs' }),
+      () => this.outbox.isHealthy('webhook-outbox'),
+      () => this.ingest.isHealthy('ingest'),
     ]);
   }
 }

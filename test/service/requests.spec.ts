@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { waitFor } from '@nest-baton/testing';
 import { Client } from 'pg';
 import { post, postRun, RunWorld } from './support/run-service.js';
 
@@ -187,7 +188,36 @@ describe('the HTTP face of the service', () => {
     expect((await fetch(`${baseUrl}/health/live`)).status).toBe(200);
     const ready = await fetch(`${baseUrl}/health/ready`);
     expect(ready.status).toBe(200);
-    expect(await ready.json()).toMatchObject({ details: { 'pg-listen': expect.anything(), redis: expect.anything() } });
+    const { details } = (await ready.json()) as { details: object };
+    expect(details).toMatchObject({
+      database: { status: 'up' },
+      'pg-listen': expect.anything(),
+      redis: expect.anything(),
+      'webhook-outbox': expect.objectContaining({ lagMs: expect.any(Number) }),
+      ingest: { status: 'up' },
+    });
+  });
+
+  it('is ready whatever receivers of webhooks do', async () => {
+    world.receiver.answer({ status: 500 });
+    const before = world.receiver.requests.length;
+    await world.waitForEnd(baseUrl, await postRun(baseUrl, 'x'));
+    await waitFor(() => world.receiver.requests.length > before, { description: 'the receiver has refused a webhook' });
+    const ready = await fetch(`${baseUrl}/health/ready`);
+    world.receiver.answer(undefined);
+    expect(ready.status).toBe(200);
+    expect(await ready.json()).not.toMatchObject({ details: { 'webhook-outbox': { status: 'down' } } });
+  });
+
+  it('is not ready while the search engine does not want its documents, and ready with the first that it takes', async () => {
+    world.sink.fail({ kind: 'status', status: 401 });
+    expect((await post(`${baseUrl}/events`, [{ id: 'denied' }])).status).toBe(207);
+    const denied = await fetch(`${baseUrl}/health/ready`);
+    world.sink.clearFaults();
+    expect(denied.status).toBe(503);
+    expect(await denied.json()).toMatchObject({ details: { ingest: { status: 'down', reason: 'denied' } } });
+    expect((await post(`${baseUrl}/events`, [{ id: 'taken' }])).status).toBe(200);
+    expect((await fetch(`${baseUrl}/health/ready`)).status).toBe(200);
   });
 
   it('asks for the token where one is set, but not for health', async () => {
