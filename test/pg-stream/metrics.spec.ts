@@ -14,6 +14,7 @@ import { Injectable, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import pg from 'pg';
 import { CollectedMetrics } from '../support/collected-metrics.js';
+import { metricRows, plainRows } from '../support/documented-metrics.js';
 import { StreamsWorld, take, textsOf } from './support/streams-world.js';
 
 let world: StreamsWorld;
@@ -291,6 +292,10 @@ describe('metrics in an application', () => {
     expect(await textsOf(main.read('alone'))).toEqual(['a']);
     expect(await collected.latest()).toEqual(new Map());
     await app.close();
+  });
+
+  it('are in the README, each with a row', () => {
+    expect(plainRows('libs/pg-stream')).toEqual(expect.arrayContaining(metricRows(PG_STREAM_METRICS)));
   });
 
   it('have all been seen to move above', () => {

@@ -10,6 +10,7 @@ import { Injectable, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { Redis } from 'ioredis';
 import { CollectedMetrics } from '../support/collected-metrics.js';
+import { metricRows, plainRows } from '../support/documented-metrics.js';
 import {
   aborted,
   type Instance,
@@ -393,6 +394,10 @@ describe('metrics in an application', () => {
     await instance.service.produce('alone');
     await waitFor(() => done.length === 1, { description: 'the work to be done' });
     expect(await collected.latest()).toEqual(new Map());
+  });
+
+  it('are in the README, each with a row', () => {
+    expect(plainRows('libs/redis-reconcile')).toEqual(expect.arrayContaining(metricRows(REDIS_RECONCILE_METRICS)));
   });
 
   it('have all been seen to move above', () => {
