@@ -21,12 +21,30 @@ const recorder = new LeaseRecorder(name, (line) => void process.stdout.write(`${
 const resource = new Redis(resourceUrl);
 const lastWord = new Map<number, number>();
 
+/** An answer that takes longer than this, while the process runs, is given up. */
+const ANSWER_MS = 1_500;
+const TICK_MS = 10;
+const stops: { readonly at: number; readonly ms: number }[] = [];
+let ticked = recorder.now();
+setInterval(() => {
+  const at = recorder.now();
+  if (at - ticked > 5 * TICK_MS) stops.push({ at, ms: at - ticked });
+  ticked = at;
+}, TICK_MS);
+
+/** Before the lease was asked for whose handler begins now: an answer can wait in a process that is stopped. */
+function beforeAsking(): number {
+  const now = recorder.now();
+  const stopped = stops.filter(({ at }) => at > now - 10_000).reduce((sum, { ms }) => sum + ms, now - ticked);
+  return now - ANSWER_MS - stopped;
+}
+
 @Injectable()
 @HandoffHandler('default', { concurrency: 8 })
 class Worker {
   async handle(handoff: Handoff): Promise<void> {
     const { dataStream, fence, handoffId, attempt } = handoff;
-    recorder.acquired(dataStream, fence, 0);
+    recorder.acquired(dataStream, fence, 0, beforeAsking());
     for (let steps = randomBetween(random, 1, 10); steps > 0; steps--) {
       await sleep(randomBetween(random, 1, 40));
       const since = recorder.now();
