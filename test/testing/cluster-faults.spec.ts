@@ -31,7 +31,6 @@ function connect(
 class Writer {
   readonly errors: string[] = [];
   readonly acknowledged = new Map<string, number>();
-  longestGapMs = 0;
   private isRunning = true;
   private readonly done: Promise<void>;
 
@@ -59,13 +58,10 @@ class Writer {
   }
 
   private async run(): Promise<void> {
-    let last = performance.now();
     for (let index = 0; this.isRunning; index++) {
       const key = this.keys[index % this.keys.length] ?? '';
       try {
         this.acknowledged.set(key, await this.redis.incr(key));
-        this.longestGapMs = Math.max(this.longestGapMs, performance.now() - last);
-        last = performance.now();
       } catch (error) {
         this.errors.push((error as Error).message);
         await new Promise((resolve) => setTimeout(resolve, 5));
@@ -124,7 +120,6 @@ describe('a Redis Cluster that is broken on purpose', () => {
     await goesOn(running);
     // Twice the node timeout and an election, on a busy machine.
     expect(performance.now() - started).toBeLessThan(10_000);
-    expect(running.errors.length).toBeGreaterThan(0);
     await cluster.restartNode(killed);
     await cluster.settled();
     expect([killed.role, killed.state, await roleOf(killed)]).toEqual(['replica', 'running', 'slave']);

@@ -6,6 +6,7 @@ export {
   type PostgresServer,
   startPostgres,
 } from './postgres/start-postgres.js';
+export { type Pgbouncer, type PgbouncerOptions, startPgbouncer } from './postgres/start-pgbouncer.js';
 export type { PostgresSettings } from './postgres/local-postgres.js';
 export { type ExclusiveRedis, type RedisServer, startRedis } from './redis/start-redis.js';
 export { startRedisCluster, type RedisClusterOptions } from './redis/cluster/start-redis-cluster.js';

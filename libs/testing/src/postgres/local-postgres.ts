@@ -125,7 +125,8 @@ function serverEnvironment(): Record<string, string> {
   return { PATH: readTestingEnvironment().path, LC_ALL: 'C', TZ: 'UTC' };
 }
 
-async function canConnect(url: string): Promise<boolean> {
+/** As a client does, with password and all. */
+export async function canConnect(url: string): Promise<boolean> {
   const client = new Client({ connectionString: url, connectionTimeoutMillis: 2000 });
   client.on('error', () => undefined);
   await client.connect();

@@ -12,6 +12,7 @@ case "$*" in
   *) sleep 0.3; for name in redis-server redis-tools; do echo archive > "$name.deb"; done ;;
 esac
 `;
+const REDIS = { name: 'redis', packages: ['redis-server', 'redis-tools'] };
 const DPKG = '#!/bin/sh\nmkdir -p "$3/usr/bin"; sleep 0.1; echo "from $2" > "$3/usr/bin/redis-server"\n';
 
 describe('provideFromDebian', () => {
@@ -41,13 +42,15 @@ describe('provideFromDebian', () => {
 
   it('fills the cache of the nearest node_modules once, and finds it again', async () => {
     const root = join(folder, 'node_modules/.cache/redis');
-    expect(await provideFromDebian(environment, join(folder, 'deep/er'), isUsable)).toEqual({ root });
-    expect(await provideFromDebian(environment, folder, isUsable)).toEqual({ root });
+    expect(await provideFromDebian(REDIS, environment, join(folder, 'deep/er'), isUsable)).toEqual({ root });
+    expect(await provideFromDebian(REDIS, environment, folder, isUsable)).toEqual({ root });
     expect(await calls()).toBe(1);
   });
 
   it('gives the same whole folder to several who start at once, and leaves nothing else', async () => {
-    const all = await Promise.all(Array.from({ length: 4 }, () => provideFromDebian(environment, folder, isUsable)));
+    const all = await Promise.all(
+      Array.from({ length: 4 }, () => provideFromDebian(REDIS, environment, folder, isUsable)),
+    );
     const root = join(folder, 'node_modules/.cache/redis');
     expect(all).toEqual(all.map(() => ({ root })));
     expect(await isUsable(root)).toBe(true);
@@ -58,13 +61,13 @@ describe('provideFromDebian', () => {
   it('replaces what was left broken', async () => {
     await mkdir(join(folder, 'node_modules/.cache/redis/usr'), { recursive: true });
     const root = join(folder, 'node_modules/.cache/redis');
-    expect(await provideFromDebian(environment, folder, isUsable)).toEqual({ root });
+    expect(await provideFromDebian(REDIS, environment, folder, isUsable)).toEqual({ root });
     expect(await isUsable(root)).toBe(true);
   });
 
   it('says why when there is no apt-get, and leaves nothing behind', async () => {
     const none = readTestingEnvironment({ PATH: join(folder, 'deep') });
-    const outcome = await provideFromDebian(none, folder, isUsable);
+    const outcome = await provideFromDebian(REDIS, none, folder, isUsable);
     expect(outcome).toEqual({ reason: expect.stringContaining('ENOENT') as string });
     expect(await readdir(join(folder, 'node_modules/.cache'))).toEqual([]);
   });

@@ -9,30 +9,36 @@ import type { TestingEnvironment } from '../environment.js';
 
 const run = promisify(execFile);
 
-/** The server and the libraries that a bare Debian or Ubuntu lacks. */
-const PACKAGES = ['redis-server', 'redis-tools', 'liblzf1', 'libjemalloc2'];
+export interface DebianSoftware {
+  /** Of its cache folder. */
+  readonly name: string;
+  /** It and the libraries that a bare Debian or Ubuntu lacks. */
+  readonly packages: readonly string[];
+}
+
 const COMMAND_TIMEOUT_MS = 120_000;
 
 /**
- * A folder with Debian's Redis packages unpacked, filled once (8 MB, about 3 s) and kept: `node_modules/.cache/redis` of the nearest package,
- * or one under the temp folder where that is not writable. Needs neither root nor an installed package, only `apt-get` and `dpkg`.
+ * A folder with Debian's packages unpacked, filled once (a few MB, about 3 s) and kept: `node_modules/.cache/<name>` of the nearest package, or one
+ * under the temp folder where that is not writable. Needs neither root nor an installed package, only `apt-get` and `dpkg`.
  *
  * Two processes may start at once: each downloads into a folder of its own and renames it; who comes second takes what is there.
  */
 export async function provideFromDebian(
+  { name, packages }: DebianSoftware,
   environment: TestingEnvironment,
   start: string,
   isUsable: (root: string) => Promise<boolean>,
 ): Promise<{ readonly root: string } | { readonly reason: string }> {
-  const candidates = await cacheFolders(start);
+  const candidates = await cacheFolders(start, name);
   for (const root of candidates) if (await isUsable(root)) return { root };
   const root = await firstWritable(candidates);
   if (root === undefined) return { reason: `no cache folder is writable (${candidates.join(', ')})` };
   const own = `${root}.${process.pid}-${randomToken(6)}`;
   try {
-    await download(own, environment.path);
+    await download(own, environment.path, packages);
     const unpacked = join(own, 'root');
-    if (!(await isUsable(unpacked))) return { reason: 'the redis-server of apt-get’s packages does not run here' };
+    if (!(await isUsable(unpacked))) return { reason: `the ${name} of apt-get’s packages does not run here` };
     await rename(unpacked, root).catch(async (error: unknown) => {
       if (await isUsable(root)) return;
       // What lies there is a broken remainder: nobody can be using it.
@@ -50,7 +56,7 @@ export async function provideFromDebian(
 }
 
 /** The place that survives first. The one in the temp folder, where any account may write, counts only while it is our own. */
-async function cacheFolders(start: string): Promise<readonly string[]> {
+async function cacheFolders(start: string, name: string): Promise<readonly string[]> {
   const folders: string[] = [];
   for (let folder = start; ; folder = dirname(folder)) {
     const modules = join(folder, 'node_modules');
@@ -58,12 +64,12 @@ async function cacheFolders(start: string): Promise<readonly string[]> {
       (found) => found.isDirectory(),
       () => false,
     );
-    if (isThere) folders.push(join(modules, '.cache', 'redis'));
+    if (isThere) folders.push(join(modules, '.cache', name));
     if (isThere || folder === dirname(folder)) break;
   }
   const { uid } = userInfo();
   const shared = resolve(tmpdir(), `baton-cache-${uid}`);
-  if (isOwn(shared, uid)) folders.push(join(shared, 'redis'));
+  if (isOwn(shared, uid)) folders.push(join(shared, name));
   return folders;
 }
 
@@ -86,7 +92,7 @@ async function firstWritable(roots: readonly string[]): Promise<string | undefin
 }
 
 /** Private lists and caches, so that nothing of the system's is needed or changed. */
-async function download(own: string, path: string): Promise<void> {
+async function download(own: string, path: string, packages: readonly string[]): Promise<void> {
   await mkdir(join(own, 'lists', 'partial'), { recursive: true });
   await mkdir(join(own, 'cache', 'archives', 'partial'), { recursive: true });
   const options = { cwd: own, env: { PATH: path, LC_ALL: 'C' }, timeout: COMMAND_TIMEOUT_MS };
@@ -95,7 +101,7 @@ async function download(own: string, path: string): Promise<void> {
   const apt = (...args: string[]) =>
     run('apt-get', [...settings.flatMap((setting) => ['-o', setting]), '-q', ...args], options);
   await apt('update');
-  await apt('download', ...PACKAGES);
+  await apt('download', ...packages);
   const archives = (await readdir(own)).filter((name) => name.endsWith('.deb'));
   for (const archive of archives) await run('dpkg', ['-x', archive, 'root'], options);
 }
