@@ -1,4 +1,5 @@
 import { defineBenchmark } from '../harness/index.js';
+import { measureChaos } from './sections/chaos.js';
 import { measureDeadEntries } from './sections/dead-entries.js';
 import { measureHeldLeases } from './sections/held-leases.js';
 import { measureKilledOwner } from './sections/killed-owner.js';
@@ -26,6 +27,7 @@ export default defineBenchmark({
     await measureKilledOwner(bench);
     await measureHeldLeases(bench);
     await measureDeadEntries(bench);
+    await measureChaos(bench);
     await measureScale(bench);
     bench.notBuilt('coverage', NO_CLUSTER);
     bench.notBuilt('coverageAgain', NO_CLUSTER);

@@ -7,37 +7,36 @@ export async function fireAndForget(count: number, add: (doc: LogLine) => Promis
 
 export interface ReceiptsOptions {
   readonly count: number;
-  /** Documents under way at most. */
+  /** Calls under way at most. */
   readonly window: number;
-  /** Documents a call; default 1. */
+  /** Makes the call that begins with this document; resolves when the server has all its documents. */
+  readonly send: (id: number) => Promise<void>;
+  /** How many documents a call takes; default 1. */
   readonly perCall?: number;
-  /** Resolves when the server has all documents of the call. */
-  readonly send: (docs: readonly LogLine[]) => Promise<void>;
   /** Sends what nothing else would send, once all calls have been made. */
   readonly flush?: () => Promise<void>;
 }
 
-/** Hands in `count` documents and waits until each call has been confirmed; rejects with the first failure. */
+/**
+ * Hands in `count` documents and waits until each call has been confirmed; rejects with the first failure. New calls are made in gulps, when
+ * half of the window is free, as replies come in; the same two functions serve all calls, so that the driver itself costs little.
+ */
 export function withReceipts({ count, window, perCall = 1, send, flush }: ReceiptsOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     let next = 0;
     let open = 0;
-    let isPumping = false;
     const pump = (): void => {
-      isPumping = true;
-      while (next < count && open + perCall <= window) {
-        const docs = Array.from({ length: Math.min(perCall, count - next) }, () => logLine(next++));
-        open += docs.length;
-        send(docs).then(() => onSettled(docs.length), reject);
+      for (; next < count && open < window; next += perCall) {
+        open++;
+        send(next).then(onSettled, reject);
       }
-      isPumping = false;
       if (next >= count) flush?.().catch(reject);
     };
-    const onSettled = (settled: number): void => {
-      open -= settled;
-      if (next >= count && open === 0) return resolve();
-      // In gulps, as replies come in: a call for each settled one would measure the driver.
-      if (!isPumping && next < count && open <= window / 2) pump();
+    const onSettled = (): void => {
+      open--;
+      if (next < count) {
+        if (open <= window / 2) pump();
+      } else if (open === 0) resolve();
     };
     pump();
   });

@@ -2,6 +2,7 @@ import { type Parameters, type ServedSubject } from '../../harness/index.js';
 import { HandWrittenLoop } from '../floor/hand-written-loop.js';
 import type { FloorOptions } from '../floor/post-lines.js';
 import { PromisePerDocument } from '../floor/promise-per-document.js';
+import { logLine } from '../documents.js';
 import { fireAndForget, withReceipts } from './driving.js';
 import { served, type ThroughputSetup } from './served.js';
 
@@ -28,7 +29,7 @@ export function startPromiseLoop(setup: Parameters): Promise<ServedSubject> {
       withReceipts({
         count: documents,
         window,
-        send: ([doc]) => loop.add(doc),
+        send: (id) => loop.add(logLine(id)),
         flush: () => loop.flush(),
       }),
   );

@@ -32,9 +32,9 @@ export async function startTransporter(setup: Parameters): Promise<ServedSubject
   });
   const work = new CountedWork();
   server.addHandler(PATTERN, ({ name }: { readonly name: string }) => work.handle(name), true);
-  await new Promise<void>((resolve, reject) => {
-    void server.listen((error?: unknown) => (error === undefined ? resolve() : reject(error as Error)));
-  });
+  let failure: unknown;
+  await server.listen((error?: unknown) => void (failure = error));
+  if (failure !== undefined) throw new Error('The transporter does not listen.', { cause: failure });
   const redis = new Redis(url);
   const stream = `${service}:${PATTERN}`;
   const pending = async (): Promise<number> => Number(((await redis.xpending(stream, GROUP)) as [number])[0]);
