@@ -49,7 +49,7 @@ beforeAll(async () => {
     }),
   );
   [sink, receiver] = await Promise.all([FakeQuickwit.start(), WebhookReceiver.start()]);
-}, 180_000);
+}, 300_000);
 
 afterAll(async () => {
   await Promise.all([sink?.stop(), receiver?.stop(), ...databases.map((database) => database.drop())]);
