@@ -2,14 +2,16 @@
  * A run that starts everything and stops nothing. Prints one line of JSON with what must be gone after its death, and then does what its argument
  * says: `wait` for a signal, or `return` and forget.
  */
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { startPostgres, startProcess, startRedis } from '@nest-baton/testing';
+import { startPostgres, startProcess, startRedis, startRedisCluster } from '@nest-baton/testing';
 import { Redis } from 'ioredis';
 import { Client } from 'pg';
 
-const [postgres, redis, child] = await Promise.all([
+const [postgres, redis, cluster, child] = await Promise.all([
   startPostgres({ exclusive: true }),
   startRedis({ exclusive: true }),
+  startRedisCluster({ replicas: 0 }),
   startProcess({ entry: fileURLToPath(new URL('./sleeper.mjs', import.meta.url)) }),
 ]);
 const client = new Client({ connectionString: postgres.url });
@@ -23,15 +25,21 @@ const connection = new Redis(redis.url);
 const info = await connection.info('server');
 const [, dir = ''] = (await connection.config('GET', 'dir')) as string[];
 await connection.quit();
+const [first] = cluster.nodes;
+const [, nodeFolder] = first === undefined ? [] : ((await cluster.command(first, 'CONFIG', 'GET', 'dir')) as string[]);
+const clusterFolder = dirname(nodeFolder ?? '');
 const [row] = rows;
 if (row === undefined) throw new Error('Postgres shows no activity');
 // A frozen server must not survive either.
-if (process.argv[2] === 'frozen') redis.freeze();
+if (process.argv[2] === 'frozen') {
+  redis.freeze();
+  for (const node of cluster.nodes.slice(1)) cluster.freeze(node);
+}
 process.stdout.write(
   `${JSON.stringify({
     uid: process.getuid?.(),
-    pids: [...row.pids, Number(/process_id:(\d+)/.exec(info)?.[1]), child.pid],
-    folders: [row.data_directory, row.data_directory.replace(/\/data$/, ''), dir],
+    pids: [...row.pids, Number(/process_id:(\d+)/.exec(info)?.[1]), child.pid, ...cluster.nodes.map(({ pid }) => pid)],
+    folders: [row.data_directory, row.data_directory.replace(/\/data$/, ''), dir, clusterFolder],
   })}\n`,
 );
 if (process.argv[2] !== 'return') await new Promise((resolve) => setTimeout(resolve, 600_000));
