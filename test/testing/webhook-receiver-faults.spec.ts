@@ -201,11 +201,11 @@ describe('WebhookReceiver, with faults', () => {
     });
 
     it('drips of headers that outlast the client', async () => {
-      receiver.answer({ wire: { kind: 'drip', part: 'headers', everyMs: 30 } });
+      receiver.answer({ wire: { kind: 'drip', part: 'headers', everyMs: 60 } });
       const asked = request(receiver.url, { method: 'POST', body: 'x', dispatcher, signal: AbortSignal.timeout(150) });
       expect(await codeOf(asked)).toBe(23);
       await waitFor(() => receiver.openRequests === 0, { description: 'the receiver has noticed' });
-      expect(receiver.requests[0]?.sentBytes).toBeLessThan(30);
+      expect(receiver.requests[0]?.sentBytes).toBeLessThan(50);
     });
 
     it('headers that are too many for undici', async () => {
@@ -336,13 +336,13 @@ describe('WebhookReceiver, with faults', () => {
   });
 
   it('counts how many requests were open at one time, stalled ones too', async () => {
-    receiver.answer([{ instead: 'never' }, { delayMs: 50 }, { delayMs: 50 }]);
-    const stalled = codeOf(post());
-    await waitFor(() => receiver.requests.length === 1, { description: 'the first came' });
-    await Promise.all([post(), post()]);
-    expect([receiver.maxConcurrentRequests, receiver.openRequests]).toEqual([3, 1]);
+    receiver.answer([{ instead: 'never' }, { instead: 'never' }]);
+    const stalled = [codeOf(post()), codeOf(post())];
+    await waitFor(() => receiver.requests.length === 2, { description: 'both came' });
+    await post();
+    expect([receiver.maxConcurrentRequests, receiver.openRequests]).toEqual([3, 2]);
     await receiver.stop();
-    expect(await stalled).toBe('UND_ERR_SOCKET');
+    expect(await Promise.all(stalled)).toEqual(['UND_ERR_SOCKET', 'UND_ERR_SOCKET']);
   });
 
   it('stops at once, whatever its requests are waiting for, and leaves no timer or socket', async () => {
@@ -365,7 +365,7 @@ describe('WebhookReceiver, with faults', () => {
     await waitFor(() => receiver.openRequests === waiting.length, { description: 'all are waiting' });
     const begun = performance.now();
     await receiver.stop();
-    expect(performance.now() - begun).toBeLessThan(500);
+    expect(performance.now() - begun).toBeLessThan(2000);
     for (const connection of raw) connection.close();
     await waitFor(() => receiver.openRequests === 0 && receiver.openConnections === 0, {
       description: 'nothing is left',
