@@ -18,6 +18,7 @@ export interface LeaseKeeperHooks {
 export class LeaseKeeper {
   private timer: NodeJS.Timeout | undefined;
   private current: Promise<void> | undefined;
+  private isStopped = false;
 
   constructor(
     private readonly store: DeliveryStore,
@@ -28,11 +29,13 @@ export class LeaseKeeper {
   ) {}
 
   start(): void {
+    if (this.isStopped) return;
     this.timer ??= setInterval(() => this.tick(), this.leaseMs / 6);
   }
 
-  /** Returns when no renewal runs. */
+  /** Returns when no renewal runs; none ever will. */
   async stop(): Promise<void> {
+    this.isStopped = true;
     clearInterval(this.timer);
     this.timer = undefined;
     await this.current;
