@@ -66,3 +66,6 @@ export const INGEST_METRICS = {
     lag: { kind: 'gauge', unit: 's', description: 'Age of the oldest document that has not settled.' },
   },
 } as const satisfies MetricTable;
+
+/** What one attempt meant for its documents. */
+export type RequestOutcome = (typeof INGEST_METRICS.instruments)['request.duration']['values'][number];

@@ -66,3 +66,6 @@ export const WEBHOOK_OUTBOX_METRICS = {
     },
   },
 } as const satisfies MetricTable;
+
+/** What one request meant for its delivery. */
+export type RequestOutcome = (typeof WEBHOOK_OUTBOX_METRICS.instruments)['request.duration']['values'][number];

@@ -1,14 +1,11 @@
 import { type Clock, describeError, Metrics, secondsSince, TypedEvents } from '@nest-baton/core';
 import { Logger } from '@nestjs/common';
 import type { BatchSettled, IngestEvents } from '../ingest.events.js';
-import { INGEST_METRICS } from '../ingest.metrics.js';
+import { INGEST_METRICS, type RequestOutcome } from '../ingest.metrics.js';
 import type { HookCalls, RejectReport } from '../settling/hooks.js';
 import type { DiscardReason } from '../settling/receipt.js';
 import type { CloseReport } from './ingest-report.js';
 import { ServerWatch } from './server-watch.js';
-
-/** What one attempt meant for its documents. */
-export type RequestOutcome = (typeof INGEST_METRICS.instruments)['request.duration']['values'][number];
 
 /**
  * Tells the log, the listeners, the instruments and the health what happens. What any of them does or throws reaches nothing else.

@@ -1,6 +1,7 @@
 import { type Backoff, backoffDelay, type Clock, type Random } from '@nest-baton/core';
 import type { Batch } from '../batching/batch.js';
-import type { IngestReporter, RequestOutcome } from '../operating/reporter.js';
+import type { RequestOutcome } from '../ingest.metrics.js';
+import type { IngestReporter } from '../operating/reporter.js';
 import type { Pacing } from './pacing.js';
 import { readAnswer, type Reading } from '../answers/read-answer.js';
 import type { Transport } from './transport.js';

@@ -5,7 +5,7 @@ import { webhookIdOf } from '../sending/signature.js';
 import type { ClaimedDelivery, DeliveryStore } from './delivery-store.js';
 import type { Held, HeldDeliveries } from './held-deliveries.js';
 import { type OutcomeRules, settlementOf } from '../outcomes/outcome.js';
-import type { RequestOutcome } from '../operating/delivery-reporter.js';
+import type { RequestOutcome } from '../webhook-outbox.metrics.js';
 import type { Settler } from './settler.js';
 
 export interface PumpOptions extends OutcomeRules {

@@ -7,7 +7,7 @@ import type { ClaimedDelivery, DeliveryStore } from './delivery-store.js';
 import { type Held, HeldDeliveries } from './held-deliveries.js';
 import { LeaseKeeper } from './lease-keeper.js';
 import type { Settlement } from '../outcomes/outcome.js';
-import type { RequestOutcome } from '../operating/delivery-reporter.js';
+import type { RequestOutcome } from '../webhook-outbox.metrics.js';
 import type { RelayFacts } from '../operating/outbox-health.js';
 import { Pump } from './pump.js';
 import type { ReclaimedDelivery, ReclaimStore } from './reclaim-store.js';

@@ -2,7 +2,7 @@ import { type Clock, describeError, Metrics, secondsSince, TypedEvents } from '@
 import { Logger } from '@nestjs/common';
 import { webhookIdOf } from '../sending/signature.js';
 import type { WebhookOutboxEvents } from '../webhook-outbox.events.js';
-import { WEBHOOK_OUTBOX_METRICS } from '../webhook-outbox.metrics.js';
+import { type RequestOutcome, WEBHOOK_OUTBOX_METRICS } from '../webhook-outbox.metrics.js';
 import type { SentEvent } from '../producing/webhook-event.js';
 import type { DeadDelivery, DeliveryReport } from '../delivering/delivery.js';
 import type { ClaimedDelivery } from '../delivering/delivery-store.js';
@@ -10,9 +10,6 @@ import type { DrainReport } from '../delivering/drain.js';
 import type { Held } from '../delivering/held-deliveries.js';
 import type { Settlement } from '../outcomes/outcome.js';
 import type { ReclaimedDelivery } from '../delivering/reclaim-store.js';
-
-/** What one request meant for its delivery. */
-export type RequestOutcome = (typeof WEBHOOK_OUTBOX_METRICS.instruments)['request.duration']['values'][number];
 
 /** Tells the log, the listeners, the instruments and `onDead` what happens. What any of them throws is logged and reaches nothing else. */
 export class DeliveryReporter {
