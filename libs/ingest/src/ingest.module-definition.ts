@@ -13,7 +13,7 @@ export const DEFAULT_NAME = 'default';
 
 /** The injection token of the service of this name. */
 export function getIngestToken(name = DEFAULT_NAME): string {
-  return `BATON_INGEST:${name}`;
+  return `baton:ingest:${name}`;
 }
 
 /** Injects the service of this name. The one named `default` can be injected by its class as well. */
