@@ -35,6 +35,7 @@ describe('PgStreamModule', () => {
     const app = await NestFactory.createApplicationContext(AppModule, { logger: false });
     const { main, second } = app.get(TwoStreams);
     expect(app.get(PgStreamService)).toBe(main);
+    expect(app.get(getPgStreamToken())).toBe(main);
     expect(app.get(getPgStreamToken('second'))).toBe(second);
     await main.append('s', 'main');
     await second.append('s', 'second');

@@ -1,3 +1,5 @@
+import { playActors } from '@nest-baton/testing';
+import fc from 'fast-check';
 import { channelOf, topicOf } from './topic.js';
 import { WatchedStreams } from './watched-streams.js';
 
@@ -49,5 +51,39 @@ describe('channelOf', () => {
     const channels = schemas.map(channelOf);
     expect(new Set(channels).size).toBe(schemas.length);
     for (const channel of channels) expect(Buffer.byteLength(channel)).toBeLessThanOrEqual(63);
+  });
+});
+
+describe('watched streams, in any order of looking, moving and going to sleep', () => {
+  it('let no reader sleep over a move, and hold nothing at the end', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.scheduler(),
+        fc.integer({ min: 1, max: 3 }),
+        fc.integer({ min: 1, max: 4 }),
+        async (s, readers, moves) => {
+          const watched = new WatchedStreams();
+          let tail = 0;
+          // Reads the tail, which takes its time, then sleeps unless the stream has moved since: as a reader does.
+          const reader = () => async () => {
+            const watch = watched.watch('s');
+            for (let seen = 0; seen < moves;) {
+              const { revision } = watch;
+              seen = tail;
+              await s.schedule(Promise.resolve(), 'the query returns');
+              if (seen < moves) await watch.changed(revision, seen, signal);
+            }
+            watch.release();
+          };
+          const writer = Array.from({ length: moves }, () => () => {
+            tail++;
+            watched.wakeStream('s');
+          });
+          const actors = Object.fromEntries(Array.from({ length: readers }, (_, i) => [`reader ${i}`, [reader()]]));
+          await playActors(s, { writer, ...actors });
+          expect([watched.size, watched.waiting().names]).toEqual([0, []]);
+        },
+      ),
+    );
   });
 });
