@@ -236,9 +236,10 @@ describe('WebhookReceiver, with faults', () => {
       expect(compressed.headers['content-encoding']).toBe('gzip');
       expect(compressed.body.length).toBeLessThan(100_000);
       const answered = await fetch(receiver.url, { method: 'POST' });
+      const zeros = Buffer.alloc(MIB);
       let bytes = 0;
       for await (const piece of answered.body as unknown as AsyncIterable<Uint8Array>) {
-        expect(piece.every((byte) => byte === 0)).toBe(true);
+        expect(Buffer.compare(piece, zeros.subarray(0, piece.length))).toBe(0);
         bytes += piece.length;
       }
       expect(bytes).toBe(64 * MIB);
@@ -321,16 +322,16 @@ describe('WebhookReceiver, with faults', () => {
     await single.destroy();
   });
 
-  it('takes a thousand requests on one connection without piling anything up on it', async () => {
+  it('takes hundreds of requests on one connection without piling anything up on it', async () => {
     const warnings: string[] = [];
     const listen = ({ message }: Error) => void warnings.push(message);
     process.on('warning', listen);
     const single = new Agent({ connections: 1 });
-    for (let i = 0; i < 1000; i++)
+    for (let i = 0; i < 300; i++)
       await (await request(receiver.url, { method: 'POST', body: 'x', dispatcher: single })).body.dump();
     await new Promise(setImmediate);
     process.off('warning', listen);
-    expect(receiver.requests.at(-1)).toMatchObject({ connection: 1, nthOnConnection: 1000 });
+    expect(receiver.requests.at(-1)).toMatchObject({ connection: 1, nthOnConnection: 300 });
     expect(warnings).toEqual([]);
     await single.destroy();
   });
