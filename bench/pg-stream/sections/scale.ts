@@ -60,11 +60,15 @@ async function readerCurve(bench: StreamBench, server: DurableServer, use: Use):
   const p50: Point[] = [];
   const p99: Point[] = [];
   let there = 1;
+  let written = 0;
   for (const readers of bench.pick([1, 10, 100, 1_000], [1, 100])) {
     await reader.run({ action: 'follow', streams: 1, readersEach: readers - there });
+    // Whoever comes later reads first what came before.
+    await reader.run({ action: 'collect', expected: (readers - there) * written, patienceMs: 60_000 });
     there = readers;
     const load = { perSecond: 5, seconds: bench.pick(20, 1), streams: 1 };
     await writer.run({ action: 'write', ...load });
+    written += chunksOf(load);
     const expected = chunksOf(load) * readers;
     const arrived = await reader.run({ action: 'collect', expected, patienceMs: 60_000 });
     expectCount(`chunks at ${readers} readers`, arrived.received ?? NaN, expected);

@@ -10,7 +10,7 @@ export type OutboxAction =
   | { readonly action: 'sendAtRate'; readonly perSecond: number; readonly seconds: number; readonly tenants: number }
   /** `{ perSecond }`: transactions that insert a row of their own and send an event. */
   | { readonly action: 'commit'; readonly callers: number; readonly ms: number }
-  /** Deliveries by plain SQL, due for hours, the oldest half of them for tenant 0. */
+  /** Deliveries by plain SQL, due for hours, the oldest half of them for tenant 0. Claims are timed from then on. */
   | { readonly action: 'backlog'; readonly count: number }
   /** `{ claims, p50, p99, max }` of this process since the last time it was asked. */
   | { readonly action: 'claims' }

@@ -95,9 +95,11 @@ async function commit({ outbox, dataSource }: OutboxApp, callers: number, ms: nu
   return { commits, perSecond: (commits / (performance.now() - begun)) * 1_000 };
 }
 
+/** The endpoints are off until everything is there and the planner knows of it: only then is it due, all at one time. */
 async function backlog({ dataSource }: OutboxApp, count: number): Promise<Sample> {
   const event = `INSERT INTO baton.webhook_events (id, tenant, dedupe_key, type, body, content_hash, created_at)
     SELECT gen_random_uuid(), 'backlog', n::text, 'run.done', $2, '', now() FROM generate_series(1, $1::int) n RETURNING id, dedupe_key`;
+  await dataSource.query(`UPDATE baton.webhook_endpoints SET state = 'off'`);
   await dataSource.query(
     `WITH event AS (${event}),
      endpoint AS (SELECT id, tenant = $3 AS is_dead, row_number() OVER (PARTITION BY tenant = $3 ORDER BY id) - 1 AS nth,
@@ -108,7 +110,10 @@ async function backlog({ dataSource }: OutboxApp, count: number): Promise<Sample
     [count, JSON.stringify({ type: 'run.done', data: EVENT_DATA }), tenantOf(0)],
   );
   await dataSource.query('VACUUM ANALYZE baton.webhook_deliveries');
+  await dataSource.query('VACUUM ANALYZE baton.webhook_events');
   const [row] = await dataSource.query<{ n: string }[]>('SELECT count(*) AS n FROM baton.webhook_deliveries');
+  takeClaimTimes();
+  await dataSource.query(`UPDATE baton.webhook_endpoints SET state = 'active'`);
   return { stored: Number(row?.n) };
 }
 

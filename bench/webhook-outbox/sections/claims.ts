@@ -6,6 +6,9 @@ import { OutboxProcess } from '../outbox-process.js';
 import { SinkProcess } from '../sink-process.js';
 import type { OutboxBench } from '../targets.js';
 
+/** For a first claim, on a machine that is busy with other things. */
+const CLAIM_PATIENCE_MS = 10_000;
+
 type Point = readonly [number, number];
 
 /** What a claim costs with a large backlog, under an old snapshot, and as it grows. */
@@ -106,12 +109,11 @@ async function claimRounds(server: DurableServer, sink: SinkProcess, load: Claim
       urls: ['/hang', ...pathsOf(load.endpoints)].map((path) => sink.origin + path),
     });
     await sink.run({ action: 'reset' });
-    await app.run({ action: 'claims' });
-    // In one statement, so that all of it becomes due at one time; from then on it is claimed and sent.
     const { stored = NaN } = await app.run({ action: 'backlog', count: load.count });
     expectCount('deliveries of the backlog', stored, load.count);
     const samples: Sample[] = [];
-    for (let round = 0; round < load.rounds; round++) {
+    const until = performance.now() + CLAIM_PATIENCE_MS;
+    while (samples.length < load.rounds && performance.now() < until + load.rounds * load.roundMs) {
       await sleep(load.roundMs);
       const sample = await app.run({ action: 'claims' });
       if ((sample.claims ?? 0) > 0) samples.push(sample);
