@@ -1,4 +1,5 @@
 import { jest } from '@jest/globals';
+import fc from 'fast-check';
 import { TypedEvents } from './typed-events.js';
 
 interface Events {
@@ -111,5 +112,53 @@ describe('TypedEvents', () => {
     expect(() => events.emit('ended', undefined)).not.toThrow();
     expect(warn).toHaveBeenCalledWith(expect.stringContaining('the report is broken'), { type: 'BatonWarning' });
     warn.mockRestore();
+  });
+});
+
+describe('TypedEvents, with listeners that add, remove and throw while they are called', () => {
+  interface Plan {
+    readonly does: 'nothing' | 'throws' | 'adds' | 'removes itself' | 'removes the next';
+  }
+
+  it('calls each that was there and still is, once an event, in order, and reports each that threw', () => {
+    const plan = fc.record<Plan>({
+      does: fc.constantFrom('nothing', 'throws', 'adds', 'removes itself', 'removes the next'),
+    });
+    fc.assert(
+      fc.property(fc.array(plan, { maxLength: 8 }), fc.integer({ min: 1, max: 3 }), (plans, emits) => {
+        const { events, reports } = eventsWithReport();
+        let heard: number[] = [];
+        let added = 0;
+        const removes: (() => void)[] = [];
+        plans.forEach(({ does }, i) => {
+          removes[i] = events.on('moved', () => {
+            heard.push(i);
+            if (does === 'throws') throw new Error('boom');
+            if (does === 'adds') events.on('moved', () => void added++);
+            if (does === 'removes itself') removes[i]?.();
+            if (does === 'removes the next') removes[i + 1]?.();
+          });
+        });
+        let left = plans.map((_, i) => i);
+        let listenersAdded = 0;
+        for (let nth = 0; nth < emits; nth++) {
+          [heard, added, reports.length] = [[], 0, 0];
+          events.emit('moved', { to: nth });
+          const called: number[] = [];
+          const gone = new Set<number>();
+          for (const i of left) {
+            if (gone.has(i)) continue;
+            called.push(i);
+            if (plans[i]!.does === 'removes itself') gone.add(i);
+            if (plans[i]!.does === 'removes the next') gone.add(i + 1);
+          }
+          expect(heard).toEqual(called);
+          expect(reports).toHaveLength(called.filter((i) => plans[i]!.does === 'throws').length);
+          expect(added).toBe(listenersAdded);
+          listenersAdded += called.filter((i) => plans[i]!.does === 'adds').length;
+          left = left.filter((i) => !gone.has(i));
+        }
+      }),
+    );
   });
 });

@@ -1,3 +1,5 @@
+import { playActors } from '@nest-baton/testing';
+import fc from 'fast-check';
 import { Capacity } from './capacity.js';
 
 describe('capacity', () => {
@@ -24,5 +26,42 @@ describe('capacity', () => {
     capacity.close();
     expect(await waiting).toBe(false);
     expect(await capacity.take()).toBe(false);
+  });
+});
+
+describe('capacity, with any actors in any order', () => {
+  it('never gives more than it has, loses no slot, and leaves nobody waiting while one is free', async () => {
+    const turns = fc.array(fc.constantFrom('one', 'many'), { maxLength: 4 });
+    await fc.assert(
+      fc.asyncProperty(fc.scheduler(), fc.integer({ min: 1, max: 3 }), fc.array(turns), async (s, size, actors) => {
+        const capacity = new Capacity(size);
+        let held = 0;
+        const take = (count: number) => {
+          held += count;
+          expect(held).toBeLessThanOrEqual(size);
+          expect(capacity.inUse).toBe(held);
+        };
+        const give = (count: number) => {
+          held -= count;
+          capacity.release(count);
+        };
+        const steps = actors.map((wants) =>
+          wants.map((want) => async () => {
+            expect(await capacity.take()).toBe(true);
+            // The slot may have been handed over before this actor hears of it.
+            held++;
+            const more = want === 'many' ? capacity.takeFree(2) : 0;
+            held += more;
+            expect(held).toBeLessThanOrEqual(size);
+            await s.schedule(Promise.resolve(), 'works');
+            give(1 + more);
+          }),
+        );
+        await playActors(s, Object.fromEntries(steps.entries()));
+        expect([held, capacity.inUse]).toEqual([0, 0]);
+        take(capacity.takeFree(10));
+        expect(held).toBe(size);
+      }),
+    );
   });
 });
