@@ -107,7 +107,12 @@ describe('what is written', () => {
     await client.query('BEGIN');
     await client.query(`SELECT FROM baton.streams WHERE name = 'l' FOR UPDATE`);
     const cut = codeOf(streams.append('l', 'b'));
-    await waitFor(async () => (await world.terminate('stream_append')) > 0, { description: 'the append to wait' });
+    const cutOff = () =>
+      world.sql(
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE datname = current_database() AND query ~ 'stream_append' AND wait_event_type = 'Lock'`,
+      );
+    await waitFor(async () => (await cutOff()).length > 0, { description: 'the append to wait for the lock' });
     expect(await cut).toBe('APPEND_UNKNOWN');
     await client.query('ROLLBACK');
     isRefusing = true;
