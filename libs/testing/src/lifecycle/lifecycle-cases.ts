@@ -23,16 +23,15 @@ const STARTING: readonly CaseOfContract[] = [
     },
   },
   {
-    title: 'start() twice, at once and later, is one start',
+    // How much is open meanwhile is not compared: pools grow at their own time. What was opened twice and is closed once stays behind.
+    title: 'start() twice, at once and later, is all stopped by one stop()',
     needs: [],
     check: async (trial) => {
       await Promise.all([trial.start(), trial.start()]);
-      // A start() that returns at once connects a moment later.
-      await quiet();
-      const open = await trial.subject.open?.();
       await trial.start();
       await quiet();
-      assert.deepEqual(await trial.subject.open?.(), open, 'the second start() opened more');
+      await trial.stop();
+      await trial.isClean();
     },
   },
   {
