@@ -101,8 +101,8 @@ const IMPORT_RULES = [
   ...LIBS.flatMap(lib),
   refuse(['src/**/*.ts'], [NO_TESTING, intoLibs(), ...NO_ENVIRONMENT, ...NO_CLOCK], ['**/*.spec.ts']),
   refuse(['src/app.config.ts'], [NO_TESTING, intoLibs(), ...NO_CLOCK]),
-  refuse(['{demo,bench}/**/*.ts'], [intoLibs(), ...NO_ENVIRONMENT, ...NO_CLOCK], ['**/*.spec.ts']),
-  refuse(['{src,demo,bench}/**/*.spec.ts'], [intoLibs()]),
+  refuse(['demo/**/*.ts'], [intoLibs(), ...NO_ENVIRONMENT, ...NO_CLOCK], ['**/*.spec.ts']),
+  refuse(['{src,demo}/**/*.spec.ts'], [intoLibs()]),
 ];
 
 export default defineConfig(
