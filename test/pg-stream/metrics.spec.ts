@@ -184,6 +184,8 @@ describe('how readers are woken', () => {
     await waitFor(async () => (await total('notifications.received', 'told'))[''] !== undefined, {
       description: 'the NOTIFY to be heard',
     });
+    // It may be heard before its sender has the answer.
+    await waitFor(() => from.stats().notificationsSent > 0, { description: 'the NOTIFY to be answered' });
     expect((await total('notifications.sent', 'telling'))['']).toBe(from.stats().notificationsSent);
     expect((await total('notifications.received', 'told'))['']).toBe(to.stats().notificationsReceived);
     expect(await shown('listener.up', 'told')).toBe(1);
