@@ -1,11 +1,15 @@
+import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { freshDatabase, startPgbouncer, waitFor } from '@nest-baton/testing';
 import { Client } from 'pg';
 import { readTestingEnvironment } from '../../libs/testing/src/environment.js';
-import { findPgbouncer } from '../../libs/testing/src/postgres/pgbouncer-binary.js';
+import { findPgbouncer, runnableBy } from '../../libs/testing/src/postgres/pgbouncer-binary.js';
+import { unprivilegedAccount } from '../../libs/testing/src/processes/account.js';
+import { createTempFolder } from '../../libs/testing/src/processes/temp-folder.js';
 import { processesNaming } from './support/leftovers.js';
 
 describe('a pgbouncer of its own', () => {
@@ -102,6 +106,23 @@ describe('a pgbouncer of its own', () => {
         'settings.listen_port is decided by startPgbouncer(), leave it out',
       ],
     });
+  });
+
+  it('is copied with its libraries to where another account may run it', async () => {
+    const found = await findPgbouncer(readTestingEnvironment());
+    if ('reason' in found) throw new Error(found.reason);
+    const closed = await mkdtemp(join(tmpdir(), 'baton-closed-'));
+    const file = join(closed, 'pgbouncer');
+    await cp(found.file, file);
+    const account = unprivilegedAccount();
+    const folder = createTempFolder('pgbouncer', account);
+    const anybody = account ?? { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+    const copy = await runnableBy(anybody, { ...found, file }, folder);
+    expect(copy.file.startsWith(folder.path)).toBe(true);
+    const { stdout } = await promisify(execFile)(copy.file, ['--version'], { ...account, env: copy.env });
+    expect(stdout).toContain('PgBouncer');
+    await folder.remove();
+    await rm(closed, { recursive: true });
   });
 
   it('says why there is none', async () => {
