@@ -77,7 +77,10 @@ function tuning({ hints, paceMs }: ServiceSettings): Record<string, string> {
     BATON_REDIS_RECONCILE_LEASE: '3s',
     BATON_REDIS_RECONCILE_RECOVERY_INTERVAL: '2s',
     BATON_REDIS_RECONCILE_RECOVERY_MIN_IDLE: '3s',
+    // Without hints a page of chunks waits for its age.
+    BATON_INGEST_MAX_DELAY: '100ms',
     BATON_RUNS_HINTS: hints,
+    BATON_INGEST_HINTS: hints,
     BATON_PG_STREAM_HINTS: hints,
     BATON_WEBHOOK_OUTBOX_HINTS: hints,
     BATON_REDIS_RECONCILE_HINTS: hints,

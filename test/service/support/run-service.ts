@@ -65,6 +65,8 @@ export class RunWorld {
       BATON_INGEST_URL: this.sink.url,
       BATON_LOG_FORMAT: 'json',
       BATON_RUNS_HINTS: hints,
+      BATON_INGEST_HINTS: hints,
+      BATON_INGEST_MAX_DELAY: '100ms',
       BATON_PG_STREAM_HINTS: hints,
       BATON_WEBHOOK_OUTBOX_HINTS: hints,
       BATON_REDIS_RECONCILE_HINTS: hints,
