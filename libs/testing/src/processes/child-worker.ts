@@ -175,7 +175,7 @@ export async function startProcess(options: ProcessOptions): Promise<ChildWorker
 
 function baseEnvironment(): Record<string, string> {
   const { path, home, hints } = readTestingEnvironment();
-  return { PATH: path, HOME: home, TMPDIR: tmpdir(), TEST_HINTS: hints };
+  return { PATH: path, HOME: home, TMPDIR: tmpdir(), ...(hints === 'off' && { TEST_HINTS: hints }) };
 }
 
 /** The package's own registration looks for its loader from the working directory; this one takes that beside the entry, wherever the child runs. */
