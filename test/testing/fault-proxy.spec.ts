@@ -338,6 +338,13 @@ describe('a path of a FaultProxy', () => {
     await expect(server.client(proxy.port)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
   });
 
+  it('stops in the moment in which an end is on its way', async () => {
+    await pair();
+    proxy.cut({ kind: 'end' });
+    await proxy.stop();
+    expect(proxy.connections).toEqual([]);
+  }, 3_000);
+
   it('leaves no socket and no timer behind', async () => {
     const before = process.getActiveResourcesInfo().filter((name) => name !== 'Immediate').length;
     const own = await FaultProxy.start({ target: server.address });

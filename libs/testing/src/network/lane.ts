@@ -159,10 +159,12 @@ export class Lane {
   }
 }
 
-/** A RST to the other side; what was never connected is only given up. */
+/** A RST to the other side; what was never connected, or is just saying its end, is only given up. */
 export function resetSocket(socket: Socket): void {
   if (socket.destroyed) return;
-  if (socket.connecting) socket.destroy();
+  // A socket whose shutdown is on its way cannot be reset (EINVAL), and Node would neither close it nor say so.
+  const isShuttingDown = socket.writableEnded && !socket.writableFinished;
+  if (socket.connecting || isShuttingDown) socket.destroy();
   else socket.resetAndDestroy();
 }
 
