@@ -4,13 +4,16 @@ import type { Violation } from './violation.js';
 /**
  * - `two_owners`: two grants of one line were alive at one moment, longer than allowed · `fence_not_higher`: granted later with no higher fence
  * - `fence_granted_twice`: two grants, one fence · `settled_by_lower_fence`: settled after a higher fence was granted or had settled
- * - `without_grant`: renewed, lost or ended, and nobody saw it granted · `after_its_end`: renewed or ended when it was already over
+ * - `handed_back_by_lower_fence`: the same, of a claim that was handed back unfinished: the server let it go for its new owner
+ * - `without_grant`: renewed, lost or ended, and nobody saw it granted · `after_its_end`: renewed or ended when it was already over, or its
+ *   owner dead
  */
 export type LeaseViolation = Violation<
   | 'two_owners'
   | 'fence_not_higher'
   | 'fence_granted_twice'
   | 'settled_by_lower_fence'
+  | 'handed_back_by_lower_fence'
   | 'without_grant'
   | 'after_its_end'
 >;
@@ -26,7 +29,12 @@ export interface Grant {
   readonly raises: readonly FenceAt[];
   readonly aliveFrom: number;
   readonly aliveUntil: number;
-  readonly settled: FenceAt | undefined;
+  /** The last word that the server accepted, and whether the work was over by it. */
+  readonly ended: LastWord | undefined;
+}
+
+export interface LastWord extends FenceAt {
+  readonly isSettled: boolean;
 }
 
 export interface FenceAt extends Moment {
@@ -34,6 +42,7 @@ export interface FenceAt extends Moment {
 }
 
 export type HeldEvent = Exclude<LeaseEvent, { readonly what: 'failover' | 'gone' }>;
+export type Death = Extract<LeaseEvent, { readonly what: 'gone' }>;
 
 interface Life {
   readonly owner: string;
@@ -42,14 +51,14 @@ interface Life {
   readonly raises: FenceAt[];
   deadline: number;
   over: Moment | undefined;
-  settled: FenceAt | undefined;
+  ended: LastWord | undefined;
 }
 
 /** Puts the events of one line together to grants. Pure. */
 export function grantsOf(
   line: string,
   events: readonly HeldEvent[],
-  goneAt: ReadonlyMap<string, Moment>,
+  deaths: readonly Death[],
 ): { readonly grants: readonly Grant[]; readonly violations: readonly LeaseViolation[] } {
   const violations: LeaseViolation[] = [];
   const lives: Life[] = [];
@@ -68,16 +77,23 @@ export function grantsOf(
         raises: [],
         deadline: from + leaseMs,
         over: undefined,
-        settled: undefined,
+        ended: undefined,
       };
       lives.push(granted);
       byKey.set(key, granted);
     } else if (life === undefined) {
       const detail = `${event.what} by ${event.owner} with fence ${event.fence}, and nobody saw it granted`;
       violations.push({ kind: 'without_grant', id: line, detail });
-    } else violations.push(...live(line, life, event, byKey));
+    } else violations.push(...live(line, life, event, deathOf(life, deaths), byKey));
   }
-  return { grants: lives.map((life) => toGrant(line, life, goneAt.get(life.owner))), violations };
+  return { grants: lives.map((life) => toGrant(line, life, deathOf(life, deaths))), violations };
+}
+
+/** Of this life. Its name may have been another's before, who died before this one asked for the lease. */
+function deathOf({ owner, acquired }: Life, deaths: readonly Death[]): Death | undefined {
+  return deaths
+    .filter((death) => death.owner === owner && death.to >= acquired.from)
+    .reduce<Death | undefined>((first, one) => (one.from < (first?.from ?? Infinity) ? one : first), undefined);
 }
 
 export function grantedTwice(line: string, fence: number, owners: readonly string[]): LeaseViolation {
@@ -92,10 +108,12 @@ function live(
   line: string,
   life: Life,
   event: Exclude<HeldEvent, { readonly what: 'acquired' }>,
+  death: Death | undefined,
   byKey: Map<string, Life>,
 ): LeaseViolation[] {
   // Being told of a loss twice, or after the end, does no harm.
   const isLate = life.over !== undefined && event.what !== 'lost' && event.from > life.over.to;
+  const isPosthumous = death !== undefined && event.from > death.to;
   switch (event.what) {
     case 'renewed':
       life.deadline = Math.max(life.deadline, event.from + event.leaseMs);
@@ -109,18 +127,19 @@ function live(
       break;
     case 'ended':
       life.over ??= event;
-      if (event.isSettled) life.settled ??= { from: event.from, to: event.to, fence: event.fence };
+      if (life.ended?.isSettled !== true) life.ended = event;
       break;
   }
-  if (!isLate) return [];
-  const detail = `${event.what} by ${event.owner} with fence ${event.fence}, whose claim was over`;
+  if (!isLate && !isPosthumous) return [];
+  const why = isPosthumous ? 'who was gone' : 'whose claim was over';
+  const detail = `${event.what} by ${event.owner} with fence ${event.fence}, ${why}`;
   return [{ kind: 'after_its_end', id: line, detail }];
 }
 
 function toGrant(line: string, life: Life, gone: Moment | undefined): Grant {
-  const { owner, acquired, fence, raises, deadline, over, settled } = life;
+  const { owner, acquired, fence, raises, deadline, over, ended } = life;
   const aliveUntil = Math.min(deadline, over?.from ?? Infinity, gone?.from ?? Infinity);
-  return { line, owner, acquired, fence, raises, aliveFrom: acquired.to, aliveUntil, settled };
+  return { line, owner, acquired, fence, raises, aliveFrom: acquired.to, aliveUntil, ended };
 }
 
 const ORDER = ['acquired', 'renewed', 'raised', 'ended', 'lost'] as const;

@@ -1,6 +1,13 @@
 import { LeaseHistoryViolatedError } from '../testing.errors.js';
 import type { LeaseEvent, Moment } from './lease-event.js';
-import { type Grant, grantedTwice, grantsOf, type HeldEvent, type LeaseViolation } from './lease-grant.js';
+import {
+  type FenceAt,
+  type Grant,
+  grantedTwice,
+  grantsOf,
+  type HeldEvent,
+  type LeaseViolation,
+} from './lease-grant.js';
 import { describeViolations } from './violation.js';
 
 export interface LeaseHistoryRules {
@@ -30,24 +37,25 @@ export interface LeaseHistoryReport {
  *
  * - One line never has two live owners; across a failover for `allowedOverlapMs` at most, and then the higher fence wins.
  * - A later grant of a line has a higher fence.
- * - Nobody settles with a lower fence once a higher one was granted (across a failover: once it has settled, or the allowed overlap is over).
+ * - Nobody settles or hands back with a lower fence once a higher one was granted, or its owner has raised its own to one (across a failover:
+ *   once it has settled, or the allowed overlap is over).
  *
  * Only what is certain counts as a violation: each moment is an interval, and an owner is alive from the answer to its claim until its last
  * word leaves, it learns of its loss, or its lease runs out counted from when it asked. Events may come in any order. Pure.
  */
 export function checkLeaseHistory(events: readonly LeaseEvent[], rules: LeaseHistoryRules = {}): LeaseHistoryReport {
   const failovers = events.filter((event) => event.what === 'failover');
-  const goneAt = new Map(events.flatMap((event) => (event.what === 'gone' ? [[event.owner, event] as const] : [])));
+  const deaths = events.filter((event) => event.what === 'gone');
   const byLine = linesOf(events);
   const violations: LeaseViolation[] = [];
   const sums = { grants: 0, settled: 0, longestOverlapMs: 0 };
   for (const [line, held] of byLine) {
-    const { grants, violations: found } = grantsOf(line, held, goneAt);
+    const { grants, violations: found } = grantsOf(line, held, deaths);
     const between = failovers.filter((failover) => failover.line === undefined || failover.line === line);
     const history = new LineHistory(line, grants, between, rules);
-    violations.push(...found, ...history.overlaps(), ...history.fences(), ...history.settles());
+    violations.push(...found, ...history.overlaps(), ...history.fences(), ...history.lastWords());
     sums.grants += grants.length;
-    sums.settled += grants.filter(({ settled }) => settled !== undefined).length;
+    sums.settled += grants.filter(({ ended }) => ended?.isSettled === true).length;
     sums.longestOverlapMs = Math.max(sums.longestOverlapMs, history.longestOverlapMs);
   }
   const subject = `${sums.grants} grants of ${byLine.size} lines, ${failovers.length} failovers, longest overlap ${sums.longestOverlapMs.toFixed(1)} ms`;
@@ -111,8 +119,8 @@ class LineHistory {
     return [...twice, ...this.grants.flatMap((grant) => this.notHigher(grant))];
   }
 
-  settles(): LeaseViolation[] {
-    return this.grants.flatMap((grant) => this.settledTooLate(grant));
+  lastWords(): LeaseViolation[] {
+    return this.grants.flatMap((grant) => this.acceptedTooLate(grant));
   }
 
   private overlapsWith(earlier: Grant, start: number): LeaseViolation[] {
@@ -140,29 +148,32 @@ class LineHistory {
     const before = this.grants.find(
       (other) =>
         other.fence !== grant.fence &&
-        [{ ...other.acquired, fence: other.fence }, ...other.raises].some(
-          (known) => isEarlier(known) && !isHighEnough(other, known.fence),
-        ),
+        fencesOf(other).some((known) => isEarlier(known) && !isHighEnough(other, known.fence)),
     );
     if (before === undefined) return [];
     const detail = `${named(grant)} was granted after ${named(before)}`;
     return [{ kind: 'fence_not_higher', id: this.line, detail }];
   }
 
-  private settledTooLate(grant: Grant): LeaseViolation[] {
-    const { settled, owner } = grant;
-    if (settled === undefined) return [];
-    const isAfter = (moment: Moment, graceMs: number): boolean => settled.from > moment.to + graceMs + this.toleranceMs;
-    const hasSettled = (other: Grant): boolean => other.settled !== undefined && isAfter(other.settled, 0);
+  private acceptedTooLate(grant: Grant): LeaseViolation[] {
+    const { ended, owner } = grant;
+    if (ended === undefined) return [];
+    const isAfter = (moment: Moment, graceMs: number): boolean => ended.from > moment.to + graceMs + this.toleranceMs;
+    const hasSettled = ({ ended: other }: Grant): boolean =>
+      other?.isSettled === true && other.fence > ended.fence && isAfter(other, 0);
     const isTooLate = (other: Grant): boolean => {
       const graceMs = this.hasFailoverBetween(grant, other) ? this.allowedOverlapMs : 0;
-      return other.fence > settled.fence && (hasSettled(other) || isAfter(other.acquired, graceMs));
+      return hasSettled(other) || fencesOf(other).some((known) => known.fence > ended.fence && isAfter(known, graceMs));
     };
     const higher = this.grants.find(isTooLate);
     if (higher === undefined) return [];
+    const [kind, did] = ended.isSettled
+      ? (['settled_by_lower_fence', 'settled'] as const)
+      : (['handed_back_by_lower_fence', 'handed back'] as const);
     const what = hasSettled(higher) ? 'had settled' : 'had been granted';
-    const detail = `${owner} settled with fence ${settled.fence} after ${named(higher)} ${what}`;
-    return [{ kind: 'settled_by_lower_fence', id: this.line, detail }];
+    return [
+      { kind, id: this.line, detail: `${owner} ${did} with fence ${ended.fence} after ${named(higher)} ${what}` },
+    ];
   }
 
   /** The failover may have taken away what the earlier one had. */
@@ -171,6 +182,12 @@ class LineHistory {
   }
 }
 
-function named({ owner, fence }: Grant): string {
-  return `${owner} (fence ${fence})`;
+/** Those that it had, each with the moment from which it had it. */
+function fencesOf({ acquired, fence, raises }: Grant): readonly FenceAt[] {
+  return [{ ...acquired, fence }, ...raises];
+}
+
+function named({ owner, fence, raises }: Grant): string {
+  const raised = raises.map((raise) => `, raised to ${raise.fence}`).join('');
+  return `${owner} (fence ${fence}${raised})`;
 }
