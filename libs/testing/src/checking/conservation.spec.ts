@@ -53,6 +53,27 @@ describe('conservation that holds', () => {
   });
 });
 
+describe('a ledger that would prove nothing', () => {
+  const ledger = { what: 'hand-offs', admitted: ['1'], ended: { done: ['1'] } };
+
+  it.each(['requiredFor', 'forbiddenFor'])('is refused: a state in %s that no thing can be in', (list) => {
+    const effect = { seen: [], requiredFor: [], [list]: ['finished'] };
+    expect(() => checkConservation({ ...ledger, effects: { worked: effect } })).toThrow(
+      /^The effect worked names the state finished, and ended has done: /,
+    );
+  });
+
+  it.each([-1, NaN, 0.5, Infinity])('is refused: %d things that are open', (waiting) => {
+    expect(kinds({ ...ledger, open: { waiting, pending: 1 } })).toEqual(['open_miscounted']);
+    expect(kinds({ ...ledger, open: { waiting, pending: -waiting } })).toEqual(['open_miscounted']);
+  });
+
+  it('is none because its lists can be read only once', () => {
+    const once = { ...ledger, effects: { worked: { seen: new Set(['1']).values(), requiredFor: ['done'] } } };
+    expect(checkConservation(once)).toMatchObject({ holds: true, seen: { worked: 1 } });
+  });
+});
+
 describe('conservation that does not hold', () => {
   it.each<[string, ConservationLedger]>([
     ['lost', documents({ ended: { accepted: ['a', 'b', 'd'], discarded: ['c'] } })],
@@ -129,5 +150,109 @@ describe('conservation, whatever the numbers', () => {
         expect(checkConservation(ledger).holds).toBe(false);
       }),
     );
+  });
+});
+
+/** Whether all that is known can be told as a story: each thing went to one place, and was seen as often as that place allows. */
+function canBeTold({ admitted, ended, open, seen, flagged }: Evidence): boolean {
+  const tellings = (things: readonly string[], left: Evidence): readonly (readonly [string, string][])[] => {
+    const [id, ...rest] = things;
+    const { done, dead, unknown } = left.ended;
+    if (id === undefined) {
+      const isAllUsed = [done, dead, unknown, left.open.pending].every((place) => place.length === 0);
+      return isAllUsed && left.open.waiting === 0 ? [[]] : [];
+    }
+    const go = (place: string, next: Evidence) => tellings(rest, next).map((told) => [[id, place] as const, ...told]);
+    const listed = (['done', 'dead', 'unknown'] as const).flatMap((state) =>
+      ended[state].includes(id) && left.ended[state].includes(id)
+        ? go(state, { ...left, ended: { ...left.ended, [state]: without(left.ended[state], id) } })
+        : [],
+    );
+    const pending = left.open.pending.includes(id)
+      ? go('pending', { ...left, open: { ...left.open, pending: without(left.open.pending, id) } })
+      : [];
+    const waiting =
+      left.open.waiting > 0 ? go('waiting', { ...left, open: { ...left.open, waiting: left.open.waiting - 1 } }) : [];
+    return [...listed, ...pending, ...waiting] as [string, string][][];
+  };
+  const isSeenRight = (told: readonly (readonly [string, string])[]): boolean =>
+    [...new Set([...admitted, ...seen])].every((id) => {
+      const places = told.filter(([one]) => one === id).map(([, place]) => place);
+      const [least, most] = [
+        places.filter((place) => place === 'done').length,
+        places.filter((place) => place !== 'dead').length,
+      ];
+      const times = seen.filter((one) => one === id).length;
+      return times >= least && (times <= most || (most > 0 && flagged.includes(id)));
+    });
+  return tellings(admitted, { admitted, ended, open, seen, flagged }).some(isSeenRight);
+}
+
+function without(list: readonly string[], id: string): string[] {
+  return list.toSpliced(list.indexOf(id), 1);
+}
+
+interface Evidence {
+  readonly admitted: string[];
+  readonly ended: { readonly done: string[]; readonly dead: string[]; readonly unknown: string[] };
+  readonly open: { readonly pending: string[]; readonly waiting: number };
+  readonly seen: string[];
+  readonly flagged: string[];
+}
+
+describe('conservation, beside a search for a story that explains it all', () => {
+  const id = fc.constantFrom('a', 'b', 'c');
+  const fate = fc.record({
+    id,
+    place: fc.constantFrom('done', 'dead', 'unknown', 'pending', 'waiting'),
+    sightings: fc.nat(2),
+  });
+  const at = (fates: readonly { readonly id: string; readonly place: string }[], where: string) =>
+    fates.filter(({ place }) => place === where).map((one) => one.id);
+  /** Near the truth, so that about half of them hold. */
+  const evidence = fc
+    .record({
+      fates: fc.array(fate, { maxLength: 5 }),
+      strays: fc.record({
+        admitted: fc.option(id),
+        done: fc.option(id),
+        pending: fc.option(id),
+        waiting: fc.constantFrom(0, 0, 0, 1, -1),
+      }),
+      flagged: fc.uniqueArray(id),
+      isHonest: fc.boolean(),
+    })
+    .map(({ fates, strays, flagged, isHonest }): Evidence => {
+      const stray = (one: string | null) => (one === null || isHonest ? [] : [one]);
+      const waiting = at(fates, 'waiting').length + (isHonest ? 0 : strays.waiting);
+      return {
+        admitted: [...fates.map((one) => one.id), ...stray(strays.admitted)],
+        ended: {
+          done: [...at(fates, 'done'), ...stray(strays.done)],
+          dead: at(fates, 'dead'),
+          unknown: at(fates, 'unknown'),
+        },
+        open: { pending: [...at(fates, 'pending'), ...stray(strays.pending)], waiting: Math.max(0, waiting) },
+        seen: fates.flatMap(({ id: one, place, sightings }) =>
+          Array<string>(isHonest && place === 'dead' ? 0 : isHonest && place === 'done' ? 1 : sightings).fill(one),
+        ),
+        flagged,
+      };
+    });
+
+  it('holds exactly where there is one', () => {
+    const told = { yes: 0, no: 0 };
+    fc.assert(
+      fc.property(evidence, (one) => {
+        const isTold = canBeTold(one);
+        told[isTold ? 'yes' : 'no']++;
+        const { admitted, ended, open, seen, flagged } = one;
+        const effect = { seen, requiredFor: ['done'], forbiddenFor: ['dead'], mayRepeat: flagged };
+        const report = checkConservation({ what: 'things', admitted, ended, open, effects: { ran: effect } });
+        expect([report.holds, report.message]).toEqual([isTold, report.message]);
+      }),
+      { numRuns: 1_000 },
+    );
+    expect(Math.min(told.yes, told.no)).toBeGreaterThan(100);
   });
 });

@@ -10,7 +10,7 @@ export interface ConservationLedger {
   readonly what: string;
   /** Each thing whose admission was confirmed to its caller. */
   readonly admitted: Iterable<string>;
-  /** The things by terminal state, as they were told or read back: `{ accepted: [...], discarded: [...], unknown: [...] }`. */
+  /** The things by terminal state, as they were told or read back: `{ accepted: [...], discarded: [...], unknown: [] }`, empty ones too. */
   readonly ended: Readonly<Record<string, Iterable<string>>>;
   /**
    * What is not over, by where it is: `{ pending: [...], waiting: 3 }`. Ids where they are known; a number where only a count is reported, and
@@ -25,7 +25,7 @@ export interface ConservationLedger {
 export interface Effect {
   /** One id for each time that it was seen. */
   readonly seen: Iterable<string>;
-  /** Terminal states that claim it: each thing in one of these was seen. */
+  /** Terminal states that claim it: each thing in one of these was seen. Names of `ended`, here and below. */
   readonly requiredFor: readonly string[];
   /** Terminal states that deny it: a thing in one of these was never seen. States in neither list, and open things, may have been or not. */
   readonly forbiddenFor?: readonly string[];
@@ -36,7 +36,7 @@ export interface Effect {
 /**
  * - `lost`: admitted, and neither over nor open · `never_admitted`: over, open or seen, and nobody handed it over
  * - `ended_twice`: more often over than admitted, in one state · `two_states`: the same, in several · `open_and_ended`: over, and still open
- * - `open_miscounted`: more is reported open than can be
+ * - `open_miscounted`: more is reported open than can be, or what is no count
  * - `not_seen`: a state claims an effect that was not seen · `seen_though_denied` · `repeated`: seen more often than it may be, and not flagged
  */
 export type ConservationViolation = Violation<
@@ -77,18 +77,21 @@ export interface ConservationReport {
 /**
  * The one law of a hand-off: what was admitted is what has ended, in exactly one state each, plus what is reported open. And what the states say
  * about the other side is what the other side saw. Pure; finds every violation, not only the first.
+ *
+ * @throws RangeError when an effect names a state that `ended` has not: nothing would be checked by it.
  */
 export function checkConservation(ledger: ConservationLedger): ConservationReport {
   const sums = new LedgerSums(ledger);
   const violations: ConservationViolation[] = [...sums.stateViolations(), ...sums.openViolations()];
   const repetitions: Repetition[] = [];
+  const seen: Record<string, number> = {};
   for (const [name, effect] of Object.entries(ledger.effects ?? {})) {
-    const { found, repeated } = sums.checkEffect(name, effect);
+    const { found, repeated, times } = sums.checkEffect(name, effect);
     violations.push(...found);
     repetitions.push(...repeated);
+    seen[name] = times;
   }
   const { admitted, ended, open } = sums.totals();
-  const seen = mapValues(ledger.effects ?? {}, (effect) => total(multisetOf(effect.seen)));
   const line = `${ledger.what}: admitted ${admitted} = ${shown({ ...ended, ...open })}; seen: ${shown(seen)}`;
   const message = describeViolations(line, violations);
   return {
@@ -158,6 +161,11 @@ class LedgerSums {
     const missing = [...this.admitted].flatMap(([id, admitted]) =>
       Array<string>(Math.max(0, admitted - sumIn(this.ended, id) - sumIn(this.listed, id))).fill(id),
     );
+    const noCount = Object.entries(this.counted).find(([, count]) => !Number.isSafeInteger(count) || count < 0);
+    if (noCount !== undefined) {
+      const [at, count] = noCount;
+      return [{ kind: 'open_miscounted', id: at, detail: `${count} reported open, which is no number of things` }];
+    }
     const counted = Object.values(this.counted).reduce((sum, count) => sum + count, 0);
     if (missing.length < counted) {
       const detail = `${counted} reported open, and only ${missing.length} have not ended`;
@@ -174,7 +182,13 @@ class LedgerSums {
   checkEffect(
     name: string,
     effect: Effect,
-  ): { readonly found: ConservationViolation[]; readonly repeated: Repetition[] } {
+  ): { readonly found: ConservationViolation[]; readonly repeated: Repetition[]; readonly times: number } {
+    const named = [...effect.requiredFor, ...(effect.forbiddenFor ?? [])];
+    const stranger = named.find((state) => !Object.hasOwn(this.ended, state));
+    if (stranger !== undefined)
+      throw new RangeError(
+        `The effect ${name} names the state ${stranger}, and ended has ${Object.keys(this.ended).join(', ') || 'none'}: name it there, with nothing in it where nothing is.`,
+      );
     const seen = multisetOf(effect.seen);
     const flagged = new Set(effect.mayRepeat ?? []);
     const denied = effect.forbiddenFor ?? [];
@@ -197,7 +211,7 @@ class LedgerSums {
         if (!isFlagged) found.push({ kind: 'repeated', id, detail });
       }
     }
-    return { found, repeated };
+    return { found, repeated, times: total(seen) };
   }
 
   private denial(name: string, denied: readonly string[], id: string): string {

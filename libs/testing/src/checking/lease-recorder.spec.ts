@@ -29,6 +29,23 @@ describe('LeaseRecorder', () => {
     ]);
   });
 
+  it.each([NaN, Infinity, -1, undefined as never])('refuses a lease of %s ms', (leaseMs) => {
+    const lines: string[] = [];
+    const recorder = new LeaseRecorder('a', (line) => lines.push(line));
+    expect(() => recorder.acquired('run-1', 1, leaseMs)).toThrow(RangeError);
+    expect(() => recorder.renewed('run-1', 1, leaseMs)).toThrow(RangeError);
+    expect(lines).toEqual([]);
+  });
+
+  it.each([NaN, 2 ** 53, '7' as never])('refuses %s as a fence', (fence) => {
+    const lines: string[] = [];
+    const recorder = new LeaseRecorder('a', (line) => lines.push(line));
+    expect(() => recorder.acquired('run-1', fence, 100)).toThrow(RangeError);
+    expect(() => recorder.raised('run-1', 1, fence)).toThrow(RangeError);
+    expect(() => recorder.ended('run-1', fence, true)).toThrow(RangeError);
+    expect(lines).toEqual([]);
+  });
+
   it('has what the one who breaks things adds', () => {
     const from = machineTime();
     expect(failoverBetween(1, 2)).toEqual({ what: 'failover', from: 1, to: 2 });

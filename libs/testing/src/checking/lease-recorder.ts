@@ -9,6 +9,8 @@ type Sink = (line: string) => void;
  * Writes what one owner sees of its leases, a line each: into a list, or with `(line) => console.log(line)` out of a child process, where
  * `leaseEventsOf()` finds it again.
  *
+ * What is no fence or no time is a RangeError where it is recorded: a check could not see it.
+ *
  * Take `since = recorder.now()` before the command is sent; without it the moment is that of the call, which is right for what has no command.
  */
 export class LeaseRecorder {
@@ -20,11 +22,11 @@ export class LeaseRecorder {
   ) {}
 
   acquired(line: string, fence: number, leaseMs: number, since?: number): void {
-    this.put({ what: 'acquired', ...this.held(line, fence, since), leaseMs });
+    this.put({ what: 'acquired', ...this.held(line, fence, since), leaseMs: checkedMs(leaseMs) });
   }
 
   renewed(line: string, fence: number, leaseMs: number, since?: number): void {
-    this.put({ what: 'renewed', ...this.held(line, fence, since), leaseMs });
+    this.put({ what: 'renewed', ...this.held(line, fence, since), leaseMs: checkedMs(leaseMs) });
   }
 
   /** The owner asked whether it still is, and was told so. Call it where the work is done: that is where two owners would do harm. */
@@ -33,7 +35,7 @@ export class LeaseRecorder {
   }
 
   raised(line: string, fence: number, raisedTo: number, since?: number): void {
-    this.put({ what: 'raised', ...this.held(line, fence, since), raisedTo });
+    this.put({ what: 'raised', ...this.held(line, fence, since), raisedTo: checkedFence(raisedTo) });
   }
 
   lost(line: string, fence: number, since?: number): void {
@@ -45,7 +47,7 @@ export class LeaseRecorder {
   }
 
   private held(line: string, fence: number, since: number | undefined) {
-    return { line, owner: this.owner, fence, ...this.moment(since) };
+    return { line, owner: this.owner, fence: checkedFence(fence), ...this.moment(since) };
   }
 
   private moment(since: number | undefined): Moment {
@@ -66,6 +68,17 @@ export function failoverBetween(from: number, to: number, line?: string): LeaseE
 /** A process was killed between two moments of `machineTime()`: take `from` before the signal is sent. What it held is nobody's from then on. */
 export function ownerGone(owner: string, from: number, to = machineTime()): LeaseEvent {
   return { what: 'gone', owner, from, to };
+}
+
+/** JSON makes `null` of what is no number, and a lease of that length would never have been anybody's. */
+function checkedMs(leaseMs: number): number {
+  if (Number.isFinite(leaseMs) && leaseMs >= 0) return leaseMs;
+  throw new RangeError(`A lease is a number of milliseconds from 0 on, not ${leaseMs}.`);
+}
+
+function checkedFence(fence: number): number {
+  if (Number.isSafeInteger(fence)) return fence;
+  throw new RangeError(`A fence is a whole number below 2^53, not ${fence}.`);
 }
 
 function leaseEventLine(event: LeaseEvent): string {
