@@ -1,4 +1,4 @@
-import { Bench, type Benchmark } from './benchmark.js';
+import { Bench, type Benchmark, type Scale } from './benchmark.js';
 import { single } from './measuring/spread.js';
 import { describeMachine, loadNow, versionsOf } from './reporting/machine.js';
 import { type Results, resultsOf } from './reporting/results-file.js';
@@ -14,19 +14,17 @@ import {
 } from './validity/reference-figure.js';
 
 /** Measures the machine, runs the benchmark, measures the machine again, and puts everything together. */
-export async function runBenchmark(
-  benchmark: Benchmark,
-  isQuick: boolean,
-  say: (text: string) => void,
-): Promise<Results> {
+export async function runBenchmark(benchmark: Benchmark, scale: Scale, say: (text: string) => void): Promise<Results> {
   const loadBefore = loadNow();
   say('the machine itself');
   const before = await measureMachine();
-  const bench = new Bench(benchmark.targets, { isQuick, say });
+  const bench = new Bench(benchmark.targets, { scale, say });
   await bench.section(benchmark.name, () => benchmark.run(bench));
   const speed = betweenOf(before, await measureMachine());
   // The reference was measured at full size: smaller work comes to other figures.
-  const calibration = (isQuick ? [] : bench.references).map(({ figure, spread }) => checkFigure(figure, spread, speed));
+  const calibration = (scale === 'full' ? bench.references : []).map(({ figure, spread }) =>
+    checkFigure(figure, spread, speed),
+  );
   return resultsOf(benchmark.name, bench, {
     machine: describeMachine(speed, loadBefore),
     versions: versionsOf(benchmark.packages),

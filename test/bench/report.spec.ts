@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Bench } from '../../bench/harness/benchmark.js';
+import { Bench, type Scale } from '../../bench/harness/benchmark.js';
 import { single } from '../../bench/harness/measuring/spread.js';
 import { describeMachine } from '../../bench/harness/reporting/machine.js';
 import { type Results, resultsOf, writeResults } from '../../bench/harness/reporting/results-file.js';
@@ -16,8 +16,8 @@ const TARGETS = {
   forgotten: { name: 'nobody measured it', unit: 'ms', atMost: 1 },
 };
 
-function newBench(isQuick = true) {
-  return new Bench(TARGETS, { isQuick, say: () => undefined });
+function newBench(scale: Scale = 'quick') {
+  return new Bench(TARGETS, { scale, say: () => undefined });
 }
 
 function reported() {
@@ -106,8 +106,8 @@ describe('the report of a benchmark', () => {
     expect(() => bench.meets('fast', single(3))).toThrow("The target 'fast' was reported twice.");
   });
 
-  it('compares nine pairs, and two when it is quick', () => {
-    expect([newBench(false).pairs, newBench(true).pairs]).toEqual([9, 2]);
+  it('compares nine pairs, five in short, and two when it is quick', () => {
+    expect((['full', 'short', 'quick'] as const).map((scale) => newBench(scale).pairs)).toEqual([9, 5, 2]);
   });
 
   it('writes machine, versions and rows as JSON, with a plot for each curve', () => {
@@ -131,7 +131,7 @@ describe('the report of a benchmark', () => {
       });
       writeResults(folder, results(bench));
       const written = JSON.parse(readFileSync(join(folder, 'example.json'), 'utf8')) as Results;
-      expect(written).toMatchObject({ module: 'example', isQuick: true, isValid: null, versions: { peer: '1.0.0' } });
+      expect(written).toMatchObject({ module: 'example', scale: 'quick', isValid: null, versions: { peer: '1.0.0' } });
       expect(written.machine).toMatchObject({ cores: expect.any(Number), node: process.versions.node });
       expect(written.rows).toHaveLength(5);
       for (const row of written.rows)

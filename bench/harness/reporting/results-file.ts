@@ -1,6 +1,6 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Bench } from '../benchmark.js';
+import type { Bench, Scale } from '../benchmark.js';
 import type { FigureCheck } from '../validity/reference-figure.js';
 import { type Curve, renderCurveTable } from './curve.js';
 import type { Machine } from './machine.js';
@@ -11,9 +11,9 @@ import { renderMarkdown } from './table.js';
 /** What `<module>.json` holds. */
 export interface Results {
   readonly module: string;
-  readonly isQuick: boolean;
+  readonly scale: Scale;
   readonly pairs: number;
-  /** False when the machine or a peer was hampered; `invalidBecause` says by what; null after a quick run, which is not compared. The rows are published all the same. */
+  /** False when the machine or a peer was hampered; `invalidBecause` says by what; null at a smaller scale, which is not compared. The rows are published all the same. */
   readonly isValid: boolean | null;
   readonly invalidBecause: readonly string[];
   /** Parts that could not run. */
@@ -35,9 +35,9 @@ export function resultsOf(
   const { calibrationRows, invalidBecause, machine, versions, calibration } = about;
   return {
     module,
-    isQuick: bench.isQuick,
+    scale: bench.scale,
     pairs: bench.pairs,
-    isValid: bench.isQuick ? null : invalidBecause.length === 0,
+    isValid: bench.scale === 'full' ? invalidBecause.length === 0 : null,
     invalidBecause,
     failures: bench.failures,
     machine,
@@ -59,8 +59,8 @@ export function writeResults(folder: string, results: Results): void {
 }
 
 function renderReport(results: Results): string {
-  const { module, machine, versions, rows, curves, pairs, isQuick, invalidBecause, failures } = results;
-  const about = `${machine.cpu}, ${machine.cores} cores, ${machine.memoryGb} GB, ${machine.os}, Node ${machine.node}; ${pairs} pairs${isQuick ? ', quick' : ''}.`;
+  const { module, machine, versions, rows, curves, pairs, scale, invalidBecause, failures } = results;
+  const about = `${machine.cpu}, ${machine.cores} cores, ${machine.memoryGb} GB, ${machine.os}, Node ${machine.node}; ${pairs} pairs, ${scale} run.`;
   const used = Object.entries(versions)
     .map(([name, version]) => `${name} ${version}`)
     .join(', ');
