@@ -30,7 +30,7 @@ export async function oldSnapshot(bench: StreamBench, server: DurableServer, use
   const baseline = median(without);
   bench.shows('append p99 at 500/s on one stream', spreadOf(without), 'ms');
   bench.shows('append p99 under an old snapshot, at its end', spreadOf(last), 'ms');
-  const note = `${under.length * seconds} s under the snapshot${bench.isQuick ? '; 10 min in a full run' : ''}`;
+  const note = `${under.length * seconds} s under the snapshot${bench.scale !== 'full' ? '; 10 min in a full run' : ''}`;
   bench.meets(
     'oldSnapshot',
     ratioOf(

@@ -27,7 +27,7 @@ async function millionPending(bench: OutboxBench, server: DurableServer, sink: S
     rounds: bench.pick(9, 2),
     roundMs: bench.pick(5_000, 700),
   });
-  const note = `${count} pending${bench.isQuick ? '; 1 M in a full run' : ''}; the other half delivered meanwhile`;
+  const note = `${count} pending${bench.scale !== 'full' ? '; 1 M in a full run' : ''}; the other half delivered meanwhile`;
   bench.meets('millionClaim', spreadOf(rounds.map(({ p99 = NaN }) => p99)), note);
   bench.shows('claim p50 with that backlog', spreadOf(rounds.map(({ p50 = NaN }) => p50)), 'ms');
 }
@@ -55,7 +55,7 @@ async function oldSnapshot(bench: OutboxBench, server: DurableServer, sink: Sink
   }
   // What counts is how it is at the end.
   const last = rounds.slice(-Math.ceil(rounds.length / 5)).map(({ p99 = NaN }) => p99);
-  const note = `${total} s at 500/s under the snapshot${bench.isQuick ? '; 10 min in a full run' : ''}; the last fifth of it`;
+  const note = `${total} s at 500/s under the snapshot${bench.scale !== 'full' ? '; 10 min in a full run' : ''}; the last fifth of it`;
   bench.meets('oldSnapshotClaim', spreadOf(last), note);
 }
 
