@@ -8,7 +8,7 @@ import { measureScale } from './sections/scale.js';
 import { measureThroughput } from './sections/throughput.js';
 import { TARGETS } from './targets.js';
 
-const NO_CLUSTER = "`topology: 'cluster'` does not exist yet, nor does a cluster in the testing kit";
+const NO_CLUSTER = "`topology: 'cluster'` does not exist yet";
 
 export default defineBenchmark({
   name: 'redis-reconcile',
