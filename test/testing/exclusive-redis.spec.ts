@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { type ExclusiveRedis, startRedis } from '@nest-baton/testing';
 import { Redis } from 'ioredis';
-import { isAlive } from './support/leftovers.js';
+import { isAlive, processesNaming } from './support/leftovers.js';
 
 /** One connection, no second try: what the server does is seen at once. */
 function connect(url: string): Redis {
@@ -54,6 +54,21 @@ describe('a Redis of its own', () => {
     const again = connect(server.url);
     expect(await again.ping()).toBe('PONG');
     again.disconnect();
+  });
+
+  it('cannot be frozen once killed, for nobody would be frozen', async () => {
+    await server.kill();
+    expect(() => server.freeze()).toThrow(expect.objectContaining({ code: 'BACKEND_FAILED' }));
+    server.thaw();
+  });
+
+  it('leaves no process and no folder when it is stopped in the middle of a restart', async () => {
+    const { folder } = await whereabouts(redis);
+    const restarted = server.restart().catch((error: unknown) => error);
+    await server.stop();
+    expect(await restarted).toMatchObject({ code: 'BACKEND_FAILED' });
+    expect(processesNaming(folder)).toEqual([]);
+    expect(existsSync(folder)).toBe(false);
   });
 
   it('leaves no process and no folder when it is stopped, also frozen, also twice, and no trace in another', async () => {

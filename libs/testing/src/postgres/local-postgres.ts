@@ -51,7 +51,7 @@ export async function startLocalPostgres(
     });
     await server.up();
     const stop = async () => {
-      await server.down();
+      await server.end();
       await folder.remove();
     };
     return { url, server, stop };

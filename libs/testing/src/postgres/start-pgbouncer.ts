@@ -101,7 +101,7 @@ async function startLocalPgbouncer(found: LocalProgram, options: ResolvedPgbounc
     });
     await server.up();
     const stop = async () => {
-      await server.down();
+      await server.end();
       await folder.remove();
     };
     return { url: url.href, adminUrl: adminUrl.href, origin: program.origin, stop };

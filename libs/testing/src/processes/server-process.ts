@@ -16,6 +16,8 @@ export interface ServerProgram {
   readonly endSignal: NodeJS.Signals;
   /** Resolves to true once it takes requests; errors count as "not yet". */
   readonly isReady: () => Promise<boolean>;
+  /** Milliseconds from its start until it must be ready. Default 30000: far above what any machine needs. */
+  readonly readyTimeoutMs?: number;
 }
 
 const READY_TIMEOUT_MS = 30_000;
@@ -24,11 +26,12 @@ const LOG_LENGTH = 4000;
 
 /**
  * A server that runs as a child in a process group of its own, so that a Ctrl-C reaches it only through us. It can go down and come up again
- * any number of times; the guard ends it when this process dies.
+ * any number of times until it is ended for good; the guard ends it when this process dies.
  */
 export class ServerProcess {
   private child: ChildProcess | undefined;
   private log = '';
+  private isEnded = false;
 
   constructor(private readonly program: ServerProgram) {}
 
@@ -41,18 +44,23 @@ export class ServerProcess {
     return child?.pid !== undefined && child.exitCode === null && child.signalCode === null;
   }
 
-  /** Returns when it takes requests. @throws BackendFailedError with the end of its log. */
+  /** Returns when it takes requests; what does not come up is gone. @throws BackendFailedError with the end of its log, or after `end()`. */
   async up(): Promise<void> {
+    if (this.isEnded) throw new BackendFailedError(`${this.program.name} was stopped for good.`);
     if (this.isRunning) return;
     const child = this.launch();
-    const deadline = systemClock.monotonic() + READY_TIMEOUT_MS;
-    while (!(await this.program.isReady().catch(() => false))) {
-      if (!this.isRunning) throw this.failed(`exited with ${child.exitCode ?? child.signalCode}`);
-      if (systemClock.monotonic() > deadline) throw this.failed(`was not ready after ${READY_TIMEOUT_MS} ms`);
-      await new Promise((resolve) => setTimeout(resolve, 20));
+    try {
+      await this.ready(child);
+    } catch (error) {
+      if (this.child === child) await this.down();
+      throw error;
     }
-    // What answered could be another server on the same port.
-    if (!this.isRunning) throw this.failed(`exited with ${child.exitCode ?? child.signalCode}`);
+  }
+
+  /** As `down()`, and it never comes up again: whoever was about to bring it up gets an error, and nothing is left behind. */
+  async end(): Promise<void> {
+    this.isEnded = true;
+    await this.down();
   }
 
   /** Returns when it is gone. A frozen process is thawed, for only SIGKILL reaches a stopped one; what does not end is killed after 10 s. */
@@ -67,8 +75,30 @@ export class ServerProcess {
     clearTimeout(timer);
   }
 
-  signal(signal: NodeJS.Signals): void {
-    if (this.isRunning) this.child?.kill(signal);
+  /** SIGSTOP. @throws BackendFailedError when it does not run: a fault that meets nobody would prove nothing. */
+  freeze(): void {
+    if (!this.isRunning) throw new BackendFailedError(`${this.program.name} is dead and cannot be frozen.`);
+    this.child?.kill('SIGSTOP');
+  }
+
+  /** SIGCONT, where it runs. */
+  thaw(): void {
+    if (this.isRunning) this.child?.kill('SIGCONT');
+  }
+
+  private async ready(child: ChildProcess): Promise<void> {
+    const { isReady, readyTimeoutMs = READY_TIMEOUT_MS } = this.program;
+    const deadline = systemClock.monotonic() + readyTimeoutMs;
+    const gone = new Promise<boolean>((resolve) => {
+      for (const event of ['exit', 'error']) child.once(event, () => resolve(false));
+    });
+    while (!(await settledWithin(deadline, isReady(), gone))) {
+      if (!this.isRunning) throw this.failed(`exited with ${child.exitCode ?? child.signalCode}`);
+      if (systemClock.monotonic() >= deadline) throw this.failed(`was not ready after ${readyTimeoutMs} ms`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    // What answered could be another server on the same port.
+    if (!this.isRunning) throw this.failed(`exited with ${child.exitCode ?? child.signalCode}`);
   }
 
   private launch(): ChildProcess {
@@ -94,4 +124,15 @@ export class ServerProcess {
     const log = this.log.trim();
     return new BackendFailedError(`${this.program.name} ${what}${log === '' ? '.' : `: ${log}`}`);
   }
+}
+
+/** False, too, for what failed, or is still open at the deadline or when the server is gone: one may take a connection and then say nothing. */
+async function settledWithin(deadline: number, asked: Promise<boolean>, gone: Promise<boolean>): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), Math.max(0, deadline - systemClock.monotonic()));
+  });
+  const answer = await Promise.race([asked.catch(() => false), late, gone]);
+  clearTimeout(timer);
+  return answer;
 }

@@ -18,8 +18,9 @@ export interface RedisServer {
 
 /** A local Redis of one's own, which may be broken. Nothing is written to disk: after `kill()` or `restart()` it is empty. */
 export interface ExclusiveRedis extends RedisServer {
-  /** SIGSTOP: connections stay open and get no answer. */
+  /** SIGSTOP: connections stay open and get no answer. @throws BackendFailedError when it is dead. */
   freeze(): void;
+  /** Lets it go on; does nothing when it was not frozen, or is dead. */
   thaw(): void;
   /** SIGKILL; returns when it is gone. `restart()` brings it up again. */
   kill(): Promise<void>;
@@ -113,15 +114,15 @@ function exclusiveRedis(
   return {
     url,
     origin,
-    freeze: () => server.signal('SIGSTOP'),
-    thaw: () => server.signal('SIGCONT'),
+    freeze: () => server.freeze(),
+    thaw: () => server.thaw(),
     kill: () => server.down('SIGKILL'),
     async restart() {
       await server.down();
       await server.up();
     },
     async stop() {
-      await server.down();
+      await server.end();
       await removeFolder();
     },
   };

@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { ServerProcess } from '../../processes/server-process.js';
@@ -70,8 +70,9 @@ export class LocalClusterNode implements RedisClusterNode {
     return this.#server.pid;
   }
 
+  /** Without a pause before its start: `stop()` of the cluster comes before all of it or after. */
   async up(): Promise<void> {
-    await mkdir(this.#folder, { recursive: true });
+    mkdirSync(this.#folder, { recursive: true });
     this.#isFrozen = false;
     await this.#server.up();
   }
@@ -82,14 +83,19 @@ export class LocalClusterNode implements RedisClusterNode {
     this.#isFrozen = false;
   }
 
+  /** SIGKILL, for good. */
+  async end(): Promise<void> {
+    await this.#server.end();
+    this.#isFrozen = false;
+  }
+
   freeze(): void {
-    if (!this.#server.isRunning) throw new BackendFailedError(`${this.name} is dead and cannot be frozen.`);
-    this.#server.signal('SIGSTOP');
+    this.#server.freeze();
     this.#isFrozen = true;
   }
 
   thaw(): void {
-    this.#server.signal('SIGCONT');
+    this.#server.thaw();
     this.#isFrozen = false;
   }
 

@@ -147,7 +147,7 @@ export class RedisCluster {
   /** Ends all processes, dead, frozen or busy, and removes their folders. May be called twice. */
   async stop(): Promise<void> {
     this.watch.stop();
-    await Promise.all(this.watch.nodes.map((node) => node.down()));
+    await Promise.all(this.watch.nodes.map((node) => node.end()));
     await this.removeFolder();
   }
 
