@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
-import { FaultProxy, type FaultProxyOptions, freePort, waitFor } from '@nest-baton/testing';
+import { ClusterFaultProxy, FaultProxy, type FaultProxyOptions, freePort, waitFor } from '@nest-baton/testing';
 import { type RawEnd, RawServer } from './support/raw-server.js';
 
 const KIBIBYTE = 1024;
@@ -369,6 +369,39 @@ describe('a path of a FaultProxy', () => {
     await once(socket, 'connect');
     socket.destroy();
     await own.stop();
+  });
+
+  it('takes the last word of whether it refuses, also while an older one is carried out', async () => {
+    proxy.refuse();
+    const healed = proxy.heal();
+    proxy.refuse();
+    await healed;
+    await expect(server.client(proxy.port)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+    await Promise.all([proxy.heal(), proxy.heal()]);
+    await pair();
+  });
+
+  it.each(['localhost:5432', 'tcp://127.0.0.1', 'redis:///0'])(
+    'refuses %s as a target, which is no place',
+    async (target) => {
+      await expect(FaultProxy.start({ target })).rejects.toThrow(RangeError);
+    },
+  );
+
+  it('before each node of a cluster, leaves none when one of them cannot be', async () => {
+    const started: number[] = [];
+    const nodes = [server.address, { host: '', port: 1 }].map((address) => ({
+      ...address,
+      get port() {
+        started.push(address.port);
+        return address.port;
+      },
+    }));
+    const before = process.getActiveResourcesInfo().filter((name) => name === 'TCPServerWrap').length;
+    await expect(ClusterFaultProxy.start({ nodes })).rejects.toThrow();
+    expect(started).toContain(server.address.port);
+    const left = () => process.getActiveResourcesInfo().filter((name) => name === 'TCPServerWrap').length;
+    await waitFor(() => left() <= before, { description: 'the first path is closed', timeoutMs: 2_000 });
   });
 
   it('refuses faults that are none', () => {

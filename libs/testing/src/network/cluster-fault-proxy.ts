@@ -23,9 +23,15 @@ export class ClusterFaultProxy {
     options: Pick<FaultProxyOptions, 'watch'> = {},
   ): Promise<ClusterFaultProxy> {
     const byAddress = new Map<string, FaultProxy>();
-    for (const { host, port } of cluster.nodes)
-      byAddress.set(`${host}:${port}`, await FaultProxy.start({ ...options, target: { host, port } }));
-    return new ClusterFaultProxy(byAddress);
+    const paths = new ClusterFaultProxy(byAddress);
+    try {
+      for (const { host, port } of cluster.nodes)
+        byAddress.set(`${host}:${port}`, await FaultProxy.start({ ...options, target: { host, port } }));
+      return paths;
+    } catch (error) {
+      await paths.stop();
+      throw error;
+    }
   }
 
   /** In the order of the cluster's nodes. */

@@ -77,6 +77,9 @@ const DEFAULT_PORTS: Readonly<Record<string, number>> = {
 export class FaultProxy implements Faults {
   readonly host = HOST;
   private listener: Server | undefined;
+  /** What was last asked for: an answer to an older wish, to listen, may come later. */
+  private isRefusing = false;
+  private listening: Promise<void> | undefined;
   private isStopped = false;
   private isHanging = false;
   private faults: Record<Direction, LaneFaults> = { toServer: NO_FAULTS, toClient: NO_FAULTS };
@@ -93,11 +96,14 @@ export class FaultProxy implements Faults {
     private readonly watch: ((piece: ProxiedPiece) => void) | undefined,
   ) {}
 
+  /** @throws RangeError when the target names no host and port: every client would be reset, and no fault be to blame. */
   static async start({ target, port, watch }: FaultProxyOptions): Promise<FaultProxy> {
-    const own = port ?? (await freePort());
     const url = new URL(typeof target === 'string' ? target : `tcp://${target.host}:${target.port}`);
     const host = url.hostname.replace(/^\[|\]$/g, '');
     const targetPort = url.port === '' ? (DEFAULT_PORTS[url.protocol] ?? 0) : Number(url.port);
+    if (host === '' || targetPort === 0)
+      throw new RangeError('The target of a FaultProxy is a URL with a host and a port, or { host, port }.');
+    const own = port ?? (await freePort());
     url.hostname = HOST;
     url.port = String(own);
     const proxy = new FaultProxy({ host, port: targetPort }, own, url.href, watch);
@@ -153,6 +159,7 @@ export class FaultProxy implements Faults {
 
   /** New connections get ECONNREFUSED; open ones go on. */
   refuse(): void {
+    this.isRefusing = true;
     this.listener?.close();
     this.listener = undefined;
   }
@@ -163,7 +170,7 @@ export class FaultProxy implements Faults {
     this.isHanging = false;
     for (const connection of this.open) connection.heal();
     for (const socket of this.hanging) resetSocket(socket);
-    if (this.listener === undefined && !this.isStopped) await this.listen();
+    await this.listen();
   }
 
   /** Resets all connections; resolves when no socket is left. May be called twice. */
@@ -183,10 +190,19 @@ export class FaultProxy implements Faults {
   }
 
   private async listen(): Promise<void> {
+    this.isRefusing = this.isStopped;
+    // One after the other: a second listener on the port would be refused.
+    await this.listening?.catch(() => undefined);
+    if (this.isRefusing || this.listener !== undefined) return;
+    this.listening ??= this.bind().finally(() => (this.listening = undefined));
+    await this.listening;
+  }
+
+  private async bind(): Promise<void> {
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (client) => this.accept(client));
     server.listen(this.port, HOST);
     await once(server, 'listening');
-    if (this.isStopped) server.close();
+    if (this.isRefusing) server.close();
     else this.listener = server;
   }
 
