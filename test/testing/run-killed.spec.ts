@@ -39,9 +39,9 @@ describe('a run that dies before it has stopped its servers', () => {
 
   it('leaves no process and no folder after SIGKILL', async () => {
     const started = await start('wait');
-    // Postgres with its children, a Redis, three nodes of a cluster, and a child.
-    expect(started.pids.length).toBeGreaterThanOrEqual(6);
-    expect(started.folders).toHaveLength(4);
+    // Postgres with its children, a pgbouncer, a Redis, three nodes of a cluster, and a child.
+    expect(started.pids.length).toBeGreaterThanOrEqual(7);
+    expect(started.folders).toHaveLength(5);
     expect(started.pids.every(isAlive)).toBe(true);
     run.kill('SIGKILL');
     await expectNothingLeft(started);

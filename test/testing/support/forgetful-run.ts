@@ -4,9 +4,10 @@
  */
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { startPostgres, startProcess, startRedis, startRedisCluster } from '@nest-baton/testing';
+import { startPgbouncer, startPostgres, startProcess, startRedis, startRedisCluster } from '@nest-baton/testing';
 import { Redis } from 'ioredis';
 import { Client } from 'pg';
+import { processesNaming } from './leftovers.js';
 
 const [postgres, redis, cluster, child] = await Promise.all([
   startPostgres({ exclusive: true }),
@@ -14,6 +15,12 @@ const [postgres, redis, cluster, child] = await Promise.all([
   startRedisCluster({ replicas: 0 }),
   startProcess({ entry: fileURLToPath(new URL('./sleeper.mjs', import.meta.url)) }),
 ]);
+const pooler = await startPgbouncer({ databaseUrl: postgres.url });
+const admin = new Client({ connectionString: pooler.adminUrl });
+await admin.connect();
+const settings = await admin.query<{ key: string; value: string }>('SHOW CONFIG');
+await admin.end();
+const poolerFolder = dirname(settings.rows.find(({ key }) => key === 'conffile')?.value ?? '');
 const client = new Client({ connectionString: postgres.url });
 client.on('error', () => undefined);
 await client.connect();
@@ -38,8 +45,14 @@ if (process.argv[2] === 'frozen') {
 process.stdout.write(
   `${JSON.stringify({
     uid: process.getuid?.(),
-    pids: [...row.pids, Number(/process_id:(\d+)/.exec(info)?.[1]), child.pid, ...cluster.nodes.map(({ pid }) => pid)],
-    folders: [row.data_directory, row.data_directory.replace(/\/data$/, ''), dir, clusterFolder],
+    pids: [
+      ...row.pids,
+      ...processesNaming(poolerFolder),
+      Number(/process_id:(\d+)/.exec(info)?.[1]),
+      child.pid,
+      ...cluster.nodes.map(({ pid }) => pid),
+    ],
+    folders: [row.data_directory, row.data_directory.replace(/\/data$/, ''), dir, clusterFolder, poolerFolder],
   })}\n`,
 );
 if (process.argv[2] !== 'return') await new Promise((resolve) => setTimeout(resolve, 600_000));
