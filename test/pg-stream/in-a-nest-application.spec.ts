@@ -52,14 +52,16 @@ describe('PgStreamModule', () => {
     const lost = new Promise<void>((resolve) => second.on('listenerLost', () => resolve()));
     await world.terminate('^LISTEN "baton_pg_stream:second"');
     await lost;
-    expect(await indicator.isHealthy('x', { name: 'second' })).toEqual({ x: { status: 'degraded', mode: 'polling' } });
+    expect(await indicator.isHealthy('x', { name: 'second' })).toEqual({
+      x: { status: 'degraded', mode: 'polling', reason: 'listener_lost', message: expect.stringContaining('LISTEN') },
+    });
 
     await app.close();
     expect(pool.totalCount).toBeGreaterThan(0);
     expect((await pool.query('SELECT 1')).rows).toHaveLength(1);
     await pool.end();
     await waitFor(async () => (await world.count('.')) === 0, { description: 'all connections to be closed' });
-    expect(await indicator.isHealthy()).toMatchObject({ 'pg-listen': { status: 'down' } });
+    expect(await indicator.isHealthy()).toMatchObject({ 'pg-listen': { status: 'down', reason: 'closed' } });
   });
 
   it('creates the schema once when five processes start together, and verifies it afterwards', async () => {

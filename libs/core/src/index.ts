@@ -28,6 +28,7 @@ export { type Clock, type Random, randomToken, systemClock, systemRandom } from 
 // Running
 export type { Runnable } from './running/lifecycle.js';
 export { PollLoop, type PollLoopOptions, type TimeoutRegistry } from './running/poll-loop.js';
+export { SharedLook } from './running/shared-look.js';
 export { TypedEvents } from './typed-events.js';
 
 // Metrics

@@ -31,7 +31,8 @@ export type {
 // Operating
 export type { PgStreamEvents } from './pg-stream.events.js';
 export { PG_STREAM_METRICS } from './pg-stream.metrics.js';
-export type { PgStreamHealth, PgStreamStats } from './pg-stream.service.js';
+export type { PgStreamHealth } from './operating/stream-health.js';
+export type { PgStreamStats } from './pg-stream.service.js';
 
 // Errors
 export {

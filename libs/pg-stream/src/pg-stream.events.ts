@@ -1,4 +1,4 @@
-/** What `PgStreamService.on` tells. */
+/** What `PgStreamService.on` tells of, in this process. */
 export interface PgStreamEvents {
   /** LISTEN is active: at the start, and after each loss. */
   readonly listening: { readonly reconnects: number };

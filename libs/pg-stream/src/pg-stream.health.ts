@@ -2,10 +2,10 @@ import { Inject, Injectable, Module } from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
 import { type HealthIndicatorResult, HealthIndicatorService, TerminusModule } from '@nestjs/terminus';
 import { getPgStreamToken } from './pg-stream.module-definition.js';
-import { PgStreamService } from './pg-stream.service.js';
+import type { PgStreamService } from './pg-stream.service.js';
 
 /**
- * `up` `{ mode: 'listening' }` when LISTEN works, or `{ mode: 'polling' }` when hints are off on purpose; `degraded` `{ mode: 'polling' }` when
+ * `up` while queries work and readers are woken, by LISTEN or, where hints are off on purpose, by the poll alone; `degraded` (HTTP 200) while
  * LISTEN is lost and the poll does its work; `down` when queries fail, or when neither of the two works.
  */
 @Injectable()
@@ -21,19 +21,20 @@ export class PgListenHealthIndicator {
     options: { readonly name?: string } = {},
   ): Promise<HealthIndicatorResult<Key>> {
     const service = this.modules.get<PgStreamService>(getPgStreamToken(options.name), { strict: false });
-    const health = await service.health();
     const indicator = this.indicators.check(key);
+    const health = await service.health();
     switch (health.state) {
       case 'up':
         return indicator.up({ mode: health.mode });
       case 'down':
-        return indicator.down({ message: health.message });
+        return indicator.down({ reason: health.reason, message: health.message });
       case 'degraded': {
+        const { mode, reason, message } = health;
         // Terminus 11 knows only up and down.
         const degraded = (indicator as Partial<typeof indicator>).degraded?.bind(indicator);
         return degraded === undefined
-          ? indicator.up({ mode: health.mode, degraded: true })
-          : degraded({ mode: health.mode });
+          ? indicator.up({ mode, reason, message, degraded: true })
+          : degraded({ mode, reason, message });
       }
     }
   }

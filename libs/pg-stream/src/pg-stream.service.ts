@@ -4,6 +4,7 @@ import {
   type GaugeReadings,
   type ListenerState,
   Metrics,
+  SharedLook,
   type TimeoutRegistry,
   TypedEvents,
 } from '@nest-baton/core';
@@ -13,6 +14,7 @@ import { repeatWhileLost } from './connecting/patience.js';
 import { prepareServer } from './connecting/prepare-server.js';
 import { StreamDatabase } from './connecting/stream-database.js';
 import { StreamNotFoundError, StreamUnavailableError } from './pg-stream.errors.js';
+import { decideHealth, type PgStreamHealth } from './operating/stream-health.js';
 import type { PgStreamEvents } from './pg-stream.events.js';
 import { PG_STREAM_METRICS, type PgStreamMetrics } from './pg-stream.metrics.js';
 import type { ResolvedPgStreamOptions } from './pg-stream.options.js';
@@ -47,13 +49,8 @@ export interface PgStreamStats {
   readonly notificationsReceived: number;
 }
 
-export type PgStreamHealth =
-  | { readonly state: 'up'; readonly mode: 'listening' | 'polling' }
-  | { readonly state: 'degraded'; readonly mode: 'polling' }
-  | { readonly state: 'down'; readonly message: string };
-
-/** A server that takes longer for `SELECT 1` is of no use to anybody. */
-const PING_TIMEOUT_MS = 3_000;
+/** A server that takes longer for `SELECT 1`, the wait for a connection included, is of no use to anybody. */
+const HEALTH_TIMEOUT_MS = 3_000;
 
 /**
  * Live streams of chunks, in Postgres.
@@ -73,6 +70,7 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
   private readonly store: ReadingStore;
   private readonly slices: SliceSource;
   private readonly readers: StreamReaders;
+  private readonly ping: SharedLook<unknown>;
   private started: Promise<void> | undefined;
 
   constructor(
@@ -92,6 +90,7 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
     this.store = new ReadingStore(this.database, options.schema);
     this.slices = new SliceSource(this.store, this.metrics);
     this.readers = new StreamReaders(this.slices, this.waking.watched, this.metrics);
+    this.ping = new SharedLook(() => this.database.query('SELECT 1', [], HEALTH_TIMEOUT_MS));
   }
 
   /**
@@ -171,7 +170,7 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
     await this.readers.sse(response, stream, options, options.heartbeatMs ?? this.options.heartbeatMs);
   }
 
-  /** Returns the function that removes the listener. */
+  /** Listens to this instance, in this process; returns the function that stops listening. A listener that throws is logged. */
   on<Name extends keyof PgStreamEvents>(event: Name, listener: (payload: PgStreamEvents[Name]) => unknown): () => void {
     return this.events.on(event, listener);
   }
@@ -194,15 +193,16 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
 
   /** Asks the database. Never rejects. */
   async health(): Promise<PgStreamHealth> {
+    if (this.database.whenClosed.aborted)
+      return { state: 'down', reason: 'closed', message: 'the application has shut down' };
     try {
-      await this.database.query('SELECT 1', [], PING_TIMEOUT_MS);
+      await this.ping.within(HEALTH_TIMEOUT_MS);
     } catch (error) {
-      return { state: 'down', message: describeError(error) };
+      return { state: 'down', reason: 'database', message: describeError(error) };
     }
-    if (this.waking.isListening) return { state: 'up', mode: 'listening' };
-    if (!this.waking.poller.isWorking)
-      return { state: 'down', message: 'neither LISTEN nor the poll works: readers wait for nothing' };
-    return { state: this.options.hints === 'off' ? 'up' : 'degraded', mode: 'polling' };
+    const { listenerState, isListening, poller } = this.waking;
+    const lost = listenerState === 'off' ? 'off' : 'lost';
+    return decideHealth({ listener: isListening ? 'listening' : lost, isPollWorking: poller.isWorking });
   }
 
   /** Idempotent. */

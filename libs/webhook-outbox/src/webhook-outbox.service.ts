@@ -1,4 +1,4 @@
-import { describeError, type GaugeReadings, ShuttingDownError, systemClock } from '@nest-baton/core';
+import { describeError, type GaugeReadings, SharedLook, ShuttingDownError, systemClock } from '@nest-baton/core';
 import {
   type BeforeApplicationShutdown,
   Inject,
@@ -19,7 +19,6 @@ import { EndpointStore } from './endpoints/endpoint-store.js';
 import { KeyRing } from './endpoints/key-ring.js';
 import { DeliveryReporter } from './operating/delivery-reporter.js';
 import { decideHealth, type WebhookOutboxHealth } from './operating/outbox-health.js';
-import { SharedLook } from './operating/shared-look.js';
 import { EventProducer } from './producing/event-producer.js';
 import type { SendOptions, SentEvent, WebhookEvent } from './producing/webhook-event.js';
 import { OutboxDatabase } from './schema/outbox-database.js';
@@ -68,7 +67,7 @@ export class WebhookOutboxService
     @Inject(KeyRing) ring: KeyRing,
     @Optional() @Inject(SchedulerRegistry) registry: SchedulerRegistry | undefined,
   ) {
-    this.logger = new Logger(name === 'default' ? 'WebhookOutbox' : `WebhookOutbox:${name}`);
+    this.logger = new Logger(`WebhookOutbox:${name}`);
     this.reporter = new DeliveryReporter(name, this.logger, options.onDead, systemClock);
     this.reclaims = new ReclaimStore(database, database.schema);
     this.lag = new SharedLook(() => this.reclaims.lagMs());
@@ -129,7 +128,7 @@ export class WebhookOutboxService
     });
   }
 
-  /** Listens to this process; returns the function that stops listening. A listener that throws is logged. */
+  /** Listens to this instance, in this process; returns the function that stops listening. A listener that throws is logged. */
   on<Name extends keyof WebhookOutboxEvents>(
     event: Name,
     listener: (payload: WebhookOutboxEvents[Name]) => unknown,

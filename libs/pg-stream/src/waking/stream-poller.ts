@@ -62,12 +62,18 @@ export class StreamPoller {
 
   private async pass(): Promise<void> {
     const { names, positions } = this.options.watched.waiting();
-    if (names.length === 0) return;
+    // A failure of which nobody is left to suffer must not be held against readers who come later.
+    if (names.length === 0) return void (this.isLastPassGood = true);
     const startedAt = systemClock.monotonic();
     this.queryCount++;
-    this.isLastPassGood = false;
-    const moved = await this.findMoved(names, positions);
-    this.isLastPassGood = true;
+    let moved: readonly string[];
+    try {
+      moved = await this.findMoved(names, positions);
+      this.isLastPassGood = true;
+    } catch (error) {
+      this.isLastPassGood = false;
+      throw error;
+    }
     this.lastCostMs = systemClock.monotonic() - startedAt;
     this.options.metrics.record('poll.duration', secondsSince(startedAt));
     this.options.metrics.add('poll.found', moved.length);
