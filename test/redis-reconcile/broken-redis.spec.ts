@@ -141,7 +141,7 @@ describe('a Redis that breaks', () => {
     await waitFor(() => abortedAfter.length === 1, { description: 'the owner gave up by its own clock' });
     expect(abortedAfter[0]).toBeLessThan(2500);
     await expect(one.service.produce('y')).rejects.toMatchObject({ code: 'REDIS_UNAVAILABLE', retryable: true });
-    expect(await one.service.health()).toMatchObject({ status: 'down' });
+    expect(await one.service.health()).toMatchObject({ state: 'down', reason: 'redis' });
     server.thaw();
     await waitFor(() => one.eventsOf('done').length + two.eventsOf('done').length >= 1, {
       description: 'work goes on after the thaw',
@@ -189,8 +189,8 @@ describe('a Redis that breaks', () => {
     });
     await instance.service.produce('before');
     await waitFor(() => seen.length === 1, { description: 'it works' });
-    const usual = hintsUnderTest() === 'on' ? 'up' : 'degraded';
-    expect(await instance.service.health()).toMatchObject({ status: usual });
+    const usual = { state: 'up', mode: hintsUnderTest() === 'on' ? 'listening' : 'scanning' };
+    expect(await instance.service.health()).toEqual(usual);
     await server.restart();
     await waitFor(
       async () => {
@@ -199,7 +199,7 @@ describe('a Redis that breaks', () => {
       },
       { description: 'it works again' },
     );
-    await waitFor(async () => (await instance.service.health()).status === usual, {
+    await waitFor(async () => (await instance.service.health()).state === 'up', {
       description: 'events are covered again',
     });
   });
@@ -211,7 +211,7 @@ describe('a Redis that breaks', () => {
     const at = performance.now();
     await expect(instance.service.produce('x')).rejects.toMatchObject({ code: 'REDIS_UNAVAILABLE', retryable: true });
     expect(performance.now() - at).toBeLessThan(1500);
-    expect(await instance.service.health()).toMatchObject({ status: 'down' });
+    expect(await instance.service.health()).toMatchObject({ state: 'down', reason: 'redis' });
     await mine.restart();
     await waitFor(() => instance.service.produce('x').catch(() => undefined), { description: 'produce works again' });
     await instance.close();

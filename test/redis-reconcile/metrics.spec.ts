@@ -258,11 +258,14 @@ describe('a server of their own', () => {
     const service = freshService();
     const own = openRedis(server.url);
     const on = { hints: 'on', keyspaceEvents: 'auto', ...scansNever } as const;
-    const listening = await start({ url: server.url, service, name: 'covered', options: on, handle: nothing });
-    const scanning = { keyspaceEvents: 'off' } as const;
-    await start({ url: server.url, service: freshService(), name: 'deaf', options: scanning, handle: nothing });
-    expect(await shown('expiry_events.covered', 'covered')).toBe(1);
+    const verify = { ...on, keyspaceEvents: 'verify' } as const;
+    await start({ url: server.url, service: freshService(), name: 'deaf', options: verify, handle: nothing });
     expect(await shown('expiry_events.covered', 'deaf')).toBe(0);
+    const listening = await start({ url: server.url, service, name: 'covered', options: on, handle: nothing });
+    expect(await shown('expiry_events.covered', 'covered')).toBe(1);
+    const off = { keyspaceEvents: 'off' } as const;
+    await start({ url: server.url, service: freshService(), name: 'alone', options: off, handle: nothing });
+    expect(await shown('expiry_events.covered', 'alone')).toBeUndefined();
     await own.set(keysOf(service).lease('gone'), 'x', 'PX', 5);
     // Redis removes it when somebody looks, or when it comes by.
     await waitFor(async () => (await own.exists(keysOf(service).lease('gone'))) === 0, { description: 'the expiry' });

@@ -2,6 +2,7 @@ import { Inject, Injectable, Logger } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import { ScheduleModule, SchedulerRegistry } from '@nestjs/schedule';
 import {
+  getRedisReconcileToken,
   type Handoff,
   HandoffHandler,
   InjectRedisReconcile,
@@ -75,11 +76,23 @@ describe('starting', () => {
     );
     const health = module.get(RedisTopologyHealthIndicator);
     expect(await health.isHealthy('redis', { name: 'mails' })).toMatchObject({
-      redis: { status: 'degraded', reason: expect.stringContaining('events not covered, scanning') },
+      redis: { status: 'up', mode: 'scanning' },
     });
     await module.close();
     expect(registry.getTimeouts()).toEqual([]);
-    expect(await health.isHealthy('redis', { name: 'mails' })).toMatchObject({ redis: { status: 'down' } });
+    expect(await health.isHealthy('redis', { name: 'mails' })).toEqual({
+      redis: { status: 'down', reason: 'closed', message: 'the application has shut down' },
+    });
+  });
+
+  it('gives the class to the default instance alone', async () => {
+    const module = await Test.createTestingModule({
+      imports: [RedisReconcileModule.forRoot({ name: 'reports', ...base(freshService()) })],
+    }).compile();
+    await module.init();
+    expect(module.get(getRedisReconcileToken('reports'))).toBeInstanceOf(RedisReconcileService);
+    expect(() => module.get(RedisReconcileService, { strict: false })).toThrow(/does not exist/);
+    await module.close();
   });
 
   it('takes its service’s name from the instance', async () => {

@@ -24,7 +24,7 @@ export type { ProduceOptions } from './producing/produce-options.js';
 // Operating
 export type { DeadLetter, DeadLetterPage, DeadLetters } from './dead-letters/dead-letter.js';
 export type { HandoffStats } from './partitions/handoff-stats.js';
-export type { RedisReconcileHealth } from './redis-reconcile.service.js';
+export type { RedisReconcileHealth } from './operating/reconcile-health.js';
 export type { ReconcileReport, RedisReconcileEvents, ShutdownReport } from './redis-reconcile.events.js';
 export { REDIS_RECONCILE_METRICS } from './redis-reconcile.metrics.js';
 

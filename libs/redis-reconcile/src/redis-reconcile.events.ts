@@ -8,29 +8,32 @@ interface OwnedEvent extends HandoffEvent {
   readonly fence: number;
 }
 
-/** What happened, as this process saw it; names and payloads of `RedisReconcileService.on`. */
+/** What `RedisReconcileService.on` tells of, as this process sees it. */
 export interface RedisReconcileEvents {
   /** This process owns it now. */
-  acquired: OwnedEvent;
-  done: OwnedEvent;
+  readonly acquired: OwnedEvent;
+  /** Its end: the handler resolved, or `doneStream` was called, while this process owned it. */
+  readonly done: OwnedEvent;
   /** The handler refused it; it comes back after `delayMs`. */
-  nacked: OwnedEvent & { readonly delayMs: number; readonly error: string };
+  readonly nacked: OwnedEvent & { readonly delayMs: number; readonly error: string };
   /** Handed back unfinished. `releasedWhileRunning`: its handler had not settled, and may still act under its old fence. */
-  released: OwnedEvent & { readonly reason: string; readonly releasedWhileRunning: boolean };
+  readonly released: OwnedEvent & { readonly reason: string; readonly releasedWhileRunning: boolean };
   /** The ownership is gone, or not certain any more. The handler's signal has aborted. */
-  lost: OwnedEvent & { readonly reason: string };
+  readonly lost: OwnedEvent & { readonly reason: string };
   /** The handler resolved, but the work had another owner by then: LEASE_LOST. */
-  doneRefused: OwnedEvent;
+  readonly doneRefused: OwnedEvent;
   /** An orphan was given to somebody else. `attempts`: how many have failed. */
-  requeued: HandoffEvent & { readonly attempts: number; readonly cause: 'crash' | 'nack' | 'never_leased' };
-  deadLettered: HandoffEvent & { readonly attempts: number; readonly reason: string };
+  readonly requeued: HandoffEvent & { readonly attempts: number; readonly cause: 'crash' | 'nack' | 'never_leased' };
+  /** Given up by this process: its end. */
+  readonly deadLettered: HandoffEvent & { readonly attempts: number; readonly reason: string };
   /** `onDeadLetter` has resolved for it, or threw and is called again later. */
-  deadLetterHandled: HandoffEvent & { readonly error: string | undefined };
+  readonly deadLetterHandled: HandoffEvent & { readonly error: string | undefined };
   /** Whether expiry events arrive; `false`: the scan alone finds orphans. */
-  coverageChanged: { readonly isCovered: boolean; readonly reason: string };
-  scanned: ReconcileReport;
-  /** The last word of a shutdown. */
-  stopped: ShutdownReport;
+  readonly coverageChanged: { readonly isCovered: boolean; readonly reason: string };
+  /** A look at the pending entries has ended. */
+  readonly scanned: ReconcileReport;
+  /** The work of this process has ended with the application: what became of what it owned. */
+  readonly stopped: ShutdownReport;
 }
 
 export interface ShutdownReport {

@@ -4,11 +4,14 @@ import { type HealthIndicatorResult, HealthIndicatorService, TerminusModule } fr
 import { getRedisReconcileToken } from './redis-reconcile.module-definition.js';
 import type { RedisReconcileService } from './redis-reconcile.service.js';
 
-/** Up; degraded (still HTTP 200) while only the scan finds orphans; down when Redis does not answer. */
+/**
+ * `up` while Redis answers and orphans are found, by expiry events or, where those are off on purpose, by the scan alone; `degraded` (HTTP 200)
+ * while events are lost or not granted and the scan does its work; `down` when Redis does not answer.
+ */
 @Injectable()
 export class RedisTopologyHealthIndicator {
   constructor(
-    @Inject(HealthIndicatorService) private readonly health: HealthIndicatorService,
+    @Inject(HealthIndicatorService) private readonly indicators: HealthIndicatorService,
     @Inject(ModuleRef) private readonly modules: ModuleRef,
   ) {}
 
@@ -18,17 +21,20 @@ export class RedisTopologyHealthIndicator {
     options: { readonly name?: string } = {},
   ): Promise<HealthIndicatorResult<Key>> {
     const service = this.modules.get<RedisReconcileService>(getRedisReconcileToken(options.name), { strict: false });
-    const indicator = this.health.check(key);
-    const { status, reason } = await service.health();
-    switch (status) {
+    const indicator = this.indicators.check(key);
+    const health = await service.health();
+    switch (health.state) {
       case 'up':
-        return indicator.up();
+        return indicator.up({ mode: health.mode });
       case 'down':
-        return indicator.down({ reason });
+        return indicator.down({ reason: health.reason, message: health.message });
       case 'degraded': {
+        const { mode, reason, message } = health;
         // Terminus 11 knows only up and down.
         const degraded = (indicator as Partial<typeof indicator>).degraded?.bind(indicator);
-        return degraded === undefined ? indicator.up({ reason, degraded: true }) : degraded({ reason });
+        return degraded === undefined
+          ? indicator.up({ mode, reason, message, degraded: true })
+          : degraded({ mode, reason, message });
       }
     }
   }

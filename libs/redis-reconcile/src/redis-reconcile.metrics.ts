@@ -96,7 +96,7 @@ export const REDIS_RECONCILE_METRICS = {
     'expiry_events.covered': {
       kind: 'gauge',
       unit: '1',
-      description: '1 while expiry events arrive, 0 while the scan alone finds orphans.',
+      description: '1 while expiry events arrive, 0 while they were asked for and do not.',
     },
     // The whole instance, as Redis sees it: the same from every process
     'handoffs.queued': { kind: 'gauge', unit: '{handoff}', description: 'Not read by anybody yet.' },

@@ -3,6 +3,7 @@ import {
   type GaugeReadings,
   LeaseLostError,
   Metrics,
+  SharedLook,
   ShuttingDownError,
   systemClock,
   systemRandom,
@@ -28,6 +29,8 @@ import { HandlerDiscovery } from './handling/handler-discovery.js';
 import type { Handoff } from './handling/handoff.js';
 import { currentHandoff } from './handling/handoff-runner.js';
 import { OwnedHandoff } from './handling/owned-handoff.js';
+import { countEvents } from './operating/count-events.js';
+import { decideHealth, type RedisReconcileHealth } from './operating/reconcile-health.js';
 import { type HandoffStats, statsOf } from './partitions/handoff-stats.js';
 import { Partition } from './partitions/partition.js';
 import { PartitionKeys } from './partitions/partition-keys.js';
@@ -44,14 +47,10 @@ import {
   type ResolvedRedisReconcileOptions,
   resolveRedisReconcileOptions,
 } from './redis-reconcile.options.js';
-import { countEvents } from './running/count-events.js';
 import { HandoffEngine } from './running/handoff-engine.js';
 
-/** How well an instance keeps its promises. */
-export interface RedisReconcileHealth {
-  readonly status: 'up' | 'degraded' | 'down';
-  readonly reason: string | undefined;
-}
+/** A server that takes longer for PING, whatever `commandTimeout` allows, is of no use to anybody. */
+const HEALTH_TIMEOUT_MS = 3_000;
 
 /**
  * Hands work to one owner at a time.
@@ -73,6 +72,7 @@ export class RedisReconcileService
   private readonly partitions: readonly Partition[];
   private readonly producer: Producer;
   private readonly reconciler: Reconciler;
+  private readonly ping: SharedLook<void>;
   private engine: HandoffEngine | undefined;
   private started: Promise<void> | undefined;
   private isClosed = false;
@@ -94,6 +94,7 @@ export class RedisReconcileService
     this.source = new ConnectionSource(connection, commandTimeoutMs);
     this.link = new RedisLink(this.source, commandTimeoutMs, systemClock);
     this.link.onGap(() => this.metrics.add('connection.gaps', 1));
+    this.ping = new SharedLook(() => this.link.connect());
     this.partitions = Array.from(
       { length: partitions },
       (_, p) => new Partition(new PartitionKeys(service, p, recovery.dlqStream), this.link),
@@ -187,7 +188,7 @@ export class RedisReconcileService
     return statsOf(this.partitions, this.engine?.keeper.size ?? 0);
   }
 
-  /** Returns the function that removes the listener. */
+  /** Listens to this instance, in this process; returns the function that stops listening. A listener that throws is logged. */
   on<Name extends keyof RedisReconcileEvents>(
     event: Name,
     listener: (payload: RedisReconcileEvents[Name]) => unknown,
@@ -195,16 +196,15 @@ export class RedisReconcileService
     return this.events.on(event, listener);
   }
 
-  /** Asks the server. Degraded: expiry events do not arrive, and the scan alone finds orphans. */
+  /** Asks the server. Never rejects. */
   async health(): Promise<RedisReconcileHealth> {
+    if (this.isClosed) return { state: 'down', reason: 'closed', message: 'the application has shut down' };
     try {
-      await this.link.call((redis) => redis.ping());
+      await this.ping.within(HEALTH_TIMEOUT_MS);
     } catch (error) {
-      return { status: 'down', reason: describeError(error) };
+      return { state: 'down', reason: 'redis', message: describeError(error) };
     }
-    const coverage = this.engine?.coverage;
-    if (coverage === undefined || coverage.isCovered) return { status: 'up', reason: undefined };
-    return { status: 'degraded', reason: `events not covered, scanning: ${coverage.reason}` };
+    return decideHealth({ hasHandler: this.engine !== undefined, events: this.engine?.coverage });
   }
 
   private owned(handoff: Handoff | string): { readonly engine: HandoffEngine; readonly owned: OwnedHandoff } {
@@ -236,7 +236,7 @@ export class RedisReconcileService
     const { engine, link } = this;
     return {
       'handoffs.owned': engine?.keeper.size,
-      'expiry_events.covered': engine === undefined ? undefined : Number(engine.coverage.isCovered),
+      'expiry_events.covered': engine?.coverage && Number(engine.coverage.isCovered),
       'connection.up': Number(link.isAvailable),
     };
   }

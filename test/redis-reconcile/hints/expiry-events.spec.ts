@@ -71,7 +71,7 @@ describe('expiry events', () => {
     await redis.config('SET', 'notify-keyspace-events', 'gE$lshz');
     const instance = await start({ service: freshService(), options: eventsOnly, handle: async () => undefined });
     expect((await flags()).split('').sort().join('')).toBe('g$lshzxKE'.split('').sort().join(''));
-    expect(await instance.service.health()).toEqual({ status: 'up', reason: undefined });
+    expect(await instance.service.health()).toEqual({ state: 'up', mode: 'listening' });
   });
 
   it('count as lost when somebody takes the flags away, and are asked for again at the next look', async () => {
@@ -82,7 +82,7 @@ describe('expiry events', () => {
     });
     await redis.config('SET', 'notify-keyspace-events', '');
     await waitFor(async () => (await flags()).includes('x'), { description: 'the flags are back' });
-    expect(await instance.service.health()).toMatchObject({ status: 'up' });
+    expect(await instance.service.health()).toMatchObject({ state: 'up', mode: 'listening' });
   });
 
   it.each(['verify', 'off'] as const)(
@@ -99,7 +99,12 @@ describe('expiry events', () => {
         handle: async ({ dataStream }) => void seen.push(dataStream),
       });
       expect(await flags()).toBe('');
-      expect(await instance.service.health()).toMatchObject({ status: 'degraded' });
+      expect(await instance.service.health()).toMatchObject(
+        // Nothing is amiss where nobody asked for events.
+        mode === 'off'
+          ? { state: 'up', mode: 'scanning' }
+          : { state: 'degraded', mode: 'scanning', reason: 'events_lost' },
+      );
       await waitFor(() => seen.length === 1, { description: 'the scan found it' });
       expect(await flags()).toBe('');
     },
@@ -112,7 +117,7 @@ describe('expiry events', () => {
       options: { keyspaceEvents: 'verify' },
       handle: async () => undefined,
     });
-    expect(await instance.service.health()).toMatchObject({ status: 'up' });
+    expect(await instance.service.health()).toMatchObject({ state: 'up', mode: 'listening' });
   });
 
   it('are no part of it with hints off, whatever the mode says', async () => {
@@ -124,7 +129,7 @@ describe('expiry events', () => {
     });
     expect(await flags()).toBe('');
     expect((await redis.call('PUBSUB', 'NUMPAT')) as number).toBe(0);
-    expect(await instance.service.health()).toMatchObject({ status: 'degraded' });
+    expect(await instance.service.health()).toEqual({ state: 'up', mode: 'scanning' });
   });
 
   describe('where CONFIG is forbidden', () => {
@@ -149,8 +154,12 @@ describe('expiry events', () => {
         handle: async ({ dataStream }) => void seen.push(dataStream),
       });
       const health = await instance.service.health();
-      expect(health).toMatchObject({ status: 'degraded' });
-      expect(health.reason).toMatch(/^events not covered, scanning: .*notify-keyspace-events/);
+      expect(health).toEqual({
+        state: 'degraded',
+        mode: 'scanning',
+        reason: 'events_lost',
+        message: expect.stringMatching(/^expiry events do not arrive, the scan goes on: .*notify-keyspace-events/),
+      });
       await waitFor(() => seen.length === 1, { description: 'the scan found it' });
     });
 

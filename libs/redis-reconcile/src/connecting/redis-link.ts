@@ -51,8 +51,10 @@ export class RedisLink {
 
   async call<T>(command: (redis: Redis) => Promise<T>, timeoutMs = this.timeoutMs): Promise<T> {
     try {
+      const startedMs = this.clock.monotonic();
       await this.ready(timeoutMs);
-      const result = await this.bounded(command(this.redis), timeoutMs);
+      const restMs = Math.max(0, timeoutMs - (this.clock.monotonic() - startedMs));
+      const result = await this.bounded(command(this.redis), restMs, timeoutMs);
       this.succeeded();
       return result;
     } catch (error) {
@@ -94,10 +96,10 @@ export class RedisLink {
     }
   }
 
-  private async bounded<T>(promise: Promise<T>, timeoutMs: number): Promise<T> {
+  private async bounded<T>(promise: Promise<T>, restMs: number, timeoutMs = restMs): Promise<T> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
+      timer = setTimeout(() => reject(new Error(`no answer within ${timeoutMs} ms`)), restMs);
     });
     try {
       return await Promise.race([promise, late]);

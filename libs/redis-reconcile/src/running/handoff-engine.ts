@@ -118,7 +118,9 @@ export class HandoffEngine {
     });
   }
 
-  get coverage(): { readonly isCovered: boolean; readonly reason: string } {
+  /** Whether expiry events arrive; `undefined` where they are off on purpose. */
+  get coverage(): { readonly isCovered: boolean; readonly reason: string } | undefined {
+    if (this.eventsMode === 'off') return undefined;
     return { isCovered: this.subscription.isCovered, reason: this.subscription.reason };
   }
 
@@ -175,6 +177,10 @@ export class HandoffEngine {
     return this.engine.options.hints === 'on';
   }
 
+  private get eventsMode(): 'auto' | 'require' | 'verify' | 'off' {
+    return this.hasHints ? this.engine.options.keyspaceEvents : 'off';
+  }
+
   private get cadence() {
     return cadenceOf(this.engine.options, this.subscription.isCovered);
   }
@@ -221,7 +227,7 @@ export class HandoffEngine {
       random,
       logger,
       service: options.service,
-      mode: this.hasHints ? options.keyspaceEvents : 'off',
+      mode: this.eventsMode,
       commandTimeoutMs: options.commandTimeoutMs,
       onExpired: (partition, dataStream) => {
         metrics.add('expiry_events.heard', 1);
