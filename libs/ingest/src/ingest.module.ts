@@ -2,7 +2,6 @@ import { type DynamicModule, Module, type Provider } from '@nestjs/common';
 import {
   type ASYNC_OPTIONS_TYPE,
   ConfigurableModuleClass,
-  DEFAULT_NAME,
   getIngestToken,
   MODULE_OPTIONS_TOKEN,
   type OPTIONS_TYPE,
@@ -22,16 +21,17 @@ export class IngestModule extends ConfigurableModuleClass {
   }
 }
 
-function withService(definition: DynamicModule, name = DEFAULT_NAME): DynamicModule {
+/** Under the instance's token; the default instance, and no other, also as the class. */
+function withService(definition: DynamicModule, name = 'default'): DynamicModule {
   const service: Provider = {
     provide: getIngestToken(name),
     inject: [MODULE_OPTIONS_TOKEN],
     useFactory: (options: IngestOptions) => new IngestService(resolveIngestOptions(options), name),
   };
-  const byClass: Provider[] = name === DEFAULT_NAME ? [{ provide: IngestService, useExisting: service.provide }] : [];
+  const byClass: Provider[] = name === 'default' ? [{ provide: IngestService, useExisting: service.provide }] : [];
   return {
     ...definition,
     providers: [...(definition.providers ?? []), service, ...byClass],
-    exports: [...(definition.exports ?? []), service.provide, ...(name === DEFAULT_NAME ? [IngestService] : [])],
+    exports: [...(definition.exports ?? []), service.provide, ...(name === 'default' ? [IngestService] : [])],
   };
 }

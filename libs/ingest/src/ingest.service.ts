@@ -13,7 +13,6 @@ import { Intake } from './admitting/intake.js';
 import { Lane, type LaneSurroundings } from './batching/lane.js';
 import type { IngestEvents } from './ingest.events.js';
 import type { INGEST_METRICS } from './ingest.metrics.js';
-import { DEFAULT_NAME } from './ingest.module-definition.js';
 import type { ResolvedIngestOptions } from './ingest.options.js';
 import { decideHealth, type IngestHealth } from './operating/ingest-health.js';
 import type { CloseReport, IngestStats } from './operating/ingest-report.js';
@@ -56,7 +55,7 @@ export class IngestService<Doc = unknown> implements OnApplicationShutdown {
   /** Made by IngestModule, or by hand with `resolveIngestOptions`; then call `close()` yourself. */
   constructor(
     private readonly options: ResolvedIngestOptions,
-    name: string = DEFAULT_NAME,
+    name = 'default',
     private readonly clock: Clock = systemClock,
     random: Random = systemRandom,
   ) {

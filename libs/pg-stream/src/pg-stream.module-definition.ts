@@ -1,6 +1,14 @@
 import { ConfigurableModuleBuilder, Inject } from '@nestjs/common';
 import type { PgStreamOptions } from './pg-stream.options.js';
 
+/** What is known before the options are. */
+export interface PgStreamExtras {
+  /** Tells instances apart: see `getPgStreamToken(name)`. Default `'default'`. */
+  readonly name?: string;
+  /** Default true: the service can be injected everywhere. */
+  readonly isGlobal?: boolean;
+}
+
 /** The token under which the service of an instance is provided. */
 export function getPgStreamToken(name = 'default'): string {
   return `baton:pg-stream:${name}`;
@@ -12,9 +20,9 @@ export function InjectPgStream(name = 'default'): ParameterDecorator & PropertyD
 }
 
 export const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, OPTIONS_TYPE, ASYNC_OPTIONS_TYPE } =
-  new ConfigurableModuleBuilder<PgStreamOptions>()
+  new ConfigurableModuleBuilder<PgStreamOptions>({ moduleName: 'BatonPgStream' })
     .setClassMethodName('forRoot')
-    .setExtras({ name: 'default', isGlobal: true }, (definition, { isGlobal }) => ({
+    .setExtras<PgStreamExtras>({ name: 'default', isGlobal: true }, (definition, { isGlobal = true }) => ({
       ...definition,
       global: isGlobal,
     }))

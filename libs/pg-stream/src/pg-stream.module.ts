@@ -25,8 +25,8 @@ export class PgStreamModule extends ConfigurableModuleClass {
   }
 }
 
-/** Under the instance's token; the default instance also as the class. */
-function withService(module: DynamicModule, name = 'default'): DynamicModule {
+/** Under the instance's token; the default instance, and no other, also as the class. */
+function withService(definition: DynamicModule, name = 'default'): DynamicModule {
   const service: Provider = {
     provide: getPgStreamToken(name),
     inject: [MODULE_OPTIONS_TOKEN, { token: SchedulerRegistry, optional: true }],
@@ -36,8 +36,8 @@ function withService(module: DynamicModule, name = 'default'): DynamicModule {
   const byClass: Provider[] =
     name === 'default' ? [{ provide: PgStreamService, useExisting: getPgStreamToken(name) }] : [];
   return {
-    ...module,
-    providers: [...(module.providers ?? []), service, ...byClass],
-    exports: [getPgStreamToken(name), ...(name === 'default' ? [PgStreamService] : [])],
+    ...definition,
+    providers: [...(definition.providers ?? []), service, ...byClass],
+    exports: [...(definition.exports ?? []), getPgStreamToken(name), ...(name === 'default' ? [PgStreamService] : [])],
   };
 }

@@ -29,12 +29,12 @@ export class WebhookOutboxHealthIndicator {
       case 'down':
         return indicator.down({ reason: health.reason, message: health.message });
       case 'degraded': {
-        const { reason, message, lagMs } = health;
+        const { mode, reason, message, lagMs } = health;
         // Terminus 11 knows only up and down.
         const degraded = (indicator as Partial<typeof indicator>).degraded?.bind(indicator);
         return degraded === undefined
-          ? indicator.up({ reason, message, lagMs, degraded: true })
-          : degraded({ reason, message, lagMs });
+          ? indicator.up({ mode, reason, message, lagMs, degraded: true })
+          : degraded({ mode, reason, message, lagMs });
       }
     }
   }

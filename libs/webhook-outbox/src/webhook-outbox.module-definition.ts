@@ -1,10 +1,11 @@
 import { ConfigurableModuleBuilder, Inject, type InjectionToken } from '@nestjs/common';
 import type { WebhookOutboxOptions } from './webhook-outbox.options.js';
 
+/** What is known before the options are. */
 export interface WebhookOutboxExtras {
   /** Tells instances apart: see `getWebhookOutboxToken(name)`. Default `'default'`. */
   readonly name?: string;
-  /** Default true. */
+  /** Default true: the services can be injected everywhere. */
   readonly isGlobal?: boolean;
   /** Name of the `DataSource` as given to `TypeOrmModule`, or the token under which one is provided. Default `'default'`. */
   readonly dataSource?: InjectionToken;
@@ -16,30 +17,34 @@ export const OUTBOX_OPTIONS = Symbol('baton:webhook-outbox:options');
 /** The instance's name. */
 export const OUTBOX_NAME = Symbol('baton:webhook-outbox:name');
 
-/** Decorates `@Inject(getWebhookOutboxToken(name))`; the default instance is also the class `WebhookOutboxService`. */
-export const InjectWebhookOutbox = (name = 'default'): ParameterDecorator & PropertyDecorator =>
-  Inject(getWebhookOutboxToken(name));
-
+/** The token under which the service of an instance is provided. */
 export function getWebhookOutboxToken(name = 'default'): string {
   return `baton:webhook-outbox:${name}`;
 }
 
-/** As `InjectWebhookOutbox`, for the endpoints of an instance; the default one is also the class `WebhookEndpointsService`. */
-export const InjectWebhookEndpoints = (name = 'default'): ParameterDecorator & PropertyDecorator =>
-  Inject(getWebhookEndpointsToken(name));
+/** Injects the service of an instance; the default one is also the class `WebhookOutboxService`. */
+export function InjectWebhookOutbox(name = 'default'): ParameterDecorator & PropertyDecorator {
+  return Inject(getWebhookOutboxToken(name));
+}
 
+/** The token under which the endpoints of an instance are provided. */
 export function getWebhookEndpointsToken(name = 'default'): string {
   return `baton:webhook-outbox:${name}:endpoints`;
 }
 
+/** Injects the endpoints of an instance; the default ones are also the class `WebhookEndpointsService`. */
+export function InjectWebhookEndpoints(name = 'default'): ParameterDecorator & PropertyDecorator {
+  return Inject(getWebhookEndpointsToken(name));
+}
+
 export const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, OPTIONS_TYPE, ASYNC_OPTIONS_TYPE } =
-  new ConfigurableModuleBuilder<WebhookOutboxOptions>({ moduleName: 'WebhookOutbox' })
+  new ConfigurableModuleBuilder<WebhookOutboxOptions>({ moduleName: 'BatonWebhookOutbox' })
     .setClassMethodName('forRoot')
     .setExtras<WebhookOutboxExtras>(
       { name: 'default', isGlobal: true, dataSource: 'default' },
-      (definition, extras) => ({
+      (definition, { isGlobal = true }) => ({
         ...definition,
-        global: extras.isGlobal ?? true,
+        global: isGlobal,
       }),
     )
     .build();

@@ -29,15 +29,16 @@ export class WebhookOutboxModule extends ConfigurableModuleClass {
     const { name: _name, isGlobal: _isGlobal, dataSource: _dataSource, ...own } = options;
     // Resolved here too, so that a mistake is reported where it was made and before anything connects.
     resolveWebhookOutboxOptions(own);
-    return wired(super.forRoot(options), options);
+    return withServices(super.forRoot(options), options);
   }
 
   static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {
-    return wired(super.forRootAsync(options), options);
+    return withServices(super.forRootAsync(options), options);
   }
 }
 
-function wired(definition: DynamicModule, extras: WebhookOutboxExtras): DynamicModule {
+/** Under the instance's tokens; the default instance, and no other, also as the classes. */
+function withServices(definition: DynamicModule, extras: WebhookOutboxExtras): DynamicModule {
   const { name = 'default', dataSource = 'default' } = extras;
   const service = getWebhookOutboxToken(name);
   const endpoints = getWebhookEndpointsToken(name);
@@ -47,7 +48,6 @@ function wired(definition: DynamicModule, extras: WebhookOutboxExtras): DynamicM
     providers: [
       ...(definition.providers ?? []),
       ...ownProviders(name, dataSourceToken(dataSource)),
-      // Only the default instance is known by the classes, so that app.get(WebhookOutboxService) never finds another one.
       ...(isDefault ? [WebhookOutboxService, WebhookEndpointsService] : []),
       isDefault
         ? { provide: service, useExisting: WebhookOutboxService }

@@ -22,7 +22,7 @@ export class IngestReporter {
     private readonly hooks: HookCalls,
     private readonly clock: Clock,
   ) {
-    this.logger = new Logger(`IngestService:${name}`);
+    this.logger = new Logger(`Ingest:${name}`);
     this.events = new TypedEvents((event, error) =>
       this.logger.error('a listener failed', { event, error: describeError(error) }),
     );

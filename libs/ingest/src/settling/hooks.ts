@@ -40,7 +40,7 @@ export class HookCalls {
     private readonly hookTimeoutMs: number,
     name: string,
   ) {
-    this.logger = new Logger(`IngestService:${name}`);
+    this.logger = new Logger(`Ingest:${name}`);
   }
 
   get wantsDiscarded(): boolean {

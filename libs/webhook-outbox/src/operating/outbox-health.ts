@@ -14,6 +14,7 @@ export type WebhookOutboxHealth =
   | { readonly state: 'up'; readonly mode: 'listening' | 'polling' | 'producing'; readonly lagMs: number }
   | {
       readonly state: 'degraded';
+      readonly mode: 'listening' | 'polling';
       readonly reason: 'listener_lost' | 'writes_failing' | 'endpoints_unusable';
       readonly message: string;
       readonly lagMs: number;
@@ -55,16 +56,17 @@ export function decideHealth(facts: OutboxFacts): WebhookOutboxHealth {
     return stalled(`no look for due deliveries succeeded for ${seconds(relay.sinceLookMs)}`);
   if ((relay.writesFailingMs ?? 0) >= STALLED_AFTER_MS)
     return stalled(`attempts or outcomes cannot be written for ${seconds(relay.writesFailingMs ?? 0)}`);
+  const mode = listener === 'listening' ? 'listening' : 'polling';
   const degraded = (
     reason: 'listener_lost' | 'writes_failing' | 'endpoints_unusable',
     message: string,
-  ): WebhookOutboxHealth => ({ state: 'degraded', reason, message, lagMs });
+  ): WebhookOutboxHealth => ({ state: 'degraded', mode, reason, message, lagMs });
   if (relay.writesFailingMs !== undefined)
     return degraded('writes_failing', 'attempts or outcomes cannot be written; it is tried again');
   if (listener === 'lost') return degraded('listener_lost', 'LISTEN was lost; the poll goes on');
   if (relay.unusableEndpoints > 0)
     return degraded('endpoints_unusable', `the secrets of ${relay.unusableEndpoints} endpoint(s) cannot be opened`);
-  return { state: 'up', mode: listener === 'listening' ? 'listening' : 'polling', lagMs };
+  return { state: 'up', mode, lagMs };
 }
 
 function stalled(message: string): WebhookOutboxHealth {
