@@ -3,21 +3,26 @@ import { INGEST_METRICS, IngestModule, IngestService, getIngestToken } from '@ne
 import { freePort, waitFor } from '@nest-baton/testing';
 import { Test } from '@nestjs/testing';
 import { docs, INDEX, startIngest, startSink, stopAll } from './support/bench.js';
-import { MetricPoints } from './support/metric-points.js';
+import { CollectedMetrics } from '../support/collected-metrics.js';
+import { metricRows, plainRows } from '../support/documented-metrics.js';
 
 describe('metrics', () => {
-  let points: MetricPoints;
+  let points: CollectedMetrics;
 
-  beforeEach(() => (points = MetricPoints.register()));
+  beforeEach(() => (points = CollectedMetrics.register()));
 
   afterEach(async () => {
     await stopAll();
-    await points.end();
+    await points.unregister();
   });
 
   it('belong to this version of the package', () => {
     const { name, version } = JSON.parse(readFileSync('libs/ingest/package.json', 'utf8')) as Record<string, string>;
     expect(INGEST_METRICS).toMatchObject({ package: name, version });
+  });
+
+  it('are in the README, each with a row', () => {
+    expect(plainRows('libs/ingest')).toEqual(expect.arrayContaining(metricRows(INGEST_METRICS)));
   });
 
   it('count what settles, by outcome and reason, and measure batches and requests', async () => {
@@ -121,13 +126,13 @@ describe('metrics', () => {
   });
 
   it('cost nothing and break nothing where no SDK is registered', async () => {
-    await points.end();
+    await points.unregister();
     const sink = await startSink();
     const service = startIngest(sink.url);
     await service.ingestSync(docs(1));
     await service.close();
     expect(service.stats()).toMatchObject({ accepted: 1 });
-    points = MetricPoints.register();
+    points = CollectedMetrics.register();
     expect(await points.look()).toEqual({});
   });
 

@@ -42,6 +42,14 @@ export class CollectedMetrics {
     return pointsOf(this.changes);
   }
 
+  /** What happened since the last look, of all instruments and instances: `name instance [value]`. */
+  async look(): Promise<Points> {
+    const points = await pointsOf(this.changes);
+    return Object.fromEntries(
+      [...points].flatMap(([name, own]) => Object.entries(own).map(([key, value]) => [`${name} ${key}`, value])),
+    );
+  }
+
   async unregister(): Promise<void> {
     metrics.disable();
     await this.provider.shutdown();
@@ -49,7 +57,8 @@ export class CollectedMetrics {
 }
 
 async function pointsOf(reader: Reader): Promise<Map<string, Points>> {
-  const { resourceMetrics } = await reader.collect();
+  const { resourceMetrics, errors } = await reader.collect();
+  if (errors.length > 0) throw new AggregateError(errors);
   const points = new Map<string, Points>();
   for (const { metrics: collected } of resourceMetrics.scopeMetrics)
     for (const { descriptor, dataPoints } of collected)

@@ -9,24 +9,25 @@ import {
   WebhookOutboxModule,
   WebhookOutboxService,
 } from '@nest-baton/webhook-outbox';
-import { MetricPoints } from '../ingest/support/metric-points.js';
+import { CollectedMetrics } from '../support/collected-metrics.js';
+import { metricRows, plainRows } from '../support/documented-metrics.js';
 import { refuse } from './support/gates.js';
 import { OutboxWorld, TEST_OPTIONS } from './support/outbox-world.js';
 
 const PREFIX = 'baton.webhook_outbox.';
 
 describe('metrics', () => {
-  let points: MetricPoints;
+  let points: CollectedMetrics;
   let world: OutboxWorld;
 
   beforeEach(async () => {
-    points = MetricPoints.register();
+    points = CollectedMetrics.register();
     world = await OutboxWorld.create();
   });
 
   afterEach(async () => {
     await world.stop();
-    await points.end();
+    await points.unregister();
   });
 
   it('belong to this version of the package', () => {
@@ -35,6 +36,10 @@ describe('metrics', () => {
       string
     >;
     expect(WEBHOOK_OUTBOX_METRICS).toMatchObject({ package: name, version });
+  });
+
+  it('are in the README, each with a row', () => {
+    expect(plainRows('libs/webhook-outbox')).toEqual(expect.arrayContaining(metricRows(WEBHOOK_OUTBOX_METRICS)));
   });
 
   it('count events by what became of the call', async () => {
@@ -142,13 +147,13 @@ describe('metrics', () => {
   });
 
   it('break nothing where no SDK is registered', async () => {
-    await points.end();
+    await points.unregister();
     const app = await world.start();
     await world.endpoint(app, 'unmeasured');
     await app.outbox.send({ type: 'thing.happened', data: 1 });
     await world.settled(1);
     await app.close();
-    points = MetricPoints.register();
+    points = CollectedMetrics.register();
     expect(await points.look()).toEqual({});
   });
 });
