@@ -109,7 +109,7 @@ describe('what health says', () => {
   it('is down, and does not throw, after the application has closed', async () => {
     const app = await world.start();
     await app.close();
-    expect(await app.outbox.health()).toMatchObject({ state: 'down' });
+    expect(await app.outbox.health()).toMatchObject({ state: 'down', reason: 'closed' });
   });
 });
 

@@ -111,16 +111,17 @@ export class WebhookOutboxService
 
   /** Asks the database for the lag, and the relay of this process how it fares. Never rejects. */
   async health(): Promise<WebhookOutboxHealth> {
+    // The DataSource may be closed by now, which is not the database's fault.
+    if (this.isShutDown) return { state: 'down', reason: 'closed', message: 'the application has shut down' };
     let lagMs: number;
     try {
       lagMs = Math.round(await this.lag.within(HEALTH_TIMEOUT_MS));
     } catch (error) {
       return { state: 'down', reason: 'database', message: describeError(error) };
     }
-    const { isShutDown, wakeUps, options } = this;
+    const { wakeUps, options } = this;
     const { pollIntervalMs } = options;
     return decideHealth({
-      isShutDown,
       relay: this.relay?.facts(),
       listener: wakeUps.listener,
       pollIntervalMs,

@@ -4,7 +4,6 @@ const RELAY: RelayFacts = { isRunning: true, sinceLookMs: 10, writesFailingMs: u
 
 function health(relay: Partial<RelayFacts> | undefined, facts: Partial<OutboxFacts> = {}): string {
   const decided = decideHealth({
-    isShutDown: false,
     listener: 'off',
     pollIntervalMs: 1_000,
     lagMs: 86_400_000,
@@ -34,7 +33,5 @@ describe('decideHealth', () => {
     expect(health({ sinceLookMs: 30_000 }, { pollIntervalMs: 20_000 })).toBe('up polling');
     expect(health({ sinceLookMs: 60_000 }, { pollIntervalMs: 20_000 })).toBe('down relay_stalled');
     expect(health({ writesFailingMs: 30_000 })).toBe('down relay_stalled');
-    expect(health({}, { isShutDown: true })).toBe('down closed');
-    expect(health(undefined, { isShutDown: true })).toBe('down closed');
   });
 });

@@ -35,7 +35,6 @@ export interface RelayFacts {
 }
 
 export interface OutboxFacts {
-  readonly isShutDown: boolean;
   /** `undefined` where none should run. */
   readonly relay: RelayFacts | undefined;
   /** `off`: it was not asked for. */
@@ -48,8 +47,7 @@ const STALLED_AFTER_MS = 30_000;
 
 /** What an operator needs to know when the database has answered; pure. */
 export function decideHealth(facts: OutboxFacts): WebhookOutboxHealth {
-  const { isShutDown, relay, listener, pollIntervalMs, lagMs } = facts;
-  if (isShutDown) return { state: 'down', reason: 'closed', message: 'the application has shut down' };
+  const { relay, listener, pollIntervalMs, lagMs } = facts;
   if (relay === undefined) return { state: 'up', mode: 'producing', lagMs };
   if (!relay.isRunning) return { state: 'down', reason: 'relay_stopped', message: 'the relay does not run' };
   if (relay.sinceLookMs >= Math.max(STALLED_AFTER_MS, 3 * pollIntervalMs))
