@@ -53,10 +53,10 @@ describe('a program in a process of its own', () => {
     const child = await start({ entry: SLEEPER });
     await child.waitForLine(/pid/);
     expect(child.hasExited).toBe(false);
-    child.signal('SIGKILL');
+    expect(child.signal('SIGKILL')).toBe(true);
     expect(await child.exited).toEqual({ code: null, signal: 'SIGKILL' });
     expect(isAlive(child.pid)).toBe(false);
-    child.signal('SIGKILL');
+    expect(child.signal('SIGKILL')).toBe(false);
   });
 
   it('does nothing while it is stopped, and is stopped for good even then', async () => {

@@ -100,9 +100,9 @@ export class ChildWorker {
     }
   }
 
-  /** Sends any signal; does nothing once it is gone. SIGSTOP freezes it, SIGCONT lets it go on. */
-  signal(signal: NodeJS.Signals): void {
-    if (!this.isGone) this.child.kill(signal);
+  /** Sends any signal, and says whether it was still there to get it. SIGSTOP freezes it, SIGCONT lets it go on. */
+  signal(signal: NodeJS.Signals): boolean {
+    return !this.isGone && this.child.kill(signal);
   }
 
   /** Kills it (SIGKILL) and returns when it is gone; may be called twice. For an orderly end: `signal('SIGTERM')`, then `exited`. */

@@ -101,6 +101,12 @@ describe('VirtualClock', () => {
     expect(clock.pendingTimers).toBe(0);
   });
 
+  it.each([-1, NaN, Infinity])('does not advance by %d ms', async (ms) => {
+    const clock = new VirtualClock(1_000);
+    await expect(clock.advance(ms)).rejects.toThrow(RangeError);
+    expect([clock.now(), clock.monotonic()]).toEqual([1_000, 0]);
+  });
+
   it('rejects with what a timer throws', async () => {
     const clock = new VirtualClock();
     clock.setTimeout(() => {

@@ -44,8 +44,12 @@ export class VirtualClock implements Clock {
     return this.timers.size;
   }
 
-  /** Lets `ms` milliseconds pass, firing what is due on the way in its order. Rejects with what a timer's function throws. */
+  /**
+   * Lets `ms` milliseconds pass, firing what is due on the way in its order. Rejects with what a timer's function throws, and with a RangeError
+   * when `ms` is no time that can pass: monotonic time never goes back.
+   */
   async advance(ms: number): Promise<void> {
+    if (!Number.isFinite(ms) || ms < 0) throw new RangeError(`Time passes by 0 ms or more, not by ${ms}.`);
     const until = this.elapsedMs + ms;
     await settle();
     for (let timer = this.nextDue(until); timer !== undefined; timer = this.nextDue(until)) {
