@@ -177,6 +177,18 @@ describe('a server that refuses', () => {
       ]),
     );
     expect(commits).toHaveLength(2);
-    expect(sink.requests[0]?.query.get('detailed_response')).toBe('true');
+    const tracked = sink.requests.find(({ query }) => query.has('commit'));
+    expect(records(tracked!)).toEqual([{ id: 2 }]);
+    expect(Object.fromEntries(tracked!.query)).toEqual({ commit: 'wait_for', detailed_response: 'true' });
+  });
+
+  it('asks for no commit by default, which is auto to the server, also with documents that are tracked', async () => {
+    const sink = await startSink();
+    const service = startIngest(sink.url);
+    await service.ingestSync({ id: 1 });
+    await service.ingest({ id: 2 });
+    await service.flush();
+    expect(ids(sink)).toEqual([1, 2]);
+    expect(sink.requests.map(({ query }) => [...query.keys()])).toEqual(sink.requests.map(() => ['detailed_response']));
   });
 });

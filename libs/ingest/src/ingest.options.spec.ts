@@ -22,6 +22,10 @@ describe('the options', () => {
     expect(resolveIngestOptions(ENOUGH)).toMatchObject({ maxBatchDocs: 1_000, maxDelayMs: 1_000, concurrency: 2 });
   });
 
+  it('gives a request longer than the 35 s that the server takes at most, and one with a commit 30 s above its timeout', () => {
+    expect(resolveIngestOptions(ENOUGH)).toMatchObject({ requestTimeoutMs: 40_000, commitTimeoutMs: 90_000 });
+  });
+
   it.each(['ab', '1abc', 'a b c', 'ab/../c', 'a'.repeat(256), '_all'])('refuses the index %p', (index) => {
     expect(problemsOf({ ...ENOUGH, index })).toHaveLength(1);
   });
