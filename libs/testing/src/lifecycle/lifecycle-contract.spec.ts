@@ -81,13 +81,15 @@ describe('the lifecycle contract, broken:', () => {
       'start() after stop() is a no-op',
       (sound) => {
         let loop = sound;
+        const loops = [sound];
         let isUsed = false;
         return {
           start: () => {
-            if (isUsed) loop = { ...pollLoop(), addWork: sound.addWork!, workDone: sound.workDone! };
+            if (isUsed) loops.push((loop = { ...pollLoop(), addWork: sound.addWork!, workDone: sound.workDone! }));
             isUsed = true;
             return loop.start();
           },
+          dispose: () => Promise.all(loops.map((one) => one.stop())),
           stop: () => loop.stop(),
           open: () => ({ loops: loop === sound ? 0 : 1 }),
         };
