@@ -66,7 +66,7 @@ describe('a Redis of its own', () => {
     const { folder } = await whereabouts(redis);
     const restarted = server.restart().catch((error: unknown) => error);
     await server.stop();
-    expect(await restarted).toMatchObject({ code: 'BACKEND_FAILED' });
+    expect(await restarted).toMatchObject({ code: 'BACKEND_FAILED', message: 'redis-server was stopped for good.' });
     expect(processesNaming(folder)).toEqual([]);
     expect(existsSync(folder)).toBe(false);
   });
