@@ -160,6 +160,20 @@ describe('what is given up', () => {
     expect(await redis.hlen(`${keysOf(service).dlq}:index`)).toBe(3);
   });
 
+  it('is kept without a cap where dlqMaxLen is 0, also beyond the default', async () => {
+    const service = freshService();
+    const { dlq } = keysOf(service);
+    await redis.eval(`for i = 1, 10005 do redis.call('XADD', KEYS[1], '*', 'stream', 'older') end`, 1, dlq);
+    const instance = await start({
+      service,
+      handle: () => Promise.reject(new Error('no')),
+      options: { recovery: { maxRetries: 0, dlqMaxLen: 0 } },
+    });
+    for (const name of ['a', 'b', 'c']) await instance.service.produce(name);
+    await waitFor(() => instance.eventsOf('deadLettered').length === 3, { description: 'all were given up' });
+    expect(await redis.xlen(dlq)).toBe(10_008);
+  });
+
   it('is listed page by page over all partitions', async () => {
     const instance = await start({
       service: freshService(),

@@ -29,6 +29,11 @@ describe('resolveRedisReconcileOptions', () => {
     });
   });
 
+  it('is frozen, with what is in it', () => {
+    const resolved = resolveRedisReconcileOptions(MINIMAL, 'runs');
+    for (const part of [resolved, resolved.recovery, resolved.nackBackoff]) expect(Object.isFrozen(part)).toBe(true);
+  });
+
   it.each<[string, object, RegExp]>([
     [
       'minIdle below the lease',

@@ -216,7 +216,7 @@ export function resolveRedisReconcileOptions(
     throw new ConsumerIdMissingError(
       'RedisReconcileModule has no consumerId: set it, or POD_NAME or POD_IP where options are read from the environment.',
     );
-  return resolved;
+  return Object.freeze(resolved);
 }
 
 function checkConnection(
@@ -263,7 +263,7 @@ function resolveRecovery(
     `dlqStream must be 1 to 50 letters, digits, '-' or '_', and none of ${RESERVED_SUFFIXES.join(', ')}`,
   );
   for (const problem of check.problems) parent.problem(`recovery.${problem}`);
-  return recovery;
+  return Object.freeze(recovery);
 }
 
 const RESERVED_SUFFIXES = ['handoffs', 'owned', 'fence', 'waiting', 'revoked', 'lease', 'dedupe'];
@@ -277,5 +277,5 @@ function resolveNackBackoff(
   const capMs = check.duration('cap', DEFAULTS.nackCap, { min: 1, max: 86_400_000 });
   check.rule(capMs >= baseMs, `cap must be at least base, ${baseMs} ms, not ${capMs} ms`);
   for (const problem of check.problems) parent.problem(`nackBackoff.${problem}`);
-  return { baseMs, factor: 2, capMs, jitter: 'equal' };
+  return Object.freeze({ baseMs, factor: 2, capMs, jitter: 'equal' });
 }
