@@ -42,6 +42,31 @@ describe('a receiver that does not say 2xx at once', () => {
     expect(world.receiver.requests).toHaveLength(1);
   });
 
+  it('may answer bytes that are no UTF-8: they are stored as far as they are text, and the delivery settles', async () => {
+    const body = Buffer.from([0x6e, 0x6f, 0xff, 0xfe, 0x00, 0x1b, 0xc3, 0x28, 0xe2, 0x82]);
+    world.receiver.answer([{ status: 400, headers: { 'content-type': 'text/plain; charset=utf-8' }, body }]);
+    const app = await world.start();
+    await world.endpoint(app, 'x');
+    await app.outbox.send({ type: 'a', data: 1 });
+    const [row] = await world.settled(1);
+    expect(row).toMatchObject({ state: 'failed', attempts: 1, last_error: 'no\ufffd\ufffd \ufffd(\ufffd' });
+  });
+
+  it('is asked again alone: the other endpoint of the event gets it once', async () => {
+    let refusals = 1;
+    world.receiver.answer(({ path }) => (path === '/shaky' && refusals-- > 0 ? { status: 500 } : {}));
+    const app = await world.start();
+    await world.endpoint(app, 'shaky');
+    await world.endpoint(app, 'steady');
+    expect(await app.outbox.send({ type: 'a', data: 1 })).toMatchObject({ deliveries: 2 });
+    const rows = await world.settled(2);
+    expect(rows.map(({ state, attempts }) => [state, attempts]).sort()).toEqual([
+      ['delivered', 1],
+      ['delivered', 2],
+    ]);
+    expect([world.requests('shaky').length, world.requests('steady').length]).toEqual([2, 1]);
+  });
+
   it('is given up after the schedule, told to onDead and listeners after the row says so', async () => {
     world.receiver.answer(() => ({ status: 500, body: 'broken' }));
     const dead: DeadDelivery[] = [];

@@ -34,6 +34,24 @@ describe('several relays', () => {
   });
 });
 
+describe('a backlog', () => {
+  it.each([
+    ['room for all of it', 32],
+    ['two slots', 2],
+  ])(
+    'of five batches is drained by the look at the start, with %s and no other look for an hour',
+    async (_what, slots) => {
+      const producer = await world.start({ role: 'producer', hints: 'off' });
+      await world.endpoint(producer, 'x');
+      await sendMany(producer, 25);
+      await world.start({ role: 'worker', hints: 'off', pollInterval: '1h', batchSize: 5, maxInFlight: slots });
+      await world.settled(25);
+      expect(new Set(ids('x')).size).toBe(25);
+      expect(world.requests('x')).toHaveLength(25);
+    },
+  );
+});
+
 describe('a database that misbehaves', () => {
   it('loses nothing when its backends are terminated under load', async () => {
     const app = await world.start({ lease: '2s', requestTimeout: '1s' });

@@ -29,3 +29,16 @@ describe('another process', () => {
     expect((await producer.outbox.stats()).relay).toBeUndefined();
   });
 });
+
+describe('the same process', () => {
+  it('wakes its relay by a kick at the commit, once for each, with nobody to LISTEN and an hour between looks', async () => {
+    const app = await world.start({ role: 'all', hints: 'on', pollInterval: '1h' });
+    await world.endpoint(app, 'x');
+    // The look at the start may find the first; nothing but a kick finds the second.
+    for (const n of [1, 2]) {
+      await app.outbox.send({ type: 'a', data: n });
+      await world.settled(n);
+    }
+    expect(world.requests('x')).toHaveLength(2);
+  });
+});
