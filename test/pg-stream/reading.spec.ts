@@ -92,6 +92,31 @@ describe('paged reads', () => {
     expect(() => streams.read('200', { cursor: future, startIndex: 0 })).toThrow();
   });
 
+  it('page has 100 chunks unless it is told a limit', async () => {
+    const page = await streams.page('200');
+    expect([page.data.map(({ index }) => `${index}`), page.hasMore, page.done]).toEqual([
+      names.slice(0, 100),
+      true,
+      false,
+    ]);
+  });
+
+  it('a failed query surfaces as what the server said, leaves nothing behind, and the next read works', async () => {
+    const chunks = streams.read('200')[Symbol.asyncIterator]();
+    await take(chunks, 64);
+    await world.sql('ALTER TABLE baton.stream_chunks RENAME TO stream_chunks_away');
+    try {
+      await expect(chunks.next()).rejects.toMatchObject({ code: '42P01' });
+      expect(streams.stats()).toMatchObject({ readers: 0, watchedStreams: 0, waitingStreams: 0 });
+      await expect(textsOf(streams.read('200'))).rejects.toMatchObject({ code: '42P01' });
+      await expect(streams.page('200')).rejects.toMatchObject({ code: '42P01' });
+      expect(await chunks.next()).toEqual({ done: true, value: undefined });
+    } finally {
+      await world.sql('ALTER TABLE baton.stream_chunks_away RENAME TO stream_chunks');
+    }
+    expect(await textsOf(streams.read('200', { startIndex: 64 }))).toEqual(names.slice(64));
+  });
+
   it('fails closed on a hole, instead of passing over it', async () => {
     await fill('holed', 5);
     await world.sql(
