@@ -1,5 +1,7 @@
 import { createHook } from 'node:async_hooks';
+import { jest } from '@jest/globals';
 import { waitFor } from '@nest-baton/testing';
+import { Agent } from 'undici';
 import { docs, errorOf, ids, INDEX, records, startIngest, startSink, stopAll, text } from './support/bench.js';
 
 describe('batching and a full buffer', () => {
@@ -80,6 +82,31 @@ describe('batching and a full buffer', () => {
     expect(discarded).toEqual(['encode']);
     await service.flush();
     expect(ids(sink)).toEqual([1, 3]);
+  });
+
+  it('sends nothing when there is nothing but what cannot be encoded (I21)', async () => {
+    const sink = await startSink();
+    const service = startIngest<unknown>(sink.url, { maxBatchDocs: 2 });
+    await service.ingest([{ id: 1n }, undefined, 'text']);
+    await service.flush();
+    expect(sink.requests).toHaveLength(0);
+    expect(service.stats()).toMatchObject({ bufferedDocs: 0, bufferedBytes: 0, discarded: { encode: 3 } });
+    expect(await service.close()).toMatchObject({ accepted: 0, discarded: {} });
+    expect(sink.requests).toHaveLength(0);
+  });
+
+  it('sends by a dispatcher that it was given, and leaves it open', async () => {
+    const sink = await startSink();
+    const own = new Agent({ connections: 1 });
+    const dispatch = jest.spyOn(own, 'dispatch');
+    const service = startIngest(sink.url, { dispatcher: own });
+    await service.ingestSync({ id: 1 });
+    await service.close();
+    expect(dispatch).toHaveBeenCalledTimes(1);
+    expect([own.closed, own.destroyed]).toEqual([false, false]);
+    await startIngest(sink.url, { dispatcher: own }).ingestSync({ id: 2 });
+    expect(ids(sink)).toEqual([1, 2]);
+    await own.close();
   });
 
   it('makes no promise and no other resource for a fire-and-forget document while there is room', async () => {

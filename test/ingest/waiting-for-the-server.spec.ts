@@ -1,6 +1,6 @@
 import { IngestError, IngestNotConfirmedError } from '@nest-baton/ingest';
 import { freePort, waitFor } from '@nest-baton/testing';
-import { docs, errorOf, ids, INDEX, records, startIngest, startSink, stopAll } from './support/bench.js';
+import { docs, errorOf, ids, INDEX, records, startIngest, startSink, stopAll, text } from './support/bench.js';
 
 describe('waiting for the server', () => {
   afterEach(stopAll);
@@ -30,10 +30,59 @@ describe('waiting for the server', () => {
       const error = await errorOf(service.ingestSync([{ id: 1 }, bad]));
       expect(error).toBeInstanceOf(IngestError);
       expect(error).toMatchObject({ code: 'INGEST_DISCARDED', reason: 'encode' });
+      expect(error['cause']).toMatchObject({ message: expect.stringContaining('document 1 of the call') });
     }
     await service.flush();
     expect(sink.requests).toHaveLength(0);
     expect(service.stats()).toMatchObject({ bufferedDocs: 0, discarded: { encode: 18 } });
+  });
+
+  it('has what a toJSON or a getter threw as cause, of the error and of the document', async () => {
+    const sink = await startSink();
+    const service = startIngest<unknown>(sink.url);
+    const thrown = new Error('thrown by the test');
+    const raise = (): never => {
+      throw thrown;
+    };
+    for (const bad of [
+      { toJSON: raise },
+      { deep: [{ toJSON: raise }] },
+      Object.defineProperty({}, 'a', { get: raise, enumerable: true }),
+    ]) {
+      const error = await errorOf(service.ingestSync([bad, { id: 1 }]));
+      expect(error).toMatchObject({ reason: 'encode', cause: thrown, retryable: false });
+      expect(error['failures']).toMatchObject([
+        { index: 0, reason: 'encode', cause: thrown },
+        { index: 1, reason: 'encode' },
+      ]);
+    }
+    expect(sink.requests).toHaveLength(0);
+  });
+
+  it("sends odd values as JSON's rules make them, and texts that were cut within an emoji as something the server takes", async () => {
+    const sink = await startSink();
+    const odd = {
+      map: new Map([[1, 2]]),
+      set: new Set([1]),
+      bytes: Buffer.from('a'),
+      array: new Uint8Array([1]),
+      never: new Date(NaN),
+      nan: NaN,
+      infinite: -Infinity,
+      zero: -0,
+      missing: undefined,
+      call: () => 1,
+      list: [undefined, () => 1],
+      cut: ['a\ud83d', '\ude00', '\ud83d\ude00', '\\ud83d', '\\\ud83d'],
+      line: '\n\u2028',
+    };
+    await startIngest<unknown>(sink.url, { compression: 'none' }).ingestSync(odd);
+    expect(text(sink.requests[0]!)).toBe(
+      [
+        '{"map":{},"set":{},"bytes":{"type":"Buffer","data":[97]},"array":{"0":1},"never":null,"nan":null,"infinite":null,"zero":0,',
+        '"list":[null,null],"cut":["a\ufffd","\ufffd","\ud83d\ude00","\\\\ud83d","\\\\\ufffd"],"line":"\\n\u2028"}\n',
+      ].join(''),
+    );
   });
 
   it('ends with the signal while the server fails (IngestSync_ContextDeadlineWhileServerFails)', async () => {
