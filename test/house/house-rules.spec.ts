@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import {
+  errorCodes,
   everyTestRuns,
   foldersByResponsibility,
   type HouseRule,
@@ -89,6 +90,31 @@ const RULES: readonly (readonly [string, HouseRule, readonly Example[]])[] = [
     [
       [{ 'libs/a/src/a.module.ts': '' }, true],
       [{ 'libs/a/src/sending/a.module.ts': '', 'libs/core/src/index.ts': '' }, false],
+    ],
+  ],
+  [
+    'error codes are unique, and say the name of their class',
+    errorCodes,
+    [
+      [{ 'libs/a/src/a.errors.ts': `class GoneAwayError extends BatonError { readonly code = 'GONE_AWAY' }` }, false],
+      [{ 'libs/a/src/a.errors.ts': `class GoneAwayError extends BatonError { readonly code = 'AWAY' }` }, true],
+      [{ 'libs/a/src/a.errors.ts': `class GoneAway extends BatonError { readonly code = 'GONE_AWAY' }` }, true],
+      [{ 'libs/a/src/sending/b.ts': `class GoneAwayError extends BatonError {}` }, true],
+      [
+        {
+          'libs/a/src/a.errors.ts': `class GoneError extends BatonError { readonly code = 'GONE' }`,
+          'libs/b/src/b.errors.ts': `class GoneError extends BatonError { readonly code = 'GONE' }`,
+        },
+        true,
+      ],
+      [
+        {
+          'libs/ingest/src/ingest.errors.ts': `class IngestError extends BatonError { readonly code = 'INGEST_DISCARDED' }`,
+          'libs/a/src/a.ts': `class OwnError extends Error {}`,
+          'libs/a/src/a.spec.ts': `class GoneAwayError extends BatonError { readonly code = 'OTHER' }`,
+        },
+        false,
+      ],
     ],
   ],
   [

@@ -13,6 +13,9 @@ const KINDS = ['interfaces', 'types', 'utils', 'helpers', 'classes'];
 /** What every lib with a Nest module has in its root, after the lib's name. */
 const ANATOMY = ['errors', 'events', 'health', 'metrics', 'module', 'module-definition', 'options', 'service'];
 
+/** Says what became of the documents, since its class is the one that callers meet first. */
+const NAMED_CODES: Readonly<Record<string, string>> = { IngestError: 'INGEST_DISCARDED' };
+
 /** Specs are not counted: each stands beside what it tests. */
 export const smallFolders: HouseRule = (tree) => {
   const counts = new Map<string, number>();
@@ -65,6 +68,24 @@ export const oneAnatomy: HouseRule = (tree) =>
       .filter((wanted) => !tree.has(wanted))
       .map((wanted) => `${wanted} is missing: every lib with a module has the same anatomy`);
   });
+
+/** Over all libs: whoever sees a code alone, in a log or in JSON, knows the class. */
+export const errorCodes: HouseRule = (tree) => {
+  const taken = new Map<string, string>();
+  return [...tree]
+    .filter(([file]) => /^libs\/[^/]+\/src\//.test(file) && isSource(file))
+    .flatMap(([file, text]) => (text.includes('extends BatonError') ? errorsIn(file, text) : []))
+    .flatMap(({ place, name, code }) => {
+      const wanted = NAMED_CODES[name] ?? codeOf(name);
+      const before = taken.get(code) ?? place;
+      taken.set(code, before);
+      const problems = [
+        ...(code === wanted ? [] : [`${name} has the code '${code}'`]),
+        ...(before === place ? [] : [`'${code}' is taken in ${before}`]),
+      ];
+      return problems.map((problem) => `${place}: ${problem}; error codes are unique, and say the name of their class`);
+    });
+};
 
 export const modulesAreWiring: HouseRule = (tree) =>
   [...tree]
@@ -127,6 +148,33 @@ export const lockStep: HouseRule = (tree) => {
       .map((found) => `${file} says ${found}: all packages have one version, ${version}`);
   });
 };
+
+function errorsIn(file: string, text: string) {
+  const errors: { readonly place: string; readonly name: string; readonly code: string }[] = [];
+  const visit = (node: ts.Node): void => {
+    if (
+      ts.isClassDeclaration(node) &&
+      node.heritageClauses?.some((clause) => /\bBatonError\b/.test(clause.getText()))
+    ) {
+      const code = node.members.find((member) => ts.isPropertyDeclaration(member) && member.name.getText() === 'code');
+      const value = code !== undefined && ts.isPropertyDeclaration(code) ? code.initializer : undefined;
+      errors.push({
+        place: `${file}:${lineOf(node)}`,
+        name: node.name?.text ?? '',
+        code: value !== undefined && ts.isStringLiteral(value) ? value.text : '',
+      });
+    }
+    ts.forEachChild(node, visit);
+  };
+  visit(parsed(file, text));
+  return errors;
+}
+
+/** `GoneAwayError` has GONE_AWAY; a name that does not end so has none that is right. */
+function codeOf(name: string): string | undefined {
+  const [, words] = /^(\w+)Error$/.exec(name) ?? [];
+  return words?.replace(/(?<=[a-z0-9])(?=[A-Z])/g, '_').toUpperCase();
+}
 
 function linesWith(tree: Tree, pattern: RegExp, isRead: (file: string) => boolean): readonly string[] {
   return [...tree]
