@@ -98,6 +98,31 @@ describe('a Redis that breaks', () => {
     expect(await redis.hlen(keysOf(service).owned)).toBe(0);
   });
 
+  it('has something else in place of the stream: produce says so, and work goes on when it is gone', async () => {
+    const service = freshService();
+    const { stream, owned } = keysOf(service);
+    const gate = new Gate();
+    const seen: string[] = [];
+    const instance = await start({
+      service,
+      handle: async ({ dataStream }) => {
+        seen.push(dataStream);
+        if (dataStream === 'slow') await gate.pass();
+      },
+    });
+    await instance.service.produce('slow');
+    await gate.arrived();
+    await redis.set(stream, 'not a stream');
+    await expect(instance.service.produce('refused')).rejects.toThrow('WRONGTYPE');
+    gate.open();
+    expect(await redis.get(stream)).toBe('not a stream');
+    await redis.del(stream);
+    await instance.service.produce('next');
+    await waitFor(() => instance.eventsOf('done').length === 2, { description: 'both are done' });
+    expect(seen).toEqual(['slow', 'next']);
+    expect(await redis.hlen(owned)).toBe(0);
+  });
+
   it('was away while many calls waited for it: all go on when it is back, and add no listener each', async () => {
     const clients = new Set<Redis>();
     const hooked = new HookedRedis(server.url, (_name, _args, client) => void clients.add(client));
