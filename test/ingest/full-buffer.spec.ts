@@ -95,6 +95,27 @@ describe('batching and a full buffer', () => {
     expect(sink.requests).toHaveLength(0);
   });
 
+  it('opens as many connections as it may have requests at a time, and keeps them', async () => {
+    const sink = await startSink();
+    sink.fail({ kind: 'slow', delayMs: 20 });
+    const service = startIngest(sink.url, { concurrency: 3, maxBatchDocs: 1 });
+    await service.ingestSync(docs(12));
+    await service.ingestSync(docs(12, 12));
+    expect(sink.requests).toHaveLength(24);
+    expect(sink.acceptedConnections).toBe(3);
+  });
+
+  it('lets tracked documents and those of nobody share a request, its compression and its connection', async () => {
+    const sink = await startSink();
+    const service = startIngest(sink.url);
+    await service.ingest([{ id: 1, text: 'x'.repeat(2_000) }]);
+    await service.ingestSync({ id: 2 });
+    expect(sink.requests).toHaveLength(1);
+    expect(records(sink.requests[0]!).map(({ id }) => id)).toEqual([1, 2]);
+    expect(sink.requests[0]?.headers['content-encoding']).toBe('gzip');
+    expect(sink.acceptedConnections).toBe(1);
+  });
+
   it('sends by a dispatcher that it was given, and leaves it open', async () => {
     const sink = await startSink();
     const own = new Agent({ connections: 1 });

@@ -18,6 +18,17 @@ describe('a server that refuses', () => {
     expect(sink.documents(INDEX)).toHaveLength(200);
   });
 
+  it('halves a request that tracked documents share with others, for both', async () => {
+    const sink = await startSink({ maxContentLength: 200 });
+    const service = startIngest(sink.url, { compression: 'none', concurrency: 1 });
+    await service.ingest(docs(20));
+    await service.ingestSync(docs(20, 20));
+    await service.flush();
+    expect(records(sink.requests[0]!)).toHaveLength(40);
+    expect(sink.requests[0]?.status).toBe(413);
+    expect(ids(sink)).toEqual(docs(40).map(({ id }) => id));
+  });
+
   it('calls one document that is too large too_large, alone', async () => {
     const sink = await startSink({ maxContentLength: 200 });
     const service = startIngest(sink.url, { compression: 'none' });
