@@ -174,10 +174,11 @@ export class Lane {
     });
   }
 
-  /** Nothing to set when the time is up already: all requests are busy, and the next one to end takes the batch. */
+  /** When the time is up already, either all requests are busy, and the next one to end takes the batch, or it ran out since somebody looked. */
   private arm(): void {
     const remainingMs = this.remainingMs();
     if (remainingMs > 0) this.timer = setTimeout(this.onTimer, Math.ceil(remainingMs));
+    else this.pumpSoon();
   }
 
   private readonly onTimer = (): void => {
