@@ -46,6 +46,20 @@ export {
 } from './metrics/metric-table.js';
 export { type GaugeReadings, Metrics, secondsSince } from './metrics/metrics.js';
 
+// Tracing
+export { activeSpanContext, isSampled } from './tracing/active-span.js';
+export { errorType } from './tracing/error-type.js';
+export { OpenSpan, type SpanEnd } from './tracing/open-span.js';
+export { MAX_LINKS } from './tracing/span-links.js';
+export {
+  MAX_TRACESTATE_LENGTH,
+  readTraceContext,
+  TRACEPARENT_LENGTH,
+  type TraceContextText,
+  writeTraceContext,
+} from './tracing/trace-context-text.js';
+export { type SpanDescription, Tracing, type TracingScope } from './tracing/tracing.js';
+
 // Servers
 export { isVersionAtLeast } from './server-version.js';
 export { type Queryable, type QueryOutcome, quoteIdentifier, sqlState } from './postgres/queryable.js';
