@@ -1,4 +1,17 @@
 import type { Clock } from '@nest-baton/core';
+import {
+  compared,
+  type Comparison,
+  learned,
+  meanMs,
+  NOTHING_USUAL,
+  type SeenRoundTrips,
+  STALE_AFTER_MS,
+  type UsualRoundTrips,
+  usualMs,
+  withoutStale,
+  withRoundTrip,
+} from '../measuring/round-trips.js';
 
 /** Whole numbers, `1 <= min <= start <= max`. All three the same: fixed. */
 export interface ConcurrencyBounds {
@@ -18,25 +31,6 @@ export interface AttemptSample {
   readonly inFlight: number;
 }
 
-/** Round trips of one size class, averaged over windows. */
-interface Usual {
-  readonly meanMs: number;
-  readonly variance: number;
-  readonly seenAtMs: number;
-}
-
-/** Round trips of one size class within a window. */
-interface Seen {
-  readonly count: number;
-  readonly sumMs: number;
-}
-
-interface Window {
-  readonly closesAtMs: number;
-  readonly wasLimitReached: boolean;
-  readonly seen: readonly (Seen | undefined)[];
-}
-
 /** Everything the limit is decided from. Times are on the monotonic clock. */
 export interface ConcurrencyState {
   readonly limit: number;
@@ -46,37 +40,47 @@ export interface ConcurrencyState {
   readonly overloadedAtMs: number;
   /** The mean round trip of the last window; 0 before the first. */
   readonly roundTripMs: number;
-  readonly usual: readonly (Usual | undefined)[];
+  readonly usual: UsualRoundTrips;
   readonly window: Window | undefined;
+  /** The limit moved by one to see what comes of it; the next window tells, beside the averages from before. */
+  readonly trial: Direction | undefined;
+  /** Where the next trial goes. */
+  readonly direction: Direction;
+  /** Windows until then. */
+  readonly restWindows: number;
 }
 
-/** Of the limit, what is left after a decrease. This, the weight and the deviations are those of Vector's adaptive concurrency. */
+interface Window {
+  readonly closesAtMs: number;
+  readonly wasLimitReached: boolean;
+  readonly seen: SeenRoundTrips;
+}
+
+type Direction = 'up' | 'down';
+
+/** What is left of the limit after a decrease. This and the deviations are those of Vector's adaptive concurrency. */
 const DECREASE_RATIO = 0.9;
-/** Of a new window in the moving averages. */
-const EWMA_WEIGHT = 0.4;
 /** Deviations that a window may be above the average. */
 const DEVIATIONS = 2.5;
-/** A window that is slower by less than this, or by less than a tenth, is noise of our own event loop however steady the server has been. */
+/** Slower by less than this for each request, or by less than a tenth, is noise of our own event loop, however steady the server has been. */
 const NOISE_MS = 5;
 const NOISE_RATIO = 0.1;
-/** As good as not slower: an average reaches a new level only in the limit. */
+/** As good as not slower: an average comes up to a new level without ever reaching it. */
 const CALM_RATIO = 0.02;
-/** An average that no round trip has touched for this long, in milliseconds, decides nothing: the server may be another one by now. */
-const STALE_AFTER_MS = 30_000;
-
-/** Below it the bytes do not matter for how long a request takes. */
-const SMALLEST_CLASS_BYTES = 16 * 1_024;
-/** The last one begins at 8 MiB: servers refuse what is over 10. */
-const CLASSES = 11;
+/** Of the time that one request more costs all others where the server only queues it: a trial that costs so much has bought nothing. */
+const TRIAL_RATIO = 0.5;
+/** Windows without a trial when one more and one less were both worse, and after an overload: trials at the edge are not free. */
+const REST_WINDOWS = 8;
 
 /**
- * How many requests an index may have in flight: one more when that went well, a tenth less when it did not.
+ * How many requests an index may have in flight: one more while that pays, a tenth less when the server has too much.
  *
- * - The limit stays within its bounds, whatever is told.
- * - It moves at most once a round trip. Failures of requests that ran side by side are one overload and lower it once.
- * - It rises only when it was reached. When it was not, a slow server does not lower it either, since fewer requests than that would run anyway: lone callers
- *   at a low rate leave it where it is. The server's own word, or its silence, always lowers it.
- * - A server that becomes slower for good costs a few steps, until the average has followed; then the limit rises again.
+ * - The limit stays within its bounds, whatever is told, and moves at most once a round trip.
+ * - It moves for round trips only when it was reached. Otherwise fewer requests than that run anyway: lone callers at a low rate leave it where it is.
+ * - 429, 503 and silence lower it always, but once for all requests that ran side by side.
+ * - Where a server queues what is too much for it, the averages alone would take each step of the queue for the new normal and follow it to `max`. So a
+ *   step that makes everybody wait is taken back, and now and then one less is tried: the limit stays near what the server works on at once.
+ * - A server that becomes slower for good costs a few steps, until the averages have followed; then the limit rises again.
  * - Fixed bounds cost nothing.
  */
 export class AdaptiveConcurrency {
@@ -91,7 +95,7 @@ export class AdaptiveConcurrency {
     this.state = startingState(bounds);
   }
 
-  /** Requests that may run now. Fewer than do run after a decrease: those end by themselves. */
+  /** Requests that may run now. After a decrease more may be running: they end by themselves. */
   get limit(): number {
     return this.state.limit;
   }
@@ -109,8 +113,11 @@ export function startingState({ start }: ConcurrencyBounds): ConcurrencyState {
     changedAtMs: -Infinity,
     overloadedAtMs: -Infinity,
     roundTripMs: 0,
-    usual: new Array<undefined>(CLASSES).fill(undefined),
+    usual: NOTHING_USUAL,
     window: undefined,
+    trial: undefined,
+    direction: 'up',
+    restWindows: 0,
   };
 }
 
@@ -141,126 +148,97 @@ function afterOverload(
   if (nowMs - sample.durationMs < state.overloadedAtMs) return state;
   // A 429 comes back sooner than documents do, so that many of them fit into the round trip in which a decrease begins to tell.
   if (nowMs - state.overloadedAtMs < state.roundTripMs) return { ...state, window: undefined };
-  return { ...moved(state, lower(state.limit, bounds), nowMs), overloadedAtMs: nowMs, window: undefined };
+  const limit = lowered(state.limit, bounds);
+  // At the bottom there is no edge to stay away from, only a server that may be back.
+  const restWindows = limit > bounds.min ? REST_WINDOWS : 0;
+  return { ...moved(state, limit, nowMs), overloadedAtMs: nowMs, direction: 'up', restWindows };
 }
 
 function afterTaken(
   state: ConcurrencyState,
-  sample: AttemptSample,
+  { durationMs, bytes, inFlight }: AttemptSample,
   bounds: ConcurrencyBounds,
   nowMs: number,
 ): ConcurrencyState {
-  const beganAtMs = nowMs - sample.durationMs;
+  const beganAtMs = nowMs - durationMs;
   if (beganAtMs < state.changedAtMs) return state;
-  const sizeClass = sizeClassOf(sample.bytes);
-  const usual = forgetStale(state.usual, beganAtMs);
-  const window = withSample(openWindow(state, beganAtMs), sample, sizeClass, state.limit, nowMs, usual[sizeClass]);
+  const usual = withoutStale(state.usual, beganAtMs);
+  // A window lasts for a round trip of what ended in it first, so that a whole flight has its say.
+  const open = openWindow(state, beganAtMs) ?? {
+    closesAtMs: nowMs + (usualMs(usual, bytes) ?? durationMs),
+    wasLimitReached: false,
+    seen: [],
+  };
+  const window: Window = {
+    closesAtMs: open.closesAtMs,
+    wasLimitReached: open.wasLimitReached || inFlight >= state.limit,
+    seen: withRoundTrip(open.seen, bytes, durationMs),
+  };
   if (nowMs < window.closesAtMs) return { ...state, usual, window };
   return afterWindow({ ...state, usual }, window, bounds, nowMs);
 }
 
-/** A window that a gap in traffic has interrupted is not gone on with. */
+/** What a gap in traffic has interrupted is not gone on with. */
 function openWindow({ window }: ConcurrencyState, beganAtMs: number): Window | undefined {
   return window !== undefined && beganAtMs - window.closesAtMs > STALE_AFTER_MS ? undefined : window;
 }
 
-/** It lasts for a round trip of whatever ended in it first, so that the requests of a whole flight have their say. */
-function withSample(
-  window: Window | undefined,
-  { durationMs, inFlight }: AttemptSample,
-  sizeClass: number,
-  limit: number,
-  nowMs: number,
-  usual: Usual | undefined,
-): Window {
-  const open = window ?? { closesAtMs: nowMs + (usual?.meanMs ?? durationMs), wasLimitReached: false, seen: [] };
-  const seen = [...open.seen];
-  const { count, sumMs } = seen[sizeClass] ?? { count: 0, sumMs: 0 };
-  seen[sizeClass] = { count: count + 1, sumMs: sumMs + durationMs };
-  return { ...open, seen, wasLimitReached: open.wasLimitReached || inFlight >= limit };
-}
-
-/** The one decision a window. What was seen is learnt whatever it comes to, or a server that has changed for good would stay a slow one for ever. */
+/** The one decision a window. */
 function afterWindow(
-  state: ConcurrencyState,
-  window: Window,
+  before: ConcurrencyState,
+  { wasLimitReached, seen }: Window,
   bounds: ConcurrencyBounds,
   nowMs: number,
 ): ConcurrencyState {
-  const pace = window.wasLimitReached ? paceOf(state.usual, window.seen) : 'unclear';
-  const limit = limitAfter(pace, state.limit, bounds);
-  const usual = state.usual.map((average, sizeClass) => learned(average, window.seen[sizeClass], nowMs));
-  return { ...moved(state, limit, nowMs), usual, roundTripMs: meanOf(window.seen), window: undefined };
+  const comparison = wasLimitReached ? compared(before.usual, seen) : undefined;
+  const state = { ...before, window: undefined, roundTripMs: meanMs(seen) };
+  if (comparison !== undefined && state.trial !== undefined && !hasPaid(state.trial, state.limit, comparison))
+    return takenBack(state, state.trial, bounds, nowMs);
+  // Learnt whatever it comes to, or a server that has changed for good would stay a slow one for ever.
+  const wiser = { ...state, usual: learned(state.usual, seen, nowMs), trial: undefined };
+  if (comparison === undefined) return wiser;
+  if (isSlow(comparison)) return { ...moved(wiser, lowered(state.limit, bounds), nowMs), direction: 'up' };
+  if (comparison.excessMs > CALM_RATIO * comparison.expectedMs) return wiser;
+  if (state.restWindows > 0) return { ...wiser, restWindows: state.restWindows - 1 };
+  return trying(wiser, bounds, nowMs);
 }
 
-function limitAfter(pace: Pace, limit: number, bounds: ConcurrencyBounds): number {
-  switch (pace) {
-    case 'calm':
-      return Math.min(bounds.max, limit + 1);
-    case 'slow':
-      return lower(limit, bounds);
-    case 'unclear':
-      return limit;
-  }
+function isSlow({ excessMs, expectedMs, spreadMs, requests }: Comparison): boolean {
+  return excessMs > Math.max(DEVIATIONS * spreadMs, NOISE_RATIO * expectedMs, NOISE_MS * requests);
 }
 
-type Pace = 'calm' | 'slow' | 'unclear';
-
-/**
- * A window beside the averages. Batches have between one document and some mebibytes, and a large one takes longer on the best of servers: so each is compared
- * with its like, within a factor of two in bytes, and the classes add up by their requests. Dividing by the bytes instead would make small ones, whose time
- * is all round trip, look slow. Classes without an average only learn.
- */
-function paceOf(usual: readonly (Usual | undefined)[], seen: readonly (Seen | undefined)[]): Pace {
-  let [excessMs, expectedMs, spreadMs, requests] = [0, 0, 0, 0];
-  for (const [sizeClass, average] of usual.entries()) {
-    const { count, sumMs } = seen[sizeClass] ?? { count: 0, sumMs: 0 };
-    if (average === undefined || count === 0) continue;
-    excessMs += sumMs - count * average.meanMs;
-    expectedMs += count * average.meanMs;
-    spreadMs += count * Math.sqrt(average.variance);
-    requests += count;
-  }
-  if (requests === 0) return 'unclear';
-  if (excessMs > Math.max(DEVIATIONS * spreadMs, NOISE_RATIO * expectedMs, NOISE_MS * requests)) return 'slow';
-  return excessMs <= CALM_RATIO * expectedMs ? 'calm' : 'unclear';
+/** One more pays unless everybody waits longer for it; one less pays if everybody waits less. */
+function hasPaid(trial: Direction, limit: number, { excessMs, expectedMs, requests }: Comparison): boolean {
+  const before = trial === 'up' ? limit - 1 : limit + 1;
+  const matters = Math.max((TRIAL_RATIO * expectedMs) / before, NOISE_MS * requests);
+  return trial === 'up' ? excessMs <= matters : excessMs <= -matters;
 }
 
-/** The exponentially weighted mean and variance of windows. */
-function learned(average: Usual | undefined, seen: Seen | undefined, nowMs: number): Usual | undefined {
-  if (seen === undefined) return average;
-  const currentMs = seen.sumMs / seen.count;
-  if (average === undefined) return { meanMs: currentMs, variance: 0, seenAtMs: nowMs };
-  const differenceMs = currentMs - average.meanMs;
-  const incrementMs = EWMA_WEIGHT * differenceMs;
-  return {
-    meanMs: average.meanMs + incrementMs,
-    variance: (1 - EWMA_WEIGHT) * (average.variance + differenceMs * incrementMs),
-    seenAtMs: nowMs,
-  };
+/** Its round trips are forgotten: they were those of a limit that is no more. */
+function takenBack(
+  state: ConcurrencyState,
+  trial: Direction,
+  bounds: ConcurrencyBounds,
+  nowMs: number,
+): ConcurrencyState {
+  const limit = trial === 'up' ? state.limit - 1 : state.limit + 1;
+  const isSettled = trial === 'down' || limit === bounds.min;
+  const direction = isSettled ? 'up' : 'down';
+  return { ...moved(state, limit, nowMs), direction, restWindows: isSettled ? REST_WINDOWS : 0 };
 }
 
-function forgetStale(usual: readonly (Usual | undefined)[], beganAtMs: number): readonly (Usual | undefined)[] {
-  const isStale = (average: Usual | undefined): boolean =>
-    average !== undefined && beganAtMs - average.seenAtMs > STALE_AFTER_MS;
-  return usual.some(isStale) ? usual.map((average) => (isStale(average) ? undefined : average)) : usual;
+function trying(state: ConcurrencyState, bounds: ConcurrencyBounds, nowMs: number): ConcurrencyState {
+  const direction = state.limit === bounds.min ? 'up' : state.direction;
+  const limit = direction === 'up' ? Math.min(bounds.max, state.limit + 1) : state.limit - 1;
+  return limit === state.limit ? state : { ...moved(state, limit, nowMs), trial: direction, direction };
 }
 
-function meanOf(seen: readonly (Seen | undefined)[]): number {
-  let [sum, count] = [0, 0];
-  for (const each of seen) [sum, count] = [sum + (each?.sumMs ?? 0), count + (each?.count ?? 0)];
-  return sum / count;
-}
-
-function lower(limit: number, { min }: ConcurrencyBounds): number {
+function lowered(limit: number, { min }: ConcurrencyBounds): number {
   return Math.max(min, Math.floor(limit * DECREASE_RATIO));
 }
 
+/** Whatever was being measured was measured at another limit. */
 function moved(state: ConcurrencyState, limit: number, nowMs: number): ConcurrencyState {
-  return limit === state.limit ? state : { ...state, limit, changedAtMs: nowMs };
-}
-
-function sizeClassOf(bytes: number): number {
-  const doublings = Math.ceil(Math.log2(Math.max(1, bytes) / SMALLEST_CLASS_BYTES));
-  return Math.min(CLASSES - 1, Math.max(0, doublings));
+  const changedAtMs = limit === state.limit ? state.changedAtMs : nowMs;
+  return { ...state, limit, changedAtMs, window: undefined, trial: undefined };
 }

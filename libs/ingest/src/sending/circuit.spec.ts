@@ -108,7 +108,7 @@ describe('Circuit', () => {
 describe('Circuit, whatever happens', () => {
   const step = fc.oneof(
     fc.record({ kind: fc.constant('pass' as const), ms: fc.integer({ min: 0, max: 2_000 }) }),
-    fc.record({ kind: fc.constantFrom('try', 'opened', 'probeFailed', 'probeEnded', 'taken', 'vanished') }),
+    fc.record({ kind: fc.constantFrom('try', 'opened', 'probeFailed', 'probeEnded', 'taken') }),
   );
   const backoff: fc.Arbitrary<Backoff> = fc.record({
     baseMs: fc.integer({ min: 0, max: 1_000 }),
