@@ -1,23 +1,30 @@
 import type { Clock } from '@nest-baton/core';
-import type { DiscardReason } from '../settling/receipt.js';
+import type { DocumentOwner } from '../settling/document-owner.js';
 import type { Ledger } from '../settling/ledger.js';
-import { ADMITTED, type TrackedLine } from '../settling/tracked-call.js';
+import type { DiscardReason } from '../settling/receipt.js';
+import { ADMITTED } from '../settling/tracked-call.js';
+import type { BufferShare } from './shared-buffer.js';
 import { WaitingCall } from './waiting-call.js';
 
-export interface AdmissionSettings {
-  readonly maxBufferDocs: number;
-  readonly maxBufferBytes: number;
-  readonly overflow: 'wait' | 'discard';
+export interface AdmissionRooms {
+  /** From admission until documents settle. */
+  readonly buffer: BufferShare;
+  /** As much again, for calls that wait. */
+  readonly queue: BufferShare;
+  /** The most bytes that one document can ever find room for. */
+  readonly largestBytes: number;
 }
 
-/** Takes an admitted document. `atMs` and `generation` are those of its arrival, which a wait for room does not change. */
+/** Takes an admitted document; returns the bytes that it took. `arrived` is given when that was not just now. */
 export type Append = (
+  head: string,
   line: string,
-  bytes: number,
-  tracked: TrackedLine | undefined,
-  atMs: number,
+  atMost: number,
+  owner: DocumentOwner | undefined,
+  position: number,
   generation: number,
-) => void;
+  arrivedAtMs: number | undefined,
+) => number;
 
 export interface AdmissionHooks {
   /** There is no room, and the first call begins to wait. */
@@ -25,6 +32,9 @@ export interface AdmissionHooks {
   /** A document waits: what is buffered should go out. */
   readonly onWaiting: () => void;
 }
+
+/** No UTF-16 unit of a text takes more bytes in UTF-8. */
+const MAX_BYTES_PER_UNIT = 3;
 
 /**
  * The bounded buffer's door.
@@ -35,23 +45,32 @@ export interface AdmissionHooks {
  * - A document that could never fit is `too_large`.
  */
 export class Admission {
-  bufferedDocs = 0;
-  bufferedBytes = 0;
-  waitingDocs = 0;
-  private waitingBytes = 0;
   private readonly waiting = new Set<WaitingCall>();
   private generation = 0;
 
   constructor(
-    private readonly settings: AdmissionSettings,
+    private readonly overflow: 'wait' | 'discard',
+    private readonly rooms: AdmissionRooms,
     private readonly ledger: Ledger,
     private readonly clock: Clock,
     private readonly append: Append,
     private readonly hooks: AdmissionHooks,
   ) {}
 
+  get bufferedDocs(): number {
+    return this.rooms.buffer.docs;
+  }
+
+  get bufferedBytes(): number {
+    return this.rooms.buffer.bytes;
+  }
+
+  get waitingDocs(): number {
+    return this.rooms.queue.docs;
+  }
+
   get isFull(): boolean {
-    return this.waiting.size > 0 || this.bufferedDocs >= this.settings.maxBufferDocs;
+    return this.waiting.size > 0 || this.rooms.buffer.isFull;
   }
 
   /** Everything that arrives from now on belongs to a newer generation than the one returned. */
@@ -64,17 +83,34 @@ export class Admission {
    * to as well.
    */
   enter(
+    head: string,
     line: string,
     doc: unknown,
-    tracked: TrackedLine | undefined,
+    owner: DocumentOwner | undefined,
+    position: number,
     waiting: WaitingCall | undefined,
   ): WaitingCall | undefined {
-    const bytes = Buffer.byteLength(line, 'utf8') + 1;
-    if (bytes > this.settings.maxBufferBytes) this.ledger.refuse(doc, 'too_large', this.tooLarge(bytes), tracked);
-    else if (this.waiting.size === 0 && this.hasRoom(bytes)) this.admit(line, bytes, tracked);
-    else if (this.settings.overflow === 'discard' || !this.mayWait(bytes))
-      this.ledger.refuse(doc, 'buffer_full', undefined, tracked);
-    else return this.wait(line, bytes, tracked, waiting);
+    const { buffer, queue, largestBytes } = this.rooms;
+    const mayEnter = this.waiting.size === 0;
+    const atMost = MAX_BYTES_PER_UNIT * (head.length + line.length) + 1;
+    // Counting bytes costs as much as writing them, so it is done only near the limit.
+    if (mayEnter && buffer.hasRoom(atMost)) {
+      buffer.take(this.append(head, line, atMost, owner, position, this.generation, undefined));
+      return waiting;
+    }
+    const bytes = Buffer.byteLength(head) + Buffer.byteLength(line) + 1;
+    if (bytes > largestBytes) this.ledger.refuse(doc, 'too_large', tooLarge(bytes, largestBytes), owner, position);
+    else if (mayEnter && buffer.hasRoom(bytes))
+      buffer.take(this.append(head, line, bytes, owner, position, this.generation, undefined));
+    else if (this.overflow === 'discard' || !queue.hasRoom(bytes))
+      this.ledger.refuse(doc, 'buffer_full', undefined, owner, position);
+    else {
+      const call = waiting ?? this.newCall();
+      queue.take(bytes);
+      call.add({ head, line, bytes, owner, position });
+      this.hooks.onWaiting();
+      return call;
+    }
     return waiting;
   }
 
@@ -84,20 +120,36 @@ export class Admission {
 
   /** Documents left the buffer: settled, or taken out before they were sealed. */
   release(docs: number, bytes: number): void {
-    this.bufferedDocs -= docs;
-    this.bufferedBytes -= bytes;
+    this.rooms.buffer.give(docs, bytes);
     this.admitWaiting();
+  }
+
+  /** Lets in what waits, as far as there is room. */
+  admitWaiting(): void {
+    for (const call of this.waiting) {
+      for (let next = call.peek(); next !== undefined; next = call.peek()) {
+        const { head, line, bytes, owner, position } = next;
+        if (!this.rooms.buffer.hasRoom(bytes)) return;
+        call.advance();
+        this.rooms.queue.give(1, bytes);
+        this.rooms.buffer.take(bytes);
+        this.append(head, line, bytes, owner, position, call.generation, call.arrivedAtMs);
+      }
+      this.waiting.delete(call);
+      call.end();
+    }
   }
 
   /** Refuses everything that waits. */
   refuseWaiting(reason: DiscardReason): void {
     for (const call of [...this.waiting]) {
       this.waiting.delete(call);
-      while (call.peek() !== undefined) {
-        const { line, bytes, tracked } = call.take();
-        this.noLongerWaits(bytes);
-        if (tracked === undefined) this.ledger.refuseWaiting(line);
-        else this.ledger.refuse(undefined, reason, undefined, tracked);
+      for (let next = call.peek(); next !== undefined; next = call.peek()) {
+        const { line, bytes, owner, position } = next;
+        call.advance();
+        this.rooms.queue.give(1, bytes);
+        if (owner === undefined) this.ledger.refuseWaiting(line);
+        else this.ledger.refuse(undefined, reason, undefined, owner, position);
       }
       call.end();
     }
@@ -113,66 +165,21 @@ export class Admission {
     return Infinity;
   }
 
-  private admit(line: string, bytes: number, tracked: TrackedLine | undefined): void {
-    this.bufferedDocs++;
-    this.bufferedBytes += bytes;
-    this.append(line, bytes, tracked, this.clock.monotonic(), this.generation);
-  }
-
-  private wait(
-    line: string,
-    bytes: number,
-    tracked: TrackedLine | undefined,
-    given: WaitingCall | undefined,
-  ): WaitingCall {
-    const call = given ?? new WaitingCall(this.clock.monotonic(), this.generation, this.onRemoveWaiting);
+  private newCall(): WaitingCall {
     if (this.waiting.size === 0) this.hooks.onFull(this.bufferedDocs, this.bufferedBytes);
+    const call = new WaitingCall(this.clock.monotonic(), this.generation, this.onTakenOut);
     this.waiting.add(call);
-    this.waitingDocs++;
-    this.waitingBytes += bytes;
-    call.add(line, bytes, tracked);
-    this.hooks.onWaiting();
     return call;
   }
 
-  private admitWaiting(): void {
-    for (const call of this.waiting) {
-      for (let bytes = call.peek(); bytes !== undefined; bytes = call.peek()) {
-        if (!this.hasRoom(bytes)) return;
-        const { line, tracked } = call.take();
-        this.noLongerWaits(bytes);
-        this.bufferedDocs++;
-        this.bufferedBytes += bytes;
-        this.append(line, bytes, tracked, call.arrivedAtMs, call.generation);
-      }
-      this.waiting.delete(call);
-      call.end();
-    }
-  }
-
-  private readonly onRemoveWaiting = (call: WaitingCall, bytes: number): void => {
-    this.noLongerWaits(bytes);
-    if (call.docs === 0) this.waiting.delete(call);
+  private readonly onTakenOut = (call: WaitingCall, docs: number, bytes: number): void => {
+    this.rooms.queue.give(docs, bytes);
+    this.waiting.delete(call);
     // The head may be gone, or all of a call that others wait behind.
     this.admitWaiting();
   };
+}
 
-  private noLongerWaits(bytes: number): void {
-    this.waitingDocs--;
-    this.waitingBytes -= bytes;
-  }
-
-  private hasRoom(bytes: number): boolean {
-    const { maxBufferDocs, maxBufferBytes } = this.settings;
-    return this.bufferedDocs < maxBufferDocs && this.bufferedBytes + bytes <= maxBufferBytes;
-  }
-
-  private mayWait(bytes: number): boolean {
-    const { maxBufferDocs, maxBufferBytes } = this.settings;
-    return this.waitingDocs < maxBufferDocs && this.waitingBytes + bytes <= maxBufferBytes;
-  }
-
-  private tooLarge(bytes: number): Error {
-    return new Error(`the document has ${bytes} bytes; maxBufferBytes is ${this.settings.maxBufferBytes}`);
-  }
+function tooLarge(bytes: number, largestBytes: number): Error {
+  return new Error(`the document has ${bytes} bytes; the buffer has room for ${largestBytes}`);
 }

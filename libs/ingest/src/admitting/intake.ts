@@ -1,22 +1,28 @@
+import type { SpanContext } from '@opentelemetry/api';
 import type { Ledger } from '../settling/ledger.js';
-import { TrackedCall, type TrackedLine } from '../settling/tracked-call.js';
+import { LoneCall } from '../settling/lone-call.js';
+import type { DiscardReason } from '../settling/receipt.js';
+import { TrackedCall } from '../settling/tracked-call.js';
 import type { Admission } from './admission.js';
+import { type DocumentForm, RefusedDocument } from './document-form.js';
 import { encodeDocument } from './encode.js';
 import type { WaitingCall } from './waiting-call.js';
 
 /**
- * Encodes what is handed in and brings it to the buffer's door.
+ * Brings what is handed in into its form and to the buffer's door.
  *
- * - Fire-and-forget documents go one by one: what cannot be encoded is refused alone. No promise, closure or handle is made for them while there
- *   is room.
- * - A tracked call of which one document cannot be encoded sends nothing.
+ * - Fire-and-forget documents go one by one: one that cannot be encoded, or is invalid, is refused alone. No promise, closure or handle is made
+ *   for them while there is room.
+ * - A tracked call of which one document is refused so sends nothing.
  */
 export class Intake {
   private isClosed = false;
 
   constructor(
+    private readonly form: DocumentForm,
     private readonly admission: Admission,
     private readonly ledger: Ledger,
+    private readonly callerContext: () => SpanContext | undefined,
   ) {}
 
   /** From here on everything is refused with `closed`. */
@@ -32,28 +38,46 @@ export class Intake {
     return this.admission.admittedOf(waiting);
   }
 
-  /** Checks in the order: signal, encoding of all, closed. */
+  /** One document that somebody waits for, without a signal. */
+  enterLone(doc: unknown): Promise<void> {
+    const { form, ledger } = this;
+    const call = new LoneCall(this.callerContext());
+    let { head } = form;
+    let line: string;
+    try {
+      if (form.isPlain) line = encodeDocument(doc);
+      else ({ head, line } = form.prepare(doc));
+    } catch (error) {
+      const { reason, cause } = refusal(error);
+      ledger.refuse(doc, reason, cause, call, 0);
+      return call.settling;
+    }
+    if (this.isClosed) ledger.refuse(doc, 'closed', undefined, call, 0);
+    else this.admission.enter(head, line, doc, call, 0, undefined);
+    return call.settling;
+  }
+
+  /** Checks in the order: signal, form of all, closed. */
   track(docs: readonly unknown[], signal: AbortSignal | undefined): TrackedCall {
-    const call = new TrackedCall(docs.length, signal);
-    const refuseAll = (reason: 'aborted' | 'encode' | 'closed', causeAt: (index: number) => unknown): TrackedCall => {
-      docs.forEach((doc, index) => this.ledger.refuse(doc, reason, causeAt(index), newLine(call, index)));
+    const call = new TrackedCall(docs.length, signal, this.callerContext());
+    const refuseAll = (reason: DiscardReason, causeAt: (index: number) => unknown): TrackedCall => {
+      docs.forEach((doc, index) => this.ledger.refuse(doc, reason, causeAt(index), call, index));
       return call;
     };
     if (signal?.aborted === true) return refuseAll('aborted', () => signal.reason);
-    const lines: string[] = [];
+    const prepared: ReturnType<DocumentForm['prepare']>[] = [];
     try {
-      for (const doc of docs) lines.push(encodeDocument(doc));
+      for (const doc of docs) prepared.push(this.form.prepare(doc));
     } catch (error) {
-      const bad = lines.length;
-      const sibling = new Error(`document ${bad} of the call cannot be encoded; nothing of the call was sent`);
-      return refuseAll('encode', (index) => (index === bad ? error : sibling));
+      const bad = prepared.length;
+      const { reason, cause } = refusal(error);
+      const sibling = new Error(`document ${bad} of the call was refused (${reason}); nothing of the call was sent`);
+      return refuseAll(reason, (index) => (index === bad ? cause : sibling));
     }
     if (this.isClosed) return refuseAll('closed', () => undefined);
     let waiting: WaitingCall | undefined;
-    lines.forEach((line, index) => {
-      const handle = newLine(call, index);
-      call.lines.push(handle);
-      waiting = this.admission.enter(line, docs[index], handle, waiting);
+    prepared.forEach(({ head, line }, index) => {
+      waiting = this.admission.enter(head, line, docs[index], call, index, waiting);
     });
     call.admitted = this.admission.admittedOf(waiting);
     if (signal !== undefined && !call.settled) this.takeOutOnAbort(call, signal);
@@ -61,35 +85,35 @@ export class Intake {
   }
 
   private enterOne(doc: unknown, waiting: WaitingCall | undefined): WaitingCall | undefined {
-    if (this.isClosed) {
-      this.ledger.refuse(doc, 'closed', undefined, undefined);
-      return waiting;
-    }
+    const { form } = this;
+    let { head } = form;
     let line: string;
     try {
-      line = encodeDocument(doc);
+      if (form.isPlain) line = encodeDocument(doc);
+      else ({ head, line } = form.prepare(doc));
     } catch (error) {
-      this.ledger.refuse(doc, 'encode', error, undefined);
+      const { reason, cause } = refusal(error);
+      this.ledger.refuse(doc, reason, cause, undefined, 0);
       return waiting;
     }
-    return this.admission.enter(line, doc, undefined, waiting);
+    // Asked last: what a document's own functions do may have closed the service.
+    if (this.isClosed) {
+      this.ledger.refuse(doc, 'closed', undefined, undefined, 0);
+      return waiting;
+    }
+    return this.admission.enter(head, line, doc, undefined, 0, waiting);
   }
 
   private takeOutOnAbort(call: TrackedCall, signal: AbortSignal): void {
     const takeOut = (): void => {
-      // Backwards, so that the room which one makes does not let a later one of the same call in.
-      for (const handle of [...call.lines].reverse()) {
-        const { place, line } = handle;
-        if (place === undefined) continue;
-        this.ledger.refuse(undefined, 'aborted', signal.reason, handle);
-        place.remove(line);
-      }
+      for (const position of call.takeOut()) this.ledger.refuse(undefined, 'aborted', signal.reason, call, position);
     };
     signal.addEventListener('abort', takeOut, { once: true });
     call.whenSettled = () => signal.removeEventListener('abort', takeOut);
   }
 }
 
-function newLine(call: TrackedCall, index: number): TrackedLine {
-  return { call, index, place: undefined, line: 0 };
+/** What is thrown on the way in, and by whom but us, is the document's own doing. */
+function refusal(error: unknown): { readonly reason: 'encode' | 'invalid'; readonly cause: unknown } {
+  return error instanceof RefusedDocument ? error : { reason: 'encode', cause: error };
 }

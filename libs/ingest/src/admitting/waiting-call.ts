@@ -1,66 +1,60 @@
-import type { TrackedLine, UnsentPlace } from '../settling/tracked-call.js';
+import type { DocumentOwner, UnsentPlace } from '../settling/document-owner.js';
 
-/** The documents of one call for which there is no room yet, encoded and in order. */
+/** A document for which there is no room yet, encoded. */
+export interface WaitingDocument {
+  readonly head: string;
+  readonly line: string;
+  /** Of both, with the line break. */
+  readonly bytes: number;
+  readonly owner: DocumentOwner | undefined;
+  readonly position: number;
+}
+
+/** The documents of one call for which there is no room yet, in order. */
 export class WaitingCall implements UnsentPlace {
   /** Resolves when none of them waits any more. */
   readonly admitted: Promise<void>;
-  /** Documents and bytes that still wait. */
-  docs = 0;
-  bytes = 0;
-  private readonly lines: (string | undefined)[] = [];
-  private readonly sizes: number[] = [];
-  private readonly tracked: (TrackedLine | undefined)[] = [];
+  /** What has been let in leaves a gap, so that its text can be forgotten. */
+  private documents: (WaitingDocument | undefined)[] = [];
   private next = 0;
   private resolve: () => void = () => undefined;
 
+  /** @param onTakenOut told what an abort took out. */
   constructor(
     readonly arrivedAtMs: number,
     readonly generation: number,
-    private readonly onRemove: (call: WaitingCall, bytes: number) => void,
+    private readonly onTakenOut: (call: WaitingCall, docs: number, bytes: number) => void,
   ) {
     this.admitted = new Promise((resolve) => (this.resolve = resolve));
   }
 
-  add(line: string, bytes: number, tracked: TrackedLine | undefined): void {
-    if (tracked !== undefined) {
-      tracked.place = this;
-      tracked.line = this.lines.length;
-    }
-    this.lines.push(line);
-    this.sizes.push(bytes);
-    this.tracked.push(tracked);
-    this.docs++;
-    this.bytes += bytes;
+  add(document: WaitingDocument): void {
+    if (this.documents.length === 0 && document.owner?.canAbort === true) document.owner.isPut(this, 0);
+    this.documents.push(document);
   }
 
-  remove(line: number): void {
-    const bytes = this.sizes[line] ?? 0;
-    if (this.lines[line] === undefined) return;
-    this.lines[line] = undefined;
-    this.docs--;
-    this.bytes -= bytes;
-    if (this.docs === 0) this.end();
-    this.onRemove(this, bytes);
+  /** The next document, or `undefined` when none waits any more. */
+  peek(): WaitingDocument | undefined {
+    return this.documents[this.next];
   }
 
-  /** Bytes of the next document, or `undefined` when none waits any more. */
-  peek(): number | undefined {
-    while (this.next < this.lines.length && this.lines[this.next] === undefined) this.next++;
-    return this.sizes[this.next];
+  /** Past the document that `peek` showed. */
+  advance(): void {
+    this.documents[this.next++] = undefined;
   }
 
-  /** The next document; call after `peek` has named its bytes. */
-  take(): { readonly line: string; readonly bytes: number; readonly tracked: TrackedLine | undefined } {
-    const at = this.next++;
-    const [line = '', bytes = 0, tracked] = [this.lines[at], this.sizes[at], this.tracked[at]];
-    this.lines[at] = undefined;
-    this.docs--;
-    this.bytes -= bytes;
-    if (tracked !== undefined) tracked.place = undefined;
-    return { line, bytes, tracked };
+  /** All of them are one owner's. */
+  takeOut(): readonly number[] {
+    const taken = this.documents.slice(this.next).filter((document) => document !== undefined);
+    this.end();
+    const bytes = taken.reduce((sum, document) => sum + document.bytes, 0);
+    if (taken.length > 0) this.onTakenOut(this, taken.length, bytes);
+    return taken.map(({ position }) => position);
   }
 
   end(): void {
+    this.documents = [];
+    this.next = 0;
     this.resolve();
   }
 }

@@ -7,19 +7,20 @@ function laneOn(monotonic: () => number, deliver: (batch: Batch) => Promise<void
   return new Lane(
     {
       commit: 'auto',
+      headed: false,
       maxBatchDocs: 100,
       maxDelayMs: 5,
-      maxInFlight: 1,
       maxInFlightBytes: Infinity,
       isKickedByTracked: true,
     },
     {
       clock: { now: () => 0, monotonic },
+      maxInFlight: () => 1,
       maxBatchBytes: () => 1_000,
       isBufferFull: () => false,
       deliver,
       onDelivered: () => undefined,
-      onRemove: () => undefined,
+      onTakenOut: () => undefined,
     },
   );
 }
@@ -33,7 +34,7 @@ describe('a document whose time runs out', () => {
       () => readings.shift() ?? 5.1,
       async () => void sent++,
     );
-    lane.append('{}', 2, undefined, 0, 1);
+    lane.append('', '{}', 3, undefined, 0, 1, undefined);
     await waitFor(() => sent === 1, { timeoutMs: 1_000, description: 'the document is sent' });
     lane.stop();
   });
@@ -48,11 +49,11 @@ describe('a document whose time runs out', () => {
         if (begun++ === 0) await busy.pass();
       },
     );
-    lane.append('{}', 2, undefined, 0, 1);
+    lane.append('', '{}', 3, undefined, 0, 1, undefined);
     lane.flush(1);
     await busy.arrived();
     now = 10;
-    lane.append('{}', 2, undefined, 0, 2);
+    lane.append('', '{}', 3, undefined, 0, 2, 0);
     await new Promise((resolve) => setImmediate(resolve));
     expect(begun).toBe(1);
     busy.open();

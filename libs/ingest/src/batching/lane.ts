@@ -1,11 +1,12 @@
 import type { Clock } from '@nest-baton/core';
-import type { TrackedLine } from '../settling/tracked-call.js';
+import type { DocumentOwner } from '../settling/document-owner.js';
 import type { Batch, Commit } from './batch.js';
 import { OpenBatch } from './open-batch.js';
 
 export interface LaneSettings {
   readonly commit: Commit;
-  readonly maxInFlight: number;
+  /** A line of its own goes before each document. */
+  readonly headed: boolean;
   /** At least one request goes out whatever its size. */
   readonly maxInFlightBytes: number;
   readonly maxBatchDocs: number;
@@ -17,6 +18,8 @@ export interface LaneSettings {
 /** What a lane asks of its surroundings. */
 export interface LaneSurroundings {
   readonly clock: Clock;
+  /** Requests that may run now; at least 1. */
+  maxInFlight(): number;
   /** The size, in uncompressed bytes, that a batch should not pass now. */
   maxBatchBytes(): number;
   /** True when waiting for more documents is pointless, since none can come in. */
@@ -25,13 +28,13 @@ export interface LaneSurroundings {
   deliver(batch: Batch): Promise<void>;
   /** A batch has come to its end. */
   onDelivered(): void;
-  /** A document was taken out before it was sealed. */
-  onRemove(bytes: number): void;
+  /** Documents were taken out before they were sealed. */
+  onTakenOut(docs: number, bytes: number): void;
 }
 
 /**
  * One way to the server: documents are appended, sealed by size, age, flush or because somebody waits, and delivered by at most
- * `maxInFlight` requests at a time.
+ * `maxInFlight()` requests at a time.
  *
  * A full batch is sealed at once. Any other is sealed only when a request may go out, so that documents coalesce, and can be taken out,
  * while all are busy. A batch with a tracked document goes out as soon as one is free (unless hints are off): after the current turn of the event loop, so that calls
@@ -46,6 +49,8 @@ export class Lane {
   private willPump = false;
   private isClosing = false;
   private sealUpTo = -1;
+  /** What the last batch came to, which the next one will probably come to as well. */
+  private lastBytes = 0;
 
   constructor(
     private readonly settings: LaneSettings,
@@ -58,19 +63,38 @@ export class Lane {
     return this.running.size;
   }
 
-  append(line: string, bytes: number, tracked: TrackedLine | undefined, atMs: number, generation: number): void {
+  /**
+   * @param head what goes before the document; @param line the document.
+   * @param atMost bytes that both need at most, the line break included: exact near the limit only.
+   * @param arrivedAtMs when it came in, if not just now.
+   * @returns the bytes that it took.
+   */
+  append(
+    head: string,
+    line: string,
+    atMost: number,
+    owner: DocumentOwner | undefined,
+    position: number,
+    generation: number,
+    arrivedAtMs: number | undefined,
+  ): number {
     const maxBytes = this.around.maxBatchBytes();
-    if (this.open.count > 0 && this.open.bytes + bytes > maxBytes) this.seal();
-    if (this.open.count === 0) {
-      this.open.oldestAtMs = atMs;
-      this.open.generation = generation;
+    if (this.open.count > 0 && this.open.bytes + atMost > maxBytes) {
+      const exact = Buffer.byteLength(head) + Buffer.byteLength(line) + 1;
+      if (this.open.bytes + exact > maxBytes) this.seal();
     }
-    this.open.add(line, bytes, tracked);
-    if (this.open.count >= this.settings.maxBatchDocs || this.open.bytes >= maxBytes) {
+    const { open } = this;
+    if (open.count === 0) {
+      open.oldestAtMs = arrivedAtMs ?? this.around.clock.monotonic();
+      open.generation = generation;
+    }
+    const bytes = open.add(head, line, atMost, owner, position);
+    if (open.count >= this.settings.maxBatchDocs || open.bytes >= maxBytes) {
       this.seal();
       this.pump();
-    } else if ((tracked !== undefined && this.isKicking()) || this.isPushed(generation)) this.pumpSoon();
+    } else if ((owner !== undefined && this.isKicking()) || this.isPushed(generation)) this.pumpSoon();
     else if (this.timer === undefined) this.arm();
+    return bytes;
   }
 
   /** Lets what is due go out after the current turn of the event loop. */
@@ -95,12 +119,14 @@ export class Lane {
   /** Sends what is due, as far as requests may go out. */
   readonly pump = (): void => {
     this.willPump = false;
-    while (this.running.size < this.settings.maxInFlight && this.runningBytes < this.settings.maxInFlightBytes) {
+    while (this.running.size < this.around.maxInFlight() && this.runningBytes < this.settings.maxInFlightBytes) {
       if (this.ready.length === 0 && this.isDue()) this.seal();
       const batch = this.ready.shift();
-      if (batch === undefined) return;
+      if (batch === undefined) break;
       void this.run(batch);
     }
+    // What seemed due to whoever asked for this, since the buffer was full then, may not be due any more.
+    if (this.timer === undefined && this.open.count > 0 && this.remainingMs() > 0) this.arm();
   };
 
   /** What was not given to `deliver`. Nothing of it can be taken out any more. */
@@ -162,15 +188,16 @@ export class Lane {
   }
 
   private seal(): void {
-    this.ready.push(this.open.seal(this.settings.commit));
+    this.lastBytes = this.open.bytes;
+    this.ready.push(this.open.seal(this.settings.commit, this.settings.headed));
     this.open = this.newBatch();
   }
 
   private newBatch(): OpenBatch {
-    return new OpenBatch((bytes) => {
-      // The tracked line that would have sent the rest along may be gone.
+    return new OpenBatch(this.lastBytes + (this.lastBytes >> 3), (docs, bytes) => {
+      // The tracked document that would have sent the rest along may be gone.
       if (this.timer === undefined && this.open.count > 0) this.arm();
-      this.around.onRemove(bytes);
+      this.around.onTakenOut(docs, bytes);
     });
   }
 
@@ -183,8 +210,8 @@ export class Lane {
 
   private readonly onTimer = (): void => {
     this.timer = undefined;
-    this.pump();
     // The batch it was set for may have gone out by size; the next one has time left.
-    if (this.open.count > 0) this.arm();
+    this.pump();
+    if (this.timer === undefined && this.open.count > 0) this.arm();
   };
 }

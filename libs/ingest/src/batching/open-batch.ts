@@ -1,14 +1,20 @@
-import type { TrackedLine, UnsentPlace } from '../settling/tracked-call.js';
+import type { DocumentOwner, UnsentPlace } from '../settling/document-owner.js';
 import { Batch, type Commit } from './batch.js';
 
 /** Lines taken out, beyond as many as are left: while a server stalls, calls that come and give up must not add up. */
 const MAX_GAPS = 1_024;
 
+/** The smallest buffer, in bytes: a few documents. */
+const MIN_CAPACITY_BYTES = 1_024;
+
+const LINE_BREAK = 10;
+
 /**
- * Encoded documents that are not sealed yet. Grows at one end; an abort may take any tracked line out. Fire-and-forget lines are a string
- * and a number in two arrays, and nothing else.
+ * Encoded documents that are not sealed yet, in the bytes in which they will be sent. Grows at one end; an abort may take any tracked line out.
+ * A fire-and-forget document leaves its bytes and one number here, and nothing else.
  */
 export class OpenBatch implements UnsentPlace {
+  /** Documents in it, and their bytes. */
   count = 0;
   bytes = 0;
   trackedCount = 0;
@@ -16,73 +22,135 @@ export class OpenBatch implements UnsentPlace {
   oldestAtMs = 0;
   /** Flushes before that. */
   generation = 0;
-  private lines: (string | undefined)[] = [];
-  private sizes: number[] = [];
-  private tracked: (TrackedLine | undefined)[] | undefined;
+  private buffer: Buffer;
+  private written = 0;
+  /** End of each line, that of a line taken out included. */
+  private ends: number[] = [];
+  /** Only once there is a tracked line; then one for each line. */
+  private owners: (DocumentOwner | undefined)[] | undefined;
+  private positions: number[] = [];
+  private lastOwner: DocumentOwner | undefined;
+  private gaps: Set<number> | undefined;
+  private isSealed = false;
 
-  /** @param onRemove told the bytes of a line that an abort took out. */
-  constructor(private readonly onRemove: (bytes: number) => void) {}
-
-  /** `bytes` includes the line break. */
-  add(line: string, bytes: number, tracked: TrackedLine | undefined): void {
-    if (tracked !== undefined) {
-      this.tracked ??= [];
-      this.tracked[this.lines.length] = tracked;
-      tracked.place = this;
-      tracked.line = this.lines.length;
-      this.trackedCount++;
-    }
-    this.lines.push(line);
-    this.sizes.push(bytes);
-    this.count++;
-    this.bytes += bytes;
+  /**
+   * @param expectedBytes what the batch will probably come to.
+   * @param onTakenOut told what an abort took out.
+   */
+  constructor(
+    expectedBytes: number,
+    private readonly onTakenOut: (docs: number, bytes: number) => void,
+  ) {
+    this.buffer = Buffer.allocUnsafe(Math.max(MIN_CAPACITY_BYTES, expectedBytes));
   }
 
-  remove(line: number): void {
-    if (this.lines[line] === undefined) return;
-    const bytes = this.sizes[line] ?? 0;
-    this.lines[line] = undefined;
-    this.count--;
-    this.trackedCount--;
+  /**
+   * @param head what goes before the document, with a line break of its own; nothing, or ASCII for the greatest part.
+   * @param line the document, without its line break.
+   * @param atMost bytes that both need at most, the line break included.
+   * @returns the bytes that they took.
+   */
+  add(head: string, line: string, atMost: number, owner: DocumentOwner | undefined, position: number): number {
+    if (this.buffer.length - this.written < atMost) this.grow(atMost);
+    const { buffer, written: start } = this;
+    let end = start;
+    if (head !== '') end += buffer.write(head, end);
+    end += buffer.write(line, end);
+    buffer[end++] = LINE_BREAK;
+    if (owner !== undefined || this.owners !== undefined) this.own(owner, position);
+    this.ends.push(end);
+    this.written = end;
+    this.count++;
+    this.bytes += end - start;
+    return end - start;
+  }
+
+  takeOut(owner: DocumentOwner, firstLine: number): readonly number[] {
+    const { owners } = this;
+    const positions: number[] = [];
+    let bytes = 0;
+    if (this.isSealed || owners === undefined) return positions;
+    this.gaps ??= new Set();
+    for (let line = firstLine; owners[line] === owner; line++) {
+      positions.push(this.positions[line] ?? 0);
+      bytes += this.end(line) - this.end(line - 1);
+      this.gaps.add(line);
+      owners[line] = undefined;
+    }
+    this.count -= positions.length;
+    this.trackedCount -= positions.length;
     this.bytes -= bytes;
-    if (this.lines.length > MAX_GAPS + 2 * this.count) this.closeGaps();
-    this.onRemove(bytes);
+    if (this.lastOwner === owner) this.lastOwner = undefined;
+    if (this.gaps.size > MAX_GAPS + this.count) this.closeGaps();
+    if (positions.length > 0) this.onTakenOut(positions.length, bytes);
+    return positions;
   }
 
   /** From here on nothing can be taken out. Needs `count > 0`. */
-  seal(commit: Commit): Batch {
-    const starts = new Uint32Array(this.count + 1);
-    const tracked: (TrackedLine | undefined)[] | undefined = this.trackedCount > 0 ? [] : undefined;
-    let sealed = 0;
-    for (let i = 0; i < this.lines.length; i++) {
-      if (this.lines[i] === undefined) continue;
-      const handle = this.tracked?.[i];
-      if (handle !== undefined) handle.place = undefined;
-      tracked?.push(handle);
-      starts[sealed + 1] = (starts[sealed] ?? 0) + (this.sizes[i] ?? 0);
-      sealed++;
+  seal(commit: Commit, headed: boolean): Batch {
+    this.closeGaps();
+    this.isSealed = true;
+    const { ends, positions } = this;
+    const body = this.trimmed();
+    const owners = this.trackedCount > 0 ? this.owners : undefined;
+    this.owners = undefined;
+    this.lastOwner = undefined;
+    const origin = { commit, headed, oldestAtMs: this.oldestAtMs, generation: this.generation };
+    return Batch.seal({ body, ends, owners, positions }, origin);
+  }
+
+  private own(owner: DocumentOwner | undefined, position: number): void {
+    const line = this.ends.length;
+    if (this.owners === undefined) {
+      this.owners = new Array<undefined>(line);
+      this.positions = new Array<number>(line).fill(0);
     }
-    const kept = sealed === this.lines.length ? this.lines : this.lines.filter((line) => line !== undefined);
-    const body = Buffer.from(`${kept.join('\n')}\n`, 'utf8');
-    return Batch.seal({ body, starts, tracked }, { commit, oldestAtMs: this.oldestAtMs, generation: this.generation });
+    this.owners.push(owner);
+    this.positions.push(position);
+    if (owner === undefined) return;
+    this.trackedCount++;
+    if (owner !== this.lastOwner && owner.canAbort) owner.isPut(this, line);
+    this.lastOwner = owner;
+  }
+
+  private end(line: number): number {
+    return this.ends[line] ?? 0;
+  }
+
+  private grow(atLeast: number): void {
+    const grown = Buffer.allocUnsafe(Math.max(2 * this.buffer.length, this.written + atLeast));
+    this.buffer.copy(grown, 0, 0, this.written);
+    this.buffer = grown;
+  }
+
+  /** The bytes, in no more memory than they need, a quarter aside: while a server stalls, many batches wait. */
+  private trimmed(): Buffer {
+    const { buffer, written } = this;
+    const body = buffer.subarray(0, written);
+    this.buffer = EMPTY;
+    return buffer.length - written <= written / 4 ? body : Buffer.from(body);
   }
 
   private closeGaps(): void {
-    const { lines, sizes, tracked } = this;
-    this.lines = [];
-    this.sizes = [];
-    this.tracked = undefined;
-    for (let i = 0; i < lines.length; i++) {
-      const line = lines[i];
-      if (line === undefined) continue;
-      const handle = tracked?.[i];
-      if (handle !== undefined) {
-        this.tracked ??= [];
-        this.tracked[this.lines.length] = handle;
-        handle.line = this.lines.length;
-      }
-      this.lines.push(line);
-      this.sizes.push(sizes[i] ?? 0);
+    const { gaps, ends, owners, positions, buffer } = this;
+    if (gaps === undefined || gaps.size === 0) return;
+    this.gaps = undefined;
+    this.ends = [];
+    this.owners = undefined;
+    this.positions = [];
+    this.lastOwner = undefined;
+    this.trackedCount = 0;
+    this.written = 0;
+    for (let line = 0; line < ends.length; line++) {
+      if (gaps.has(line)) continue;
+      const [start, end] = [ends[line - 1] ?? 0, ends[line] ?? 0];
+      buffer.copyWithin(this.written, start, end);
+      const owner = owners?.[line];
+      if (owner !== undefined || this.owners !== undefined) this.own(owner, positions[line] ?? 0);
+      this.written += end - start;
+      this.ends.push(this.written);
     }
   }
 }
+
+const EMPTY = Buffer.alloc(0);

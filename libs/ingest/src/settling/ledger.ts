@@ -3,7 +3,7 @@ import type { IngestReporter } from '../operating/reporter.js';
 import type { DiscardReason, DocumentOutcome } from './receipt.js';
 import { honestOutcome } from './honesty.js';
 import type { HookCalls } from './hooks.js';
-import type { TrackedLine } from './tracked-call.js';
+import type { DocumentOwner } from './document-owner.js';
 
 export interface Totals {
   readonly accepted: number;
@@ -31,17 +31,27 @@ export class Ledger {
     private readonly reporter: IngestReporter,
   ) {}
 
-  /** Settles every document of the batch. Does nothing when the batch has settled or was split. */
+  /** Settles every document of the batch in its own way. Does nothing when the batch has settled or was split. */
   settle(batch: Batch, outcomeOf: (line: number) => DocumentOutcome): void {
+    this.settleLines(batch, (line) => honestOutcome(outcomeOf(line), batch.ambiguity));
+  }
+
+  /** Settles every document of the batch in the same way; one outcome for all of them. Does nothing when the batch has settled or was split. */
+  settleAll(batch: Batch, outcome: DocumentOutcome): void {
+    const honest = honestOutcome(outcome, batch.ambiguity);
+    this.settleLines(batch, () => honest);
+  }
+
+  private settleLines(batch: Batch, outcomeOf: (line: number) => DocumentOutcome): void {
     if (!batch.end()) return;
     this.onRelease(batch.size, batch.byteLength);
     const before = this.totals();
     const lost: unknown[] = [];
     for (let line = 0; line < batch.size; line++) {
-      const outcome = honestOutcome(outcomeOf(line), batch.ambiguity);
-      const tracked = batch.tracked(line);
-      if (tracked !== undefined) {
-        if (tracked.call.settle(tracked.index, outcome)) this.count(outcome);
+      const outcome = outcomeOf(line);
+      const owner = batch.owner(line);
+      if (owner !== undefined) {
+        if (owner.settle(batch.position(line), outcome)) this.count(outcome);
         continue;
       }
       this.count(outcome);
@@ -52,16 +62,21 @@ export class Ledger {
   }
 
   /** A document that was never sealed: refused on its way in, or taken out again. Gives no room back. */
-  refuse(doc: unknown, reason: DiscardReason, cause: unknown, tracked: TrackedLine | undefined): void {
+  refuse(
+    doc: unknown,
+    reason: DiscardReason,
+    cause: unknown,
+    owner: DocumentOwner | undefined,
+    position: number,
+  ): void {
     const outcome: DocumentOutcome =
       cause === undefined ? { status: 'discarded', reason } : { status: 'discarded', reason, cause };
-    if (tracked === undefined) {
+    if (owner === undefined) {
       this.count(outcome);
       this.reporter.refused(reason);
       this.hooks.discard(doc, reason);
     } else {
-      tracked.place = undefined;
-      if (!tracked.call.settle(tracked.index, outcome)) return;
+      if (!owner.settle(position, outcome)) return;
       this.count(outcome);
       this.reporter.refused(reason);
     }

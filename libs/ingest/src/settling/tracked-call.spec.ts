@@ -1,5 +1,7 @@
 import type { DocumentOutcome } from './receipt.js';
-import { callError, TrackedCall } from './tracked-call.js';
+import { callError } from './call-error.js';
+import { LoneCall } from './lone-call.js';
+import { TrackedCall } from './tracked-call.js';
 
 const accepted: DocumentOutcome = {
   status: 'accepted',
@@ -11,7 +13,7 @@ const discarded = (reason: 'server' | 'aborted'): DocumentOutcome => ({ status: 
 
 describe('TrackedCall', () => {
   it('settles each document once, whatever comes later', async () => {
-    const call = new TrackedCall(2, undefined);
+    const call = new TrackedCall(2, undefined, undefined);
     expect(call.settle(0, accepted)).toBe(true);
     expect(call.settle(0, discarded('server'))).toBe(false);
     expect(call.settled).toBe(false);
@@ -19,6 +21,19 @@ describe('TrackedCall', () => {
     expect(call.settle(2, accepted)).toBe(false);
     expect(await call.outcomes).toEqual([accepted, accepted]);
     await call.wait({ signal: AbortSignal.abort() });
+  });
+});
+
+describe('LoneCall', () => {
+  it('settles once, whatever comes later', async () => {
+    const call = new LoneCall(undefined);
+    expect(call.settle(0, accepted)).toBe(true);
+    expect(call.settle(0, discarded('server'))).toBe(false);
+    await call.settling;
+    const refused = new LoneCall(undefined);
+    refused.settle(0, discarded('server'));
+    expect(refused.settle(0, accepted)).toBe(false);
+    await expect(refused.settling).rejects.toMatchObject({ code: 'INGEST_DISCARDED', reason: 'server' });
   });
 });
 
