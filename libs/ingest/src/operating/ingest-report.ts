@@ -17,6 +17,10 @@ export interface IngestStats {
   /** Documents whose call waits for room. */
   readonly waitingDocs: number;
   readonly inFlightRequests: number;
+  /** Requests that may run at a time now, those that wait for a commit aside. */
+  readonly concurrencyLimit: number;
+  /** `open`: the server does not want our requests, and one at a time finds out whether it does again. */
+  readonly circuit: 'open' | 'closed';
   /** Age of the oldest document not settled, in milliseconds; 0 when there is none. */
   readonly lagMs: number;
   readonly accepted: number;

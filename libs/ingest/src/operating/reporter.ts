@@ -111,6 +111,22 @@ export class IngestReporter {
     this.events.emit('denied', denial);
   }
 
+  /** The circuit is open and stays so. */
+  stillDenied(status: number): void {
+    this.server.denied(status);
+  }
+
+  /** Single documents of a request that was taken otherwise. */
+  itemsDenied(denial: IngestEvents['denied']): void {
+    const { documents, status } = denial;
+    this.logger.error('the server takes our requests, but not these documents', {
+      index: this.index,
+      documents,
+      status,
+    });
+    this.events.emit('denied', denial);
+  }
+
   withoutDetails(): void {
     this.logger.warn('the server does not understand detailed_response: rejected documents cannot be told apart', {
       index: this.index,

@@ -5,12 +5,22 @@ import type { Ledger } from '../settling/ledger.js';
 import type { Delivery, Verdict } from './delivery.js';
 import { ISOLATION_BUDGET, judgeHalves } from './isolation.js';
 import { matchFailures, type ParseFailure } from '../answers/match-failures.js';
+import { acceptedOutcome, outcomeOfItem, rejectedOutcome } from '../answers/outcomes.js';
+import type { ItemVerdict } from '../answers/reading.js';
 
 type Refused = Extract<Verdict, { readonly kind: 'refused' }>;
+
+type RetriedItem = Extract<ItemVerdict, { readonly kind: 'retry' }>;
 
 interface Search {
   requestsLeft: number;
   readonly detailed: boolean;
+}
+
+interface Part<Item> {
+  readonly batch: Batch;
+  /** What was said of each of its documents. */
+  readonly items: readonly Item[];
 }
 
 /** Failures that a report quotes. */
@@ -52,6 +62,9 @@ export class Courier {
       case 'accepted':
         onAccepted?.();
         this.settleAccepted(batch, verdict.rejected, verdict.failures);
+        return undefined;
+      case 'judged':
+        await this.settleJudged(batch, verdict.items);
         return undefined;
       case 'too_large':
         if (batch.size === 1) this.discardAll(batch, 'too_large', verdict.cause);
@@ -132,11 +145,11 @@ export class Courier {
 
   /** 200, the only success. Which documents the server rejected is told by their bytes, as far as it can be told. */
   private settleAccepted(batch: Batch, rejected: number, failures: readonly ParseFailure[]): void {
-    if (rejected === 0) return this.settleAll(batch, accepted('document'));
+    if (rejected === 0) return this.settleAll(batch, acceptedOutcome('document'));
     const matched = matchFailures(batch.size, (line) => batch.line(line), failures);
     const isAll = rejected === batch.size;
     const unattributed = isAll ? 0 : rejected - matched.size;
-    const rest = isAll ? rejectedOutcome(undefined) : accepted(unattributed > 0 ? 'batch' : 'document');
+    const rest = isAll ? rejectedOutcome(undefined) : acceptedOutcome(unattributed > 0 ? 'batch' : 'document');
     const report = this.rejectReport(batch.size, rejected, unattributed, failures);
     this.ledger.settle(batch, (line) => {
       const failure = matched.get(line);
@@ -145,12 +158,42 @@ export class Courier {
     this.reporter.rejected(report);
   }
 
+  /** A verdict for each document. What the server could not take now is tried again by itself, never along with what it has judged. */
+  private async settleJudged(batch: Batch, items: readonly ItemVerdict[]): Promise<void> {
+    const [again, judged] = pick({ batch, items }, isRetried);
+    if (judged !== undefined) this.settleItems(judged.batch, judged.items);
+    if (again === undefined) return;
+    const retried = { batch: again.batch, items: again.items.filter(isRetried) };
+    const [ambiguous, certain] = pick(retried, ({ isAmbiguous }) => isAmbiguous);
+    if (ambiguous !== undefined) await this.tryAgain(ambiguous);
+    if (certain !== undefined) await this.tryAgain(certain);
+  }
+
+  private async tryAgain({ batch, items: [item] }: Part<RetriedItem>): Promise<void> {
+    if (item === undefined) return;
+    const { cause, isAmbiguous } = item;
+    if (isAmbiguous && this.delivery.markAmbiguous(batch, cause))
+      return this.settleAll(batch, { status: 'unknown', cause });
+    await this.delivery.backOff(batch, { cause, isAmbiguous, retryAfterMs: undefined });
+    await this.deliver(batch);
+  }
+
+  private settleItems(batch: Batch, items: readonly ItemVerdict[]): void {
+    const rejections = items.filter((item) => item.kind === 'rejected');
+    const denials = items.filter((item) => item.kind === 'denied');
+    this.ledger.settle(batch, (line) => outcomeOfItem(items[line] as Exclude<ItemVerdict, RetriedItem>));
+    if (rejections.length > 0) this.reporter.rejected(this.rejectReport(batch.size, rejections.length, 0, rejections));
+    const [denial] = denials;
+    if (denial !== undefined)
+      this.reporter.itemsDenied({ documents: denials.length, status: denial.status, cause: denial.cause });
+  }
+
   private discardAll(batch: Batch, reason: 'too_large' | 'server' | 'closed' | 'rejected', cause: unknown): void {
     this.settleAll(batch, { status: 'discarded', reason, ...(cause === undefined ? {} : { cause }) });
   }
 
   private settleAll(batch: Batch, outcome: DocumentOutcome): void {
-    this.ledger.settle(batch, () => outcome);
+    this.ledger.settleAll(batch, outcome);
   }
 
   private rejectReport(
@@ -164,11 +207,22 @@ export class Courier {
   }
 }
 
-function accepted(attribution: 'document' | 'batch'): DocumentOutcome {
-  return { status: 'accepted', maybeDuplicate: false, alreadyPresent: false, attribution };
+function isRetried(item: ItemVerdict): item is RetriedItem {
+  return item.kind === 'retry';
 }
 
-function rejectedOutcome(failure: ParseFailure | undefined): DocumentOutcome {
-  const cause = new Error(failure === undefined ? 'the server rejected it' : `${failure.reason}: ${failure.message}`);
-  return { status: 'discarded', reason: 'rejected', cause };
+/** The documents for which `isPicked` holds, as a batch of their own, and the rest. `undefined`: there are none. */
+function pick<Item>(
+  { batch, items }: { readonly batch: Batch; readonly items: readonly Item[] },
+  isPicked: (item: Item) => boolean,
+): readonly [picked: Part<Item> | undefined, rest: Part<Item> | undefined] {
+  const picked = items.filter(isPicked);
+  if (picked.length === 0) return [undefined, { batch, items }];
+  if (picked.length === items.length) return [{ batch, items }, undefined];
+  const isLinePicked = items.map(isPicked);
+  const [one, other] = batch.divide((line) => isLinePicked[line] === true);
+  return [
+    { batch: one, items: picked },
+    { batch: other, items: items.filter((_, line) => isLinePicked[line] !== true) },
+  ];
 }

@@ -1,5 +1,5 @@
 import type { Dispatcher } from 'undici';
-import type { AttemptResult } from '../answers/read-answer.js';
+import type { AttemptResult } from '../answers/reading.js';
 
 /**
  * One request and its answer, as undici's events tell it. undici's own `request()` hides what honesty needs: whether the request was ever

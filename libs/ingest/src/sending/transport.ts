@@ -1,8 +1,9 @@
 import { type Dispatcher, Pool } from 'undici';
 import type { Commit } from '../batching/batch.js';
 import type { IngestAuth } from '../ingest.options.js';
+import type { IngestProtocol } from '../protocols/protocol.js';
 import { Exchange } from './exchange.js';
-import type { AttemptResult } from '../answers/read-answer.js';
+import type { AttemptResult } from '../answers/reading.js';
 import type { WireBody } from './wire-body.js';
 
 /** Longer to connect is longer than any server that works, in milliseconds. */
@@ -17,6 +18,7 @@ const OWN_HEADERS = new Set(['content-length', 'content-type', 'content-encoding
 export interface TransportSettings {
   readonly url: string;
   readonly index: string;
+  readonly protocol: IngestProtocol;
   readonly auth: IngestAuth | undefined;
   readonly dispatcher: Dispatcher | undefined;
   readonly connections: number;
@@ -49,7 +51,7 @@ export class Transport {
   constructor(private readonly settings: TransportSettings) {
     const url = new URL(settings.url);
     this.origin = url.origin;
-    this.basePath = `${url.pathname.replace(/\/+$/, '')}/api/v1/${settings.index}/ingest`;
+    this.basePath = url.pathname.replace(/\/+$/, '');
     this.dispatcher =
       settings.dispatcher ??
       new Pool(url.origin, {
@@ -96,7 +98,7 @@ export class Transport {
       this.dispatcher.dispatch(
         {
           origin: this.origin,
-          path: this.path(shape),
+          path: this.settings.protocol.path({ basePath: this.basePath, index: this.settings.index, ...shape }),
           method: 'POST',
           headers,
           body: body.bytes,
@@ -109,13 +111,6 @@ export class Transport {
     } catch (error) {
       exchange.onResponseError(undefined, error as Error);
     }
-  }
-
-  private path({ commit, detailed }: RequestShape): string {
-    const query = new URLSearchParams();
-    if (commit !== 'auto') query.set('commit', commit);
-    if (detailed) query.set('detailed_response', 'true');
-    return query.size === 0 ? this.basePath : `${this.basePath}?${query.toString()}`;
   }
 
   private async headers(body: WireBody): Promise<Record<string, string>> {
