@@ -63,6 +63,16 @@ export const INGEST_METRICS = {
       description: 'Documents whose call waits for room in the buffer.',
     },
     'requests.in_flight': { kind: 'gauge', unit: '{request}', description: 'Requests that run.' },
+    'concurrency.limit': {
+      kind: 'gauge',
+      unit: '{request}',
+      description: 'Requests that may run at a time, those that wait for a commit aside.',
+    },
+    'circuit.open': {
+      kind: 'gauge',
+      unit: '1',
+      description: '1 while the server does not want our requests and one at a time finds out, else 0.',
+    },
     lag: { kind: 'gauge', unit: 's', description: 'Age of the oldest document that has not settled.' },
   },
 } as const satisfies MetricTable;

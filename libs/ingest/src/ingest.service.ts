@@ -9,7 +9,9 @@ import {
 } from '@nest-baton/core';
 import type { OnApplicationShutdown } from '@nestjs/common';
 import { Admission } from './admitting/admission.js';
+import { DocumentForm } from './admitting/document-form.js';
 import { Intake } from './admitting/intake.js';
+import { IngestRoom } from './admitting/shared-buffer.js';
 import { Lane, type LaneSurroundings } from './batching/lane.js';
 import type { IngestEvents } from './ingest.events.js';
 import type { INGEST_METRICS } from './ingest.metrics.js';
@@ -17,18 +19,25 @@ import type { ResolvedIngestOptions } from './ingest.options.js';
 import { decideHealth, type IngestHealth } from './operating/ingest-health.js';
 import type { CloseReport, IngestStats } from './operating/ingest-report.js';
 import { IngestReporter } from './operating/reporter.js';
-import type { IngestReceipt } from './settling/receipt.js';
+import { RequestSpans } from './operating/request-spans.js';
+import { type IngestProtocol, protocolOf } from './protocols/protocol.js';
+import { AdaptiveConcurrency } from './sending/adaptive-concurrency.js';
+import { Circuit } from './sending/circuit.js';
 import { Courier } from './sending/courier.js';
 import { Delivery } from './sending/delivery.js';
 import { Pacing } from './sending/pacing.js';
 import { Transport } from './sending/transport.js';
+import { untilFirst } from './settling/call-error.js';
 import { HookCalls } from './settling/hooks.js';
 import { Ledger, totalsSince } from './settling/ledger.js';
+import type { IngestReceipt } from './settling/receipt.js';
 import { SettledWaiters } from './settling/settled-waiters.js';
-import { untilFirst } from './settling/tracked-call.js';
 
 /** Requests with `wait_for` or `force` at a time: each takes as long as a commit does. */
 const MAX_COMMITS_IN_FLIGHT = 64;
+
+/** Beyond the longest attempt, in milliseconds: a probe that takes longer is lost. */
+const PROBE_SPARE_MS = 10_000;
 
 /**
  * Hands documents to one index and tells what became of each.
@@ -43,7 +52,10 @@ export class IngestService<Doc = unknown> implements OnApplicationShutdown {
   private readonly hooks: HookCalls;
   private readonly ledger: Ledger;
   private readonly admission: Admission;
+  private readonly protocol: IngestProtocol;
   private readonly transport: Transport;
+  private readonly concurrency: AdaptiveConcurrency;
+  private readonly circuit: Circuit;
   private readonly pacing: Pacing;
   private readonly delivery: Delivery;
   private readonly lanes: readonly [untracked: Lane, tracked: Lane];
@@ -52,36 +64,35 @@ export class IngestService<Doc = unknown> implements OnApplicationShutdown {
   private readonly reporter: IngestReporter;
   private closing: Promise<CloseReport> | undefined;
 
-  /** Made by IngestModule, or by hand with `resolveIngestOptions`; then call `close()` yourself. */
+  /**
+   * Made by IngestModule, or by hand with `resolveIngestOptions`; then call `close()` yourself.
+   *
+   * @param room that it shares with the other indexes of its root.
+   */
   constructor(
     private readonly options: ResolvedIngestOptions,
     name = 'default',
     private readonly clock: Clock = systemClock,
     random: Random = systemRandom,
+    room: IngestRoom = new IngestRoom(options, 1),
   ) {
-    const { concurrency, commit } = options;
     this.hooks = new HookCalls(options.hooks, options.hookTimeoutMs, name);
     this.reporter = new IngestReporter(options.index, name, this.hooks, clock);
     this.ledger = new Ledger(this.hooks, this.reporter);
-    const connections = commit === 'auto' ? concurrency : concurrency + MAX_COMMITS_IN_FLIGHT;
-    this.transport = new Transport({ ...options, connections });
-    this.pacing = new Pacing(clock);
-    this.delivery = new Delivery(options, this.transport, this.pacing, this.reporter, clock, random);
-    this.lanes = this.createLanes(new Courier(options.index, this.delivery, this.ledger, this.reporter));
-    const [untracked, tracked] = this.lanes;
-    this.admission = new Admission(
-      options,
-      this.ledger,
-      clock,
-      (line, bytes, handle, atMs, generation) =>
-        (handle === undefined ? untracked : tracked).append(line, bytes, handle, atMs, generation),
-      {
-        onFull: (docs, bytes) => this.reporter.full(docs, bytes),
-        onWaiting: () => this.lanes.forEach((lane) => lane.pumpSoon()),
-      },
-    );
+    this.protocol = protocolOf(options.protocol, options.documentId !== undefined);
+    this.concurrency = new AdaptiveConcurrency(options.concurrency, clock);
+    this.circuit = new Circuit(options.retry, clock, random, longestAttemptMs(options) + PROBE_SPARE_MS);
+    this.pacing = new Pacing(clock, this.concurrency, this.circuit);
+    this.transport = new Transport({ ...options, protocol: this.protocol, connections: maxConnections(options) });
+    const spans = new RequestSpans(name, options.index, options.url, options.protocol);
+    const { protocol, transport, concurrency, circuit, pacing, reporter } = this;
+    const around = { protocol, transport, concurrency, circuit, pacing, reporter, spans, clock, random };
+    this.delivery = new Delivery(options, around);
+    this.lanes = this.createLanes(new Courier(options.index, this.delivery, this.ledger, reporter));
+    this.admission = this.createAdmission(room);
     this.ledger.onRelease = (docs, bytes) => this.admission.release(docs, bytes);
-    this.intake = new Intake(this.admission, this.ledger);
+    const form = new DocumentForm({ ...options, protocol });
+    this.intake = new Intake(form, this.admission, this.ledger, () => spans.callerContext());
     this.settled = new SettledWaiters(() =>
       Math.min(this.admission.oldestWaitingGeneration(), ...this.lanes.map((lane) => lane.oldestGeneration())),
     );
@@ -102,8 +113,10 @@ export class IngestService<Doc = unknown> implements OnApplicationShutdown {
    * @throws IngestNotConfirmedError when the signal fires first, or when nobody knows what became of a document.
    * @throws IngestError when a document was discarded.
    */
-  async ingestSync(docs: Doc | readonly Doc[], options: { readonly signal?: AbortSignal } = {}): Promise<void> {
-    await this.intake.track(Array.isArray(docs) ? docs : [docs], options.signal).wait();
+  ingestSync(docs: Doc | readonly Doc[], { signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    const isMany = Array.isArray(docs);
+    if (!isMany && signal === undefined) return this.intake.enterLone(docs);
+    return this.intake.track(isMany ? docs : [docs], signal).wait();
   }
 
   /** Hands in now, to wait later. The signal takes out what is not sent yet. Never throws. */
@@ -143,6 +156,8 @@ export class IngestService<Doc = unknown> implements OnApplicationShutdown {
       bufferedBytes,
       waitingDocs,
       inFlightRequests: this.transport.inFlight,
+      concurrencyLimit: this.concurrency.limit,
+      circuit: this.circuit.isOpen ? 'open' : 'closed',
       lagMs: oldestAtMs === Infinity ? 0 : this.clock.monotonic() - oldestAtMs,
       ...this.ledger.totals(),
       requests: this.delivery.requests,
@@ -167,35 +182,62 @@ export class IngestService<Doc = unknown> implements OnApplicationShutdown {
   }
 
   private gauges(): GaugeReadings<typeof INGEST_METRICS> {
-    const { bufferedDocs, bufferedBytes, waitingDocs, inFlightRequests, lagMs } = this.stats();
+    const { bufferedDocs, bufferedBytes, waitingDocs, inFlightRequests, concurrencyLimit, circuit, lagMs } =
+      this.stats();
     return {
       'buffer.documents': bufferedDocs,
       'buffer.size': bufferedBytes,
       'waiting.documents': waitingDocs,
       'requests.in_flight': inFlightRequests,
+      'concurrency.limit': concurrencyLimit,
+      'circuit.open': circuit === 'open' ? 1 : 0,
       lag: lagMs / 1_000,
     };
   }
 
+  private createAdmission({ buffer, queue }: IngestRoom): Admission {
+    const [untracked, tracked] = this.lanes;
+    const rooms = {
+      buffer: buffer.join(() => this.admission.admitWaiting()),
+      queue: queue.join(() => undefined),
+      largestBytes: buffer.largestShareBytes,
+    };
+    return new Admission(
+      this.options.overflow,
+      rooms,
+      this.ledger,
+      this.clock,
+      (head, line, atMost, owner, position, generation, arrivedAtMs) => {
+        const lane = owner === undefined ? untracked : tracked;
+        return lane.append(head, line, atMost, owner, position, generation, arrivedAtMs);
+      },
+      {
+        onFull: (docs, bytes) => this.reporter.full(docs, bytes),
+        onWaiting: () => this.lanes.forEach((lane) => lane.pumpSoon()),
+      },
+    );
+  }
+
   private createLanes(courier: Courier): readonly [Lane, Lane] {
-    const { maxBatchDocs, maxDelayMs, maxBufferBytes, concurrency, commit, hints } = this.options;
+    const { maxBatchDocs, maxDelayMs, maxBufferBytes, commit, hints } = this.options;
     const around: LaneSurroundings = {
       clock: this.clock,
+      maxInFlight: () => this.concurrency.limit,
       maxBatchBytes: () => this.delivery.maxBatchBytes(),
       isBufferFull: () => this.admission.isFull,
       deliver: (batch) => courier.deliver(batch),
       onDelivered: () => this.settled.tell(),
-      onRemove: (bytes) => {
-        this.admission.release(1, bytes);
+      onTakenOut: (docs, bytes) => {
+        this.admission.release(docs, bytes);
         this.settled.tell();
       },
     };
-    const common = { maxBatchDocs, maxDelayMs, isKickedByTracked: hints === 'on' };
-    const auto = { ...common, commit: 'auto', maxInFlight: concurrency, maxInFlightBytes: Infinity } as const;
-    const untracked = new Lane(auto, around);
+    const headed = this.protocol.head(undefined) !== '';
+    const common = { maxBatchDocs, maxDelayMs, headed, isKickedByTracked: hints === 'on' };
+    const untracked = new Lane({ ...common, commit: 'auto', maxInFlightBytes: Infinity }, around);
     if (commit === 'auto') return [untracked, untracked];
-    const committing = { ...common, commit, maxInFlight: MAX_COMMITS_IN_FLIGHT, maxInFlightBytes: maxBufferBytes / 2 };
-    return [untracked, new Lane(committing, around)];
+    const committing = { ...around, maxInFlight: () => MAX_COMMITS_IN_FLIGHT };
+    return [untracked, new Lane({ ...common, commit, maxInFlightBytes: maxBufferBytes / 2 }, committing)];
   }
 
   private async runClose(timeoutMs: number): Promise<CloseReport> {
@@ -208,7 +250,7 @@ export class IngestService<Doc = unknown> implements OnApplicationShutdown {
     const timer = setTimeout(() => this.giveUp(), timeoutMs);
     await settled;
     clearTimeout(timer);
-    this.pacing.end();
+    this.pacing.stop();
     for (const lane of this.lanes) lane.stop();
     const durationMs = Math.round(this.clock.monotonic() - startedAtMs);
     const report = { ...totalsSince(before, this.ledger.totals()), durationMs };
@@ -221,12 +263,19 @@ export class IngestService<Doc = unknown> implements OnApplicationShutdown {
 
   /** The time is up: everything settles now, from the back to the front, so that the room this makes lets nothing in. */
   private giveUp(): void {
-    this.pacing.end();
+    this.pacing.stop();
     this.admission.refuseWaiting('closed');
     for (const lane of this.lanes)
-      for (const batch of lane.takeUnsent())
-        this.ledger.settle(batch, () => ({ status: 'discarded', reason: 'closed' }));
+      for (const batch of lane.takeUnsent()) this.ledger.settleAll(batch, { status: 'discarded', reason: 'closed' });
     this.transport.cancelAll(new Error('the service was closed before the server answered'));
     this.settled.tell();
   }
+}
+
+function longestAttemptMs({ requestTimeoutMs, commitTimeoutMs }: ResolvedIngestOptions): number {
+  return Math.max(requestTimeoutMs, commitTimeoutMs);
+}
+
+function maxConnections({ concurrency, commit }: ResolvedIngestOptions): number {
+  return commit === 'auto' ? concurrency.max : concurrency.max + MAX_COMMITS_IN_FLIGHT;
 }
