@@ -66,6 +66,25 @@ describe('readEnvironment', () => {
     );
   });
 
+  it('takes an option as a whole or in parts, in whichever order they stand in the table', () => {
+    const whole: EnvironmentVariable = { variable: 'BATON_X_LIMIT', option: 'limit', kind: 'integer' };
+    const part: EnvironmentVariable = { variable: 'BATON_X_LIMIT_MAX', option: 'limit.max', kind: 'integer' };
+    const near: EnvironmentVariable = { variable: 'BATON_X_LIMITS', option: 'limits', kind: 'integer' };
+    const env = { BATON_X_LIMIT: '1', BATON_X_LIMIT_MAX: '2', BATON_X_LIMITS: '3' };
+    const problemsWith = (table: readonly EnvironmentVariable[]) =>
+      expect(() => readEnvironment('XModule', env, table)).toThrow(
+        expect.objectContaining({
+          problems: [`${table[0]?.variable} and ${table[1]?.variable} exclude each other: set one of them`],
+        }),
+      );
+    problemsWith([whole, part, near]);
+    problemsWith([part, whole, near]);
+    expect(readEnvironment('XModule', { ...env, BATON_X_LIMIT: ' ' }, [whole, part, near])).toEqual({
+      limit: { max: 2 },
+      limits: 3,
+    });
+  });
+
   it('shows no password of a URL in the wrong variable', () => {
     expect(() => read({ BATON_X_SIZE: 'redis://:secret@host' })).toThrow(
       expect.objectContaining({ message: expect.not.stringContaining('secret') }),

@@ -17,9 +17,10 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
  * Options as nested plain objects from the variables of `table` that are set; pure. An empty variable counts as not set, as in a
- * compose file. Bounds and rules are checked where options are resolved.
+ * compose file. Bounds and rules are checked where options are resolved. Of variables that set an option as a whole and in parts only one kind may
+ * be set.
  *
- * @throws OptionsInvalidError naming each variable whose text cannot be read as its kind.
+ * @throws OptionsInvalidError naming each variable whose text cannot be read as its kind, and those that exclude each other.
  */
 export function readEnvironment(
   subject: string,
@@ -28,15 +29,28 @@ export function readEnvironment(
 ): Record<string, unknown> {
   const options: Record<string, unknown> = {};
   const problems: string[] = [];
-  for (const { variable, option, kind } of table) {
+  const set: EnvironmentVariable[] = [];
+  for (const row of table) {
+    const { variable, option, kind } = row;
     const text = env[variable]?.trim();
     if (text === undefined || text === '') continue;
+    const other = set.find((before) => exclude(before.option, option));
+    if (other !== undefined) {
+      problems.push(`${other.variable} and ${variable} exclude each other: set one of them`);
+      continue;
+    }
+    set.push(row);
     const value = readKind(kind, text);
     if (value === undefined) problems.push(`${variable} must be ${EXPECTED[kind]}, not ${shownValue(text)}`);
     else assign(options, option.split('.'), value);
   }
   if (problems.length > 0) throw new OptionsInvalidError(subject, problems);
   return options;
+}
+
+/** One is a part of the other, or they are the same. */
+function exclude(one: string, other: string): boolean {
+  return `${one}.`.startsWith(`${other}.`) || `${other}.`.startsWith(`${one}.`);
 }
 
 const EXPECTED: Readonly<Record<EnvironmentKind, string>> = {
