@@ -87,7 +87,7 @@ const WIDE: ConcurrencyBounds = { start: 2, min: 1, max: 50 };
 const USUAL: ConcurrencyBounds = { start: 2, min: 1, max: 8 };
 const DEAD: Server = () => ({ outcome: 'overloaded', durationMs: 1_000 });
 
-const SEEDS = [1, 2, 3, 4, 5];
+const SEEDS = [1, 2, 3];
 
 interface Case extends Simulation {
   readonly name: string;
@@ -105,7 +105,7 @@ const STEADY = queueing(1_000, 100, 0.1);
 
 const CASES: readonly Case[] = [
   {
-    name: 'goes up to its maximum with a server that is equal to everything',
+    name: 'goes up to its maximum with a server that is up to everything',
     ...{ bounds: WIDE, server: queueing(1_000, 100), seconds: 30, from: 15, mean: [50, 50], range: [50, 50] },
   },
   {
@@ -167,9 +167,8 @@ describe('AdaptiveConcurrency beside a simulated server', () => {
       const course = simulate(simulation, seed);
       const [lowest, highest] = course.range(from, simulation.seconds);
       const average = course.mean(from, simulation.seconds);
-      expect({ seed, lowest, isAtLeast: lowest >= range[0] }).toMatchObject({ isAtLeast: true });
-      expect({ seed, highest, isAtMost: highest <= range[1] }).toMatchObject({ isAtMost: true });
-      expect({ seed, average, isNear: average >= mean[0] && average <= mean[1] }).toMatchObject({ isNear: true });
+      const isNear = lowest >= range[0] && highest <= range[1] && average >= mean[0] && average <= mean[1];
+      expect({ seed, lowest, highest, average, isNear }).toMatchObject({ isNear: true });
       const part = course.overloaded / (course.overloaded + course.taken);
       if (refused !== undefined) expect(part).toBeLessThanOrEqual(refused);
     }

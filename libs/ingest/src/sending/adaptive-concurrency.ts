@@ -22,7 +22,7 @@ export interface ConcurrencyBounds {
 
 /** How one attempt ended. */
 export interface AttemptSample {
-  /** `taken`: the server judged the documents. `overloaded`: 429, 503, no answer in time, no connection. `neutral` says nothing about load. */
+  /** `taken`: the server worked on the documents. `overloaded`: 429, 503, no answer in time, no connection. `neutral`: nothing about load. */
   readonly outcome: 'taken' | 'overloaded' | 'neutral';
   readonly durationMs: number;
   /** On the wire. */
