@@ -2,16 +2,19 @@
 export { IngestModule } from './ingest.module.js';
 export { getIngestToken, InjectIngest } from './ingest.module-definition.js';
 export {
-  INGEST_ENVIRONMENT,
   type IngestAuth,
+  type IngestConcurrencyOptions,
   type IngestHooks,
+  type IngestIndexOptions,
   type IngestOptions,
   type IngestRetryOptions,
-  ingestOptionsFromEnv,
   type RejectReport,
+  type ResolvedIndexOptions,
   type ResolvedIngestOptions,
   resolveIngestOptions,
 } from './ingest.options.js';
+export { INGEST_ENVIRONMENT, ingestOptionsFromEnv } from './configuring/environment.js';
+export type { StandardSchema } from './admitting/standard-schema.js';
 
 // Using
 export { IngestService } from './ingest.service.js';

@@ -1,16 +1,23 @@
-import {
-  type Backoff,
-  type Duration,
-  type Environment,
-  type EnvironmentVariable,
-  OptionsCheck,
-  readEnvironment,
-} from '@nest-baton/core';
+import { type Backoff, type Duration, OptionsCheck } from '@nest-baton/core';
 import type { Dispatcher } from 'undici';
-import type { Commit } from './batching/batch.js';
+import {
+  DEFAULT_CONCURRENCY,
+  type IngestConcurrencyOptions,
+  resolveConcurrency,
+} from './configuring/concurrency-options.js';
+import {
+  type IngestIndexOptions,
+  type ResolvedIndexOptions,
+  resolveIndex,
+  resolveIndexes,
+} from './configuring/index-options.js';
+import { addProblems } from './configuring/inner-problems.js';
+import type { ConcurrencyBounds } from './sending/adaptive-concurrency.js';
 import type { Compression } from './sending/wire-body.js';
 import type { IngestHooks } from './settling/hooks.js';
 
+export type { IngestConcurrencyOptions } from './configuring/concurrency-options.js';
+export type { IngestIndexOptions, ResolvedIndexOptions } from './configuring/index-options.js';
 export type { IngestHooks, RejectReport } from './settling/hooks.js';
 
 type Headers = Readonly<Record<string, string>>;
@@ -28,13 +35,14 @@ export interface IngestRetryOptions {
   readonly cap?: Duration;
 }
 
-export interface IngestOptions {
+/** What is said here of an index is said of the root's own. */
+export interface IngestOptions extends IngestIndexOptions {
   /** Where the server is, `http:` or `https:`, a path prefix and trailing slashes tolerated. Required. */
   readonly url: string;
-  /** Quickwit's index id: a letter, then 2 to 254 letters, digits, `-`, `_` or `.`. Required. */
-  readonly index: string;
-  /** What "the server has it" means for tracked documents: in its log (`auto`, the default) or searchable (`wait_for`; `force` costs a commit). */
-  readonly commit?: Commit;
+  /** `native` (default): Quickwit's own API. `bulk`: `_bulk` of Elasticsearch, OpenSearch and, with a URL that ends in `/_elastic`, Quickwit. */
+  readonly protocol?: 'native' | 'bulk';
+  /** Further indexes of the same server, by the names that `forFeature` and `@InjectIngest` know them by; not `default`, and without `:`. */
+  readonly indexes?: Readonly<Record<string, IngestIndexOptions>>;
   /** Documents a request; default 1000. Too small costs round trips, too large makes a lost answer a large duplicate. */
   readonly maxBatchDocs?: number;
   /** Uncompressed bytes a request; default 5 MiB, at most `serverLimitBytes`. A larger document travels alone. */
@@ -48,9 +56,15 @@ export interface IngestOptions {
    * `on`. Turn it off to show that nothing depends on the kick, or to trade latency for fewer requests.
    */
   readonly hints?: 'on' | 'off';
-  /** Requests at a time; default 2. Documents keep their order only with 1. */
-  readonly concurrency?: number;
-  /** Documents from admission until they settle; default 10 000. Too small pushes back early, too large costs memory in an outage. */
+  /**
+   * Requests at a time, 1 to 64. By default they adapt to what the server takes: `{ start: 2, min: 1, max: 8 }`. A number is fixed; documents keep
+   * their order only with 1.
+   */
+  readonly concurrency?: number | IngestConcurrencyOptions;
+  /**
+   * Documents from admission until they settle, of all indexes together; default 10 000, at least two an index where there are several. Too small
+   * pushes back early, too large costs memory in an outage.
+   */
   readonly maxBufferDocs?: number;
   /** The same in bytes; default 64 MiB. As much again may wait for room. */
   readonly maxBufferBytes?: number;
@@ -77,19 +91,22 @@ export interface IngestOptions {
   readonly auth?: IngestAuth;
   /** undici's; ours is a pool of its own. It is not closed by us. */
   readonly dispatcher?: Dispatcher;
-  readonly hooks?: IngestHooks;
 }
 
-export interface ResolvedIngestOptions {
+/** With what the root's own index has. */
+export interface ResolvedIngestOptions extends ResolvedIndexOptions {
   readonly url: string;
-  readonly index: string;
-  readonly commit: Commit;
+  readonly protocol: 'native' | 'bulk';
+  /** The root's own index. */
+  readonly root: ResolvedIndexOptions;
+  /** The further ones by their names; without a prototype. */
+  readonly indexes: Readonly<Record<string, ResolvedIndexOptions>>;
   readonly maxBatchDocs: number;
   readonly maxBatchBytes: number;
   readonly serverLimitBytes: number;
   readonly maxDelayMs: number;
   readonly hints: 'on' | 'off';
-  readonly concurrency: number;
+  readonly concurrency: ConcurrencyBounds;
   readonly maxBufferDocs: number;
   readonly maxBufferBytes: number;
   readonly overflow: 'wait' | 'discard';
@@ -103,19 +120,21 @@ export interface ResolvedIngestOptions {
   readonly stalledAfterMs: number;
   readonly auth: IngestAuth | undefined;
   readonly dispatcher: Dispatcher | undefined;
-  readonly hooks: IngestHooks;
 }
 
 const MIB = 1_024 * 1_024;
 
+const NO_HOOKS: IngestHooks = Object.freeze({});
+
 const DEFAULTS = Object.freeze({
+  protocol: 'native',
   commit: 'auto',
   maxBatchDocs: 1_000,
   maxBatchBytes: 5 * MIB,
   serverLimitBytes: 10 * MIB,
   maxDelay: '1s',
   hints: 'on',
-  concurrency: 2,
+  concurrency: DEFAULT_CONCURRENCY,
   maxBufferDocs: 10_000,
   maxBufferBytes: 64 * MIB,
   overflow: 'wait',
@@ -135,29 +154,35 @@ const MAX_TIMER_MS = 86_400_000;
 const KNOWN = [
   'url',
   'index',
+  'schema',
+  'documentId',
+  'hooks',
+  'indexes',
   'auth',
   'dispatcher',
-  'hooks',
   ...(Object.keys(DEFAULTS) as (keyof typeof DEFAULTS)[]),
 ] as const satisfies readonly (keyof IngestOptions)[];
-
-/** Quickwit's `validate_identifier`. */
-const INDEX_ID = /^[a-zA-Z][a-zA-Z0-9\-_.]{2,254}$/;
 
 /** @throws OptionsInvalidError naming everything wrong, in one report. */
 export function resolveIngestOptions(options: IngestOptions): ResolvedIngestOptions {
   const check = new OptionsCheck<IngestOptions>('IngestModule', options, KNOWN);
   const timeout = { min: 1, max: MAX_TIMER_MS };
+  const url = check.url('url', ['http:', 'https:']);
+  const protocol = check.oneOf('protocol', DEFAULTS.protocol, ['native', 'bulk']);
+  const basePath = URL.canParse(url) ? new URL(url).pathname.replace(/\/+$/, '') : '';
+  const root = resolveIndex(options, { protocol, basePath, commit: DEFAULTS.commit, hooks: NO_HOOKS }, check);
   const resolved: ResolvedIngestOptions = {
-    url: check.url('url', ['http:', 'https:']),
-    index: check.string('index'),
-    commit: check.oneOf('commit', DEFAULTS.commit, ['auto', 'wait_for', 'force']),
+    ...root,
+    url,
+    protocol,
+    root,
+    indexes: resolveIndexes(options?.indexes, { protocol, basePath, ...root }, check),
     maxBatchDocs: check.integer('maxBatchDocs', DEFAULTS.maxBatchDocs, { min: 1, max: 100_000 }),
     maxBatchBytes: check.integer('maxBatchBytes', DEFAULTS.maxBatchBytes, { min: 1 }),
     serverLimitBytes: check.integer('serverLimitBytes', DEFAULTS.serverLimitBytes, { min: 1, max: 1_024 * MIB }),
     maxDelayMs: check.duration('maxDelay', DEFAULTS.maxDelay, { max: MAX_TIMER_MS }),
     hints: check.oneOf('hints', DEFAULTS.hints, ['on', 'off']),
-    concurrency: check.integer('concurrency', DEFAULTS.concurrency, { min: 1, max: 64 }),
+    concurrency: resolveConcurrency(options?.concurrency, check),
     maxBufferDocs: check.integer('maxBufferDocs', DEFAULTS.maxBufferDocs, { min: 1, max: 10_000_000 }),
     maxBufferBytes: check.integer('maxBufferBytes', DEFAULTS.maxBufferBytes, { min: 1 }),
     overflow: check.oneOf('overflow', DEFAULTS.overflow, ['wait', 'discard']),
@@ -169,25 +194,11 @@ export function resolveIngestOptions(options: IngestOptions): ResolvedIngestOpti
     closeTimeoutMs: check.duration('closeTimeout', DEFAULTS.closeTimeout, { max: MAX_TIMER_MS }),
     hookTimeoutMs: check.duration('hookTimeout', DEFAULTS.hookTimeout, { max: MAX_TIMER_MS }),
     stalledAfterMs: check.duration('stalledAfter', DEFAULTS.stalledAfter, timeout),
-    auth: options?.auth,
+    auth: resolveAuth(options?.auth, check),
     dispatcher: options?.dispatcher,
-    hooks: options?.hooks === undefined ? {} : options.hooks,
   };
-  checkUrl(resolved.url, check);
-  check.rule(
-    resolved.index === '' || INDEX_ID.test(resolved.index),
-    'index must be a letter followed by 2 to 254 letters, digits, dashes, underscores or dots',
-  );
-  check.rule(
-    resolved.maxBatchBytes <= resolved.serverLimitBytes,
-    `maxBatchBytes must be at most serverLimitBytes (${resolved.serverLimitBytes}), not ${resolved.maxBatchBytes}`,
-  );
-  checkAuth(resolved.auth, check);
-  checkHooks(resolved.hooks, check);
-  check.rule(
-    resolved.dispatcher === undefined || typeof resolved.dispatcher?.dispatch === 'function',
-    'dispatcher must be a dispatcher of undici, such as an Agent',
-  );
+  checkUrl(url, check);
+  checkRules(resolved, check);
   check.finish();
   return Object.freeze(resolved);
 }
@@ -203,7 +214,7 @@ function resolveRetry(given: IngestRetryOptions | undefined, check: OptionsCheck
   };
   inner.rule(retry.capMs >= retry.baseMs, `cap must be at least base (${retry.baseMs} ms), not ${retry.capMs} ms`);
   addProblems('retry', inner.problems, check);
-  return retry;
+  return Object.freeze(retry);
 }
 
 function checkUrl(url: string, check: OptionsCheck<IngestOptions>): void {
@@ -213,56 +224,31 @@ function checkUrl(url: string, check: OptionsCheck<IngestOptions>): void {
   check.rule(search === '' && hash === '', 'url must have no query and no fragment');
 }
 
-function checkAuth(auth: unknown, check: OptionsCheck<IngestOptions>): void {
-  if (auth === undefined || typeof auth === 'function') return;
+/** A copy, so that nothing changes once it is checked. */
+function resolveAuth(auth: unknown, check: OptionsCheck<IngestOptions>): IngestAuth | undefined {
+  if (auth === undefined || typeof auth === 'function') return auth as IngestAuth | undefined;
   const isHeaders =
     typeof auth === 'object' &&
     auth !== null &&
     Object.values(auth).every((value) => typeof value === 'string' && !/[\r\n\0]/.test(value));
   check.rule(isHeaders, 'auth must be an object of headers, texts without line breaks, or a function that returns one');
+  return isHeaders ? Object.freeze({ ...(auth as Headers) }) : undefined;
 }
 
-function checkHooks(hooks: unknown, check: OptionsCheck<IngestOptions>): void {
-  const names = ['onDiscard', 'onReject', 'onUndelivered'] as const satisfies readonly (keyof IngestHooks)[];
-  const inner = new OptionsCheck<IngestHooks>('IngestModule.hooks', hooks as IngestHooks, names);
-  for (const name of names) inner.function(name);
-  addProblems('hooks', inner.problems, check);
-}
-
-function addProblems(option: string, problems: readonly string[], check: OptionsCheck<IngestOptions>): void {
-  // A sentence about a field begins with its name.
-  for (const problem of problems)
-    check.problem(/^(unknown|options) /.test(problem) ? `${option}: ${problem}` : `${option}.${problem}`);
-}
-
-/** Every option that a text can set. `BATON_INGEST_AUTH` is the `authorization` header. */
-export const INGEST_ENVIRONMENT: readonly EnvironmentVariable[] = [
-  { variable: 'BATON_INGEST_URL', option: 'url', kind: 'string' },
-  { variable: 'BATON_INGEST_INDEX', option: 'index', kind: 'string' },
-  { variable: 'BATON_INGEST_COMMIT', option: 'commit', kind: 'string' },
-  { variable: 'BATON_INGEST_MAX_BATCH_DOCS', option: 'maxBatchDocs', kind: 'integer' },
-  { variable: 'BATON_INGEST_MAX_BATCH_BYTES', option: 'maxBatchBytes', kind: 'integer' },
-  { variable: 'BATON_INGEST_SERVER_LIMIT_BYTES', option: 'serverLimitBytes', kind: 'integer' },
-  { variable: 'BATON_INGEST_MAX_DELAY', option: 'maxDelay', kind: 'duration' },
-  { variable: 'BATON_INGEST_HINTS', option: 'hints', kind: 'string' },
-  { variable: 'BATON_INGEST_CONCURRENCY', option: 'concurrency', kind: 'integer' },
-  { variable: 'BATON_INGEST_MAX_BUFFER_DOCS', option: 'maxBufferDocs', kind: 'integer' },
-  { variable: 'BATON_INGEST_MAX_BUFFER_BYTES', option: 'maxBufferBytes', kind: 'integer' },
-  { variable: 'BATON_INGEST_OVERFLOW', option: 'overflow', kind: 'string' },
-  { variable: 'BATON_INGEST_COMPRESSION', option: 'compression', kind: 'string' },
-  { variable: 'BATON_INGEST_REQUEST_TIMEOUT', option: 'requestTimeout', kind: 'duration' },
-  { variable: 'BATON_INGEST_COMMIT_TIMEOUT', option: 'commitTimeout', kind: 'duration' },
-  { variable: 'BATON_INGEST_RETRY_BASE', option: 'retry.base', kind: 'duration' },
-  { variable: 'BATON_INGEST_RETRY_FACTOR', option: 'retry.factor', kind: 'number' },
-  { variable: 'BATON_INGEST_RETRY_CAP', option: 'retry.cap', kind: 'duration' },
-  { variable: 'BATON_INGEST_AMBIGUOUS', option: 'ambiguous', kind: 'string' },
-  { variable: 'BATON_INGEST_CLOSE_TIMEOUT', option: 'closeTimeout', kind: 'duration' },
-  { variable: 'BATON_INGEST_HOOK_TIMEOUT', option: 'hookTimeout', kind: 'duration' },
-  { variable: 'BATON_INGEST_STALLED_AFTER', option: 'stalledAfter', kind: 'duration' },
-  { variable: 'BATON_INGEST_AUTH', option: 'auth.authorization', kind: 'string' },
-];
-
-/** Pure. What is set only; bounds are checked where options are resolved. @throws OptionsInvalidError for a text that is no such value. */
-export function ingestOptionsFromEnv(env: Environment): Partial<IngestOptions> {
-  return readEnvironment('IngestModule', env, INGEST_ENVIRONMENT);
+function checkRules(resolved: ResolvedIngestOptions, check: OptionsCheck<IngestOptions>): void {
+  const { maxBatchBytes, serverLimitBytes, maxBufferDocs, indexes, dispatcher } = resolved;
+  check.rule(
+    maxBatchBytes <= serverLimitBytes,
+    `maxBatchBytes must be at most serverLimitBytes (${serverLimitBytes}), not ${maxBatchBytes}`,
+  );
+  // Half of the buffer is shared out: below this, an index would have no place of its own in it.
+  const places = 2 * (Object.keys(indexes).length + 1);
+  check.rule(
+    places === 2 || maxBufferDocs >= places,
+    `maxBufferDocs must be at least twice the number of indexes (${places}), not ${maxBufferDocs}`,
+  );
+  check.rule(
+    dispatcher === undefined || typeof dispatcher?.dispatch === 'function',
+    'dispatcher must be a dispatcher of undici, such as an Agent',
+  );
 }
