@@ -345,7 +345,7 @@ describe('FakeQuickwit, bulk', () => {
       const info = await request(sink.url);
       expect(info.headers['x-elastic-product']).toBe('Elasticsearch');
       expect(await info.body.json()).toMatchObject({
-        version: { build_flavor: 'default', number: expect.stringMatching(/^8\./) },
+        version: { build_flavor: 'default', number: expect.stringMatching(/^9\./) },
       });
       expect((await request(sink.url, { method: 'HEAD' })).statusCode).toBe(200);
       const malformed = await bulk(sink, 'nonsense');
@@ -356,6 +356,7 @@ describe('FakeQuickwit, bulk', () => {
       const sink = await start({ elasticProduct: true });
       const answered = await fetch(`${sink.url}/_bulk`, {
         method: 'POST',
+        headers: { 'content-type': 'application/x-ndjson' },
         body: new Blob([ndjson({ create: { _index: 'logs' } }, { id: 1 }, index(), { id: 2 })]).stream(),
         duplex: 'half',
       });
@@ -375,6 +376,74 @@ describe('FakeQuickwit, bulk', () => {
       expect(items.map(({ status }) => status)).toEqual([201, 409, 200]);
       expect(items[1]?.error).toMatchObject({ type: 'version_conflict_engine_exception', index: 'logs' });
       expect(ids(sink)).toEqual([3]);
+    });
+
+    it.each([
+      ['', 'Content-Type header is missing'],
+      ['text/plain', 'Content-Type header [text/plain] is not supported'],
+    ])('refuses a body of the type %p, with a text for an error', async (type, error) => {
+      const sink = await start({ elasticProduct: true });
+      const headers = type === '' ? {} : { 'content-type': type };
+      const answered = await request(`${sink.url}/_bulk`, {
+        method: 'POST',
+        headers,
+        body: ndjson(index(), { id: 1 }),
+      });
+      expect([answered.statusCode, await answered.body.json()]).toEqual([406, { error, status: 406 }]);
+      expect(ids(sink)).toEqual([]);
+    });
+
+    it.each([
+      'application/json',
+      'application/x-ndjson; charset=UTF-8',
+      'application/vnd.elasticsearch+x-ndjson;compatible-with=8',
+    ])('takes a body of the type %s', async (type) => {
+      const sink = await start({ elasticProduct: true });
+      const body = ndjson(index(), { id: 1 });
+      expect((await bulk(sink, body, { path: '/_bulk', headers: { 'content-type': type } })).status).toBe(200);
+    });
+
+    it('wants both media types to name one version', async () => {
+      const sink = await start({ elasticProduct: true });
+      const type = 'application/vnd.elasticsearch+x-ndjson;compatible-with=9';
+      const headers = { 'content-type': type, accept: 'application/json' };
+      expect(await bulk(sink, ndjson(index(), { id: 1 }), { path: '/_bulk', headers })).toMatchObject({
+        status: 400,
+        body: { error: { type: 'media_type_header_exception', caused_by: { type: 'status_exception' } } },
+      });
+    });
+
+    it('wants a body, and a line break at its end', async () => {
+      const sink = await start({ elasticProduct: true });
+      const path = '/_bulk';
+      expect(await bulk(sink, '', { path })).toMatchObject({
+        status: 400,
+        body: { error: { type: 'parse_exception' } },
+      });
+      const open = await bulk(sink, ndjson(index(), { id: 1 }).trimEnd(), { path });
+      expect(open).toMatchObject({
+        status: 400,
+        body: { error: { type: 'illegal_argument_exception', root_cause: [{ type: 'illegal_argument_exception' }] } },
+      });
+      expect(ids(sink)).toEqual([]);
+    });
+
+    it('shows an item also when no name is one that an index can have', async () => {
+      const sink = await start({ elasticProduct: true });
+      const { items } = await bulk(sink, ndjson(index('Logs'), { id: 1 }, index('..'), { id: 2 }), { path: '/_bulk' });
+      expect(items.map(({ status, error }) => [status, error?.type])).toEqual([
+        [400, 'invalid_index_name_exception'],
+        [400, 'invalid_index_name_exception'],
+      ]);
+    });
+
+    it('refreshes the indexes that there are, which Quickwit has no route for', async () => {
+      const sink = await start({ elasticProduct: true });
+      const refresh = async (path: string, of = sink) => (await request(of.url + path, { method: 'POST' })).statusCode;
+      expect(
+        await Promise.all(['/_refresh', '/logs/_refresh', '/nowhere/_refresh'].map((path) => refresh(path))),
+      ).toEqual([200, 200, 404]);
+      expect(await refresh('/logs/_refresh', await start())).toBe(404);
     });
   });
 });

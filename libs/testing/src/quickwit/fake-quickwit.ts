@@ -24,8 +24,9 @@ export interface FakeQuickwitOptions {
   /** Which versions of the service answer; the legacy one is asked for by `use_legacy_ingest`, or when it is the only one. Default: both. */
   readonly versions?: 'v1' | 'v2' | 'both';
   /**
-   * Answers as Elasticsearch where its clients tell the difference: the product header, `GET /`, no need for a length, items under their
-   * action, ids that mean something (`create` of one that is there: 409). Default `false`.
+   * Answers as Elasticsearch 9 where its clients tell the difference: the product header, `GET /`, no need for a length, its media types and the
+   * versions in them, items under their action, ids that mean something (`create` of one that is there: 409), its names of indexes and its form
+   * of errors, `_refresh`. Default `false`.
    */
   readonly elasticProduct?: boolean;
 }

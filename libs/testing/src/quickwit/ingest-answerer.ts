@@ -4,6 +4,8 @@ import { isWireFault, sendFaulty } from '../http/wire-fault.js';
 import type { Gate } from '../waiting/gate.js';
 import { ingestBulk } from './contract/bulk-ingest.js';
 import { elasticError } from './contract/bulk-items.js';
+import { asElastic } from './elastic/error-form.js';
+import { answerType, refuseMediaTypes } from './elastic/media-types.js';
 import { type Failure, ingestNative, type IngestTarget, type Outcome, refuse } from './contract/native-ingest.js';
 import type { IngestFault, UnreadIngestFault } from './ingest-fault.js';
 import type { RecordedRequest } from './ingest-request.js';
@@ -68,11 +70,11 @@ export class IngestAnswerer {
     if (fault?.kind === 'hang-up') return exchange.hangUp();
     if (fault?.kind === 'answer') {
       const body = typeof fault.body === 'function' ? fault.body(outcome.answer) : fault.body;
-      return this.sendAnswer(exchange, request, this.answerOf(fault.status ?? outcome.status, body));
+      return this.sendAnswer(exchange, request, this.answerOf(request, fault.status ?? outcome.status, body));
     }
     if (fault === undefined || !isWireFault(fault)) return this.send(exchange, request, outcome);
     request.status = outcome.status;
-    await sendFaulty(new Wire(exchange), this.answerOf(outcome.status, outcome.answer), fault);
+    await sendFaulty(new Wire(exchange), this.answerOf(request, outcome.status, outcome.answer), fault);
   }
 
   /** Decides and stores. The order of the checks is the server's. */
@@ -83,6 +85,8 @@ export class IngestAnswerer {
     const needsLength = !target.isElastic;
     const refused = refuseByHeaders(request, { methods, maxContentLength, needsLength });
     if (refused !== undefined) return refusal(refused);
+    const unwanted = target.isElastic && !isNative ? refuseMediaTypes(request.headers) : undefined;
+    if (unwanted !== undefined) return unwanted;
     const body = await decodeBody(request.body, request.encoding);
     if ('status' in body) return refusal(body);
     const failure: Failure | undefined = fault?.kind === 'failure' ? fault : undefined;
@@ -90,7 +94,8 @@ export class IngestAnswerer {
       const query = readBulkQuery(request.query);
       if ('status' in query) return refusal(query);
       const verdict = fault?.kind === 'items' ? fault.verdict : undefined;
-      return ingestBulk(body, request.index, legacyOf(query, fault), target, { failure, verdict });
+      const outcome = ingestBulk(body, request.index, legacyOf(query, fault), target, { failure, verdict });
+      return target.isElastic ? asElastic(outcome) : outcome;
     }
     const query = readNativeQuery(request.query);
     if ('status' in query) return refusal(query);
@@ -112,9 +117,10 @@ export class IngestAnswerer {
     request: RecordedRequest,
     { status, message = `scripted ${status}`, retryAfter }: Omit<StatusFault, 'kind'>,
   ): Promise<void> {
-    const { answer } = request.route === 'bulk' ? elasticError(status, message) : refuse(status, message);
+    const told = request.route === 'bulk' ? elasticError(status, message) : refuse(status, message);
+    const { answer } = this.target.isElastic ? asElastic(told) : told;
     const headers: Record<string, string> = retryAfter === undefined ? {} : { 'retry-after': retryAfter };
-    return this.sendAnswer(exchange, request, this.answerOf(status, answer, headers));
+    return this.sendAnswer(exchange, request, this.answerOf(request, status, answer, headers));
   }
 
   private sendFixed(exchange: Exchange, request: RecordedRequest): Promise<void> {
@@ -122,15 +128,25 @@ export class IngestAnswerer {
     const isRead = method === 'GET' || method === 'HEAD';
     if (foundRoute.kind === 'health' && isRead) {
       const isWell = foundRoute.which === 'livez' ? this.health.isLive : this.health.isReady;
-      return this.sendAnswer(exchange, request, this.answerOf(isWell ? 200 : 503, `${isWell}`));
+      return this.sendAnswer(exchange, request, this.answerOf(request, isWell ? 200 : 503, `${isWell}`));
     }
     const isInfo = foundRoute.kind === 'info' && isRead && (this.target.isElastic || request.path.includes('_elastic'));
-    if (isInfo) return this.sendAnswer(exchange, request, this.answerOf(200, serverInfo(this.target.isElastic)));
+    if (isInfo)
+      return this.sendAnswer(exchange, request, this.answerOf(request, 200, serverInfo(this.target.isElastic)));
+    if (foundRoute.kind === 'refresh' && this.target.isElastic)
+      return this.send(exchange, request, this.refresh(foundRoute));
     return this.send(exchange, request, refuse(404, 'Route not found'));
   }
 
+  /** What is stored here can be seen at once. */
+  private refresh({ index }: { readonly index: string | undefined }): Outcome {
+    if (index === undefined || index === '_all' || this.target.indexes.has(index))
+      return { status: 200, answer: { _shards: { total: 1, successful: 1, failed: 0 } } };
+    return asElastic(elasticError(404, `no such index [${index}]`));
+  }
+
   private send(exchange: Exchange, request: RecordedRequest, { status, answer }: Outcome): Promise<void> {
-    return this.sendAnswer(exchange, request, this.answerOf(status, answer));
+    return this.sendAnswer(exchange, request, this.answerOf(request, status, answer));
   }
 
   private async sendAnswer(exchange: Exchange, request: RecordedRequest, answer: Answer): Promise<void> {
@@ -138,9 +154,16 @@ export class IngestAnswerer {
     await new Wire(exchange).whole(answer);
   }
 
-  private answerOf(status: number, body: string | object | null, more: Record<string, string> = {}): Answer {
-    const product: Record<string, string> = this.target.isElastic ? { 'x-elastic-product': 'Elasticsearch' } : {};
-    const headers = { 'content-type': 'application/json', ...product, ...more };
+  private answerOf(
+    { headers: { accept } }: RecordedRequest,
+    status: number,
+    body: string | object | null,
+    more: Record<string, string> = {},
+  ): Answer {
+    const product: Record<string, string> = this.target.isElastic
+      ? { 'content-type': answerType(accept), 'x-elastic-product': 'Elasticsearch' }
+      : { 'content-type': 'application/json' };
+    const headers = { ...product, ...more };
     return { status, headers, body: Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)) };
   }
 }

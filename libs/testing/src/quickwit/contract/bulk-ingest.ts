@@ -22,7 +22,10 @@ interface Entry {
 }
 
 /** Elasticsearch's rule; Quickwit's is another. */
-const ELASTIC_INDEX_NAME = /^[^-_+A-Z\\/*?"<>| ,#:][^A-Z\\/*?"<>| ,#:]{0,254}$/;
+const ELASTIC_INDEX_NAME = /^(?!\.{1,2}$)[^-_+A-Z\\/*?"<>| ,#:][^A-Z\\/*?"<>| ,#:]{0,254}$/;
+/** Of an id, in bytes. */
+const MAX_ID_BYTES = 512;
+const NEW_LINE = 10;
 
 /** The bulk routes from the point on where the body is decoded and the query read. `defaultIndex` is that of the path. */
 export function ingestBulk(
@@ -34,28 +37,41 @@ export function ingestBulk(
 ): Outcome {
   const isLegacy = query.isLegacy || !target.isV2Enabled;
   if (isLegacy && !target.isV1Enabled) return elasticError(500, V1_DISABLED);
-  const entries = readEntries(linesOf(body), defaultIndex);
+  const entries =
+    (target.isElastic ? refuseElastic(body) : undefined) ?? readEntries(linesOf(body), defaultIndex, target);
   if ('status' in entries) return entries;
   if (isLegacy) return ingestLegacy(entries, target);
   const isNameValid = target.isElastic ? (name: string) => ELASTIC_INDEX_NAME.test(name) : isIndexId;
-  // As the server: when no document is left to be routed, it forgets the items for those that it has refused.
-  if (!entries.some(({ index }) => isNameValid(index))) return answer([]);
+  // As Quickwit: when no document is left to be routed, it forgets the items for those that it has refused.
+  if (!target.isElastic && !entries.some(({ index }) => isNameValid(index))) return answer([]);
   return answer(
     entries.map((entry, position) =>
       isNameValid(entry.index)
         ? ingestEntry(entry, position, target, faults)
-        : itemOf(
-            entry,
-            400,
-            { type: 'illegal_argument_exception', reason: `invalid index id [${entry.index}]` },
-            target,
-          ),
+        : itemOf(entry, 400, misnamed(entry.index, target), target),
     ),
   );
 }
 
-/** All or nothing: one malformed line refuses the whole bulk. */
-function readEntries(lines: readonly Buffer[], defaultIndex: string | undefined): readonly Entry[] | Outcome {
+/** What Elasticsearch minds and Quickwit does not. */
+function refuseElastic(body: Buffer): Outcome | undefined {
+  if (body.length === 0) return elasticError(400, 'request body is required', 'parse_exception');
+  if (body.at(-1) === NEW_LINE) return undefined;
+  return elasticError(400, 'The bulk request must be terminated by a newline [\\n]', 'illegal_argument_exception');
+}
+
+function misnamed(index: string, { isElastic }: IngestTarget) {
+  return isElastic
+    ? { type: 'invalid_index_name_exception', reason: `Invalid index name [${index}]` }
+    : { type: 'illegal_argument_exception', reason: `invalid index id [${index}]` };
+}
+
+/** All or nothing: one malformed line refuses the whole bulk, and so does, for Elasticsearch, an id that is too long. */
+function readEntries(
+  lines: readonly Buffer[],
+  defaultIndex: string | undefined,
+  { isElastic }: IngestTarget,
+): readonly Entry[] | Outcome {
   const entries: Entry[] = [];
   for (let at = 0; at < lines.length; at += 2) {
     const action = readAction((lines[at] as Buffer).toString('utf8'));
@@ -69,6 +85,9 @@ function readEntries(lines: readonly Buffer[], defaultIndex: string | undefined)
     if (line === undefined) return invalid('no requests added');
     const index = action.index ?? defaultIndex;
     if (index === undefined) return invalid('index is missing');
+    const idBytes = isElastic ? Buffer.byteLength(action.id ?? '') : 0;
+    if (idBytes > MAX_ID_BYTES)
+      return invalid(`id [${action.id}] is too long, must be no longer than ${MAX_ID_BYTES} bytes but was: ${idBytes}`);
     entries.push({ action: action.name, index, id: action.id, line });
   }
   return entries;
@@ -98,6 +117,13 @@ function ingestEntry(entry: Entry, position: number, target: IngestTarget, { fai
 /** What the document deserves. */
 function storeEntry(entry: Entry, target: IngestTarget): Item {
   const { index, id, line, action } = entry;
+  if (target.isElastic && id === '')
+    return itemOf(
+      entry,
+      400,
+      { type: 'illegal_argument_exception', reason: 'if _id is specified it must not be empty' },
+      target,
+    );
   const { document, failure } = readDocument(line, index, target.check);
   if (document === undefined) {
     if (target.isValidating)

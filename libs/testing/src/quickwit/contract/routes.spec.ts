@@ -14,6 +14,8 @@ describe('routeOf', () => {
     ['/', { kind: 'info' }],
     ['/_elastic', { kind: 'info' }],
     ['/api/v1/_elastic', { kind: 'info' }],
+    ['/logs/_refresh', { kind: 'refresh', index: 'logs' }],
+    ['/_refresh', { kind: 'refresh', index: undefined }],
     ['/health/livez', { kind: 'health', which: 'livez' }],
     ['/health/readyz', { kind: 'health', which: 'readyz' }],
     ['/health/other', { kind: 'none' }],

@@ -6,13 +6,13 @@ export function serverInfo(isElastic: boolean): object {
     return {
       ...common,
       version: {
-        number: '8.17.0',
+        number: '9.1.0',
         build_flavor: 'default',
         build_type: 'docker',
         ...build,
-        lucene_version: '9.12.0',
-        minimum_wire_compatibility_version: '7.17.0',
-        minimum_index_compatibility_version: '7.0.0',
+        lucene_version: '10.2.2',
+        minimum_wire_compatibility_version: '8.19.0',
+        minimum_index_compatibility_version: '8.0.0',
       },
     };
   return {
