@@ -9,8 +9,9 @@ import type { WireBody } from './wire-body.js';
 /** Longer to connect is longer than any server that works, in milliseconds. */
 const MAX_CONNECT_MS = 10_000;
 
-/** Of an answer, beyond three times the request: room for the server's own words. */
+/** Of an answer, beyond three times the request: room for the server's own words, as such and on each document. */
 const ANSWER_SPARE_BYTES = 1_024 * 1_024;
+const ANSWER_BYTES_PER_DOCUMENT = 1_024;
 
 /** Ours to set, whatever `auth` says: they describe the body. */
 const OWN_HEADERS = new Set(['content-length', 'content-type', 'content-encoding', 'transfer-encoding', 'connection']);
@@ -30,6 +31,7 @@ export interface RequestShape {
   readonly commit: Commit;
   /** Asks for the rejected documents by name; servers before ingest v2 refuse it. */
   readonly detailed: boolean;
+  readonly documents: number;
   /** Uncompressed bytes: what the answer may quote back. */
   readonly rawBytes: number;
 }
@@ -66,7 +68,7 @@ export class Transport {
 
   async send(body: WireBody, shape: RequestShape): Promise<AttemptResult> {
     if (this.cancelled !== undefined) return { kind: 'no_answer', wasSent: false, cause: this.cancelled };
-    const exchange = new Exchange(3 * shape.rawBytes + ANSWER_SPARE_BYTES);
+    const exchange = new Exchange(longestAnswer(shape));
     const cancel = (cause: Error): void => exchange.cancel(cause);
     const timeoutMs = shape.commit === 'auto' ? this.settings.requestTimeoutMs : this.settings.commitTimeoutMs;
     const timer = setTimeout(() => cancel(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
@@ -123,4 +125,8 @@ export class Transport {
     if (body.isCompressed) headers['content-encoding'] = 'gzip';
     return headers;
   }
+}
+
+function longestAnswer({ rawBytes, documents }: RequestShape): number {
+  return 3 * rawBytes + documents * ANSWER_BYTES_PER_DOCUMENT + ANSWER_SPARE_BYTES;
 }
