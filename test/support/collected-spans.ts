@@ -1,5 +1,13 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { type Context, context, type ContextManager, ROOT_CONTEXT, type Span, trace } from '@opentelemetry/api';
+import {
+  type Context,
+  context,
+  type ContextManager,
+  ROOT_CONTEXT,
+  type Span,
+  trace,
+  type TracerProvider,
+} from '@opentelemetry/api';
 import {
   BasicTracerProvider,
   type ReadableSpan,
@@ -98,4 +106,18 @@ export class CollectedSpans {
     context.disable();
     await this.provider.shutdown();
   }
+}
+
+/** An SDK one of whose methods throws; all others do nothing. */
+export function brokenTracerProvider(method: string): TracerProvider {
+  const inert: unknown = new Proxy(
+    {},
+    {
+      get: (_target, name) => () => {
+        if (name === method) throw new Error(`${method} is broken`);
+        return inert;
+      },
+    },
+  );
+  return inert as TracerProvider;
 }

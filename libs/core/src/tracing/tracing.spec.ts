@@ -1,6 +1,6 @@
 import { context, diag, DiagLogLevel, ROOT_CONTEXT, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 import { AlwaysOffSampler } from '@opentelemetry/sdk-trace-base';
-import { CollectedSpans } from '../../../../test/support/collected-spans.js';
+import { brokenTracerProvider, CollectedSpans } from '../../../../test/support/collected-spans.js';
 import { activeSpanContext, isSampled } from './active-span.js';
 import { readTraceContext, writeTraceContext } from './trace-context-text.js';
 import { Tracing } from './tracing.js';
@@ -150,7 +150,7 @@ describe('the SDK', () => {
     for (const broken of ['getTracer', 'startSpan', 'setAttributes', 'setStatus', 'end', 'spanContext'])
       for (const diagThrows of [false, true]) {
         listen(complaints, diagThrows);
-        trace.setGlobalTracerProvider(brokenProvider(broken));
+        trace.setGlobalTracerProvider(brokenTracerProvider(broken));
         const tracing = new Tracing(SCOPE, 'default');
         expect(await tracing.inSpan('sort', { attributes: {} }, () => 7)).toBe(7);
         const span = tracing.begin('sort');
@@ -212,16 +212,4 @@ function listen(complaints: string[], throws = false): void {
     { error: hear, warn: hear, info: () => undefined, debug: () => undefined, verbose: () => undefined },
     { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true },
   );
-}
-
-/** A provider one of whose methods throws; all others do nothing. */
-function brokenProvider(method: string) {
-  const does: ProxyHandler<object> = {
-    get: (_target, name) => () => {
-      if (name === method) throw new Error(`${method} is broken`);
-      return inert;
-    },
-  };
-  const inert: never = new Proxy({}, does) as never;
-  return inert;
 }
