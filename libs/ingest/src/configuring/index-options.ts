@@ -1,4 +1,4 @@
-import { OptionsCheck } from '@nest-baton/core';
+import { OptionsCheck, OptionsInvalidError } from '@nest-baton/core';
 import { isStandardSchema, type StandardSchema } from '../admitting/standard-schema.js';
 import type { Commit } from '../batching/batch.js';
 import { protocolOf } from '../protocols/protocol.js';
@@ -107,8 +107,14 @@ export function resolveIndexes(
   return Object.freeze(resolved);
 }
 
-/** What is wrong with the name of an index or of a root, in words that follow "a name"; names stand in tokens, logs and metrics. */
-export function nameProblem(name: string): string | undefined {
+/** Names stand in tokens, logs and metrics. @throws OptionsInvalidError */
+export function checkRootName(name: string): void {
+  const problem = name === 'default' ? undefined : nameProblem(name);
+  if (problem !== undefined) throw new OptionsInvalidError('IngestModule', [`name ${problem}`]);
+}
+
+/** What is wrong with the name of an index, in words that follow "a name". */
+function nameProblem(name: string): string | undefined {
   if (name.trim() === '') return 'must not be empty';
   if (name.includes(':')) return `must be without ':', not '${name}'`;
   return name === 'default' ? "must not be 'default', which is the root's own index" : undefined;
