@@ -1,5 +1,12 @@
-import { field } from './json-field.js';
-import { type AttemptResult, errorTexts, impossible, type ItemVerdict, readAttempt, type Reading } from './reading.js';
+import {
+  type AttemptResult,
+  errorTexts,
+  field,
+  impossible,
+  type ItemVerdict,
+  readAttempt,
+  type Reading,
+} from './reading.js';
 
 const ACCEPTED: Reading = { kind: 'accepted', rejected: 0, failures: [] };
 const TAKEN: ItemVerdict = Object.freeze({ kind: 'accepted', alreadyPresent: false });

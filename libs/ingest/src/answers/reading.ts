@@ -1,6 +1,8 @@
-import { field } from './json-field.js';
 import type { ParseFailure } from './match-failures.js';
 import { retryAfterMs } from './retry-after.js';
+
+/** Of what a server says in words, in characters. */
+const MAX_TEXT = 500;
 
 /** What one attempt came to, as the transport saw it. */
 export type AttemptResult =
@@ -16,6 +18,8 @@ export type AttemptResult =
       readonly kind: 'no_answer';
       /** False when certainly no byte of the request was sent. */
       readonly wasSent: boolean;
+      /** It ended before the server had any part in it: `auth` failed, or we cancelled it. */
+      readonly isOurs?: boolean;
       readonly cause: unknown;
     };
 
@@ -96,7 +100,13 @@ export function impossible(why: string): Reading {
   return { kind: 'retry', isAmbiguous: true, retryAfterMs: undefined, cause };
 }
 
-/** Of an error as servers show it: `{type, reason}`, or its text alone. `undefined` for what is neither. At most 500 characters of the reason. */
+/** `value[name]` of a parsed JSON value; `undefined` where there is none, or where it is null. */
+export function field(value: unknown, name: string): unknown {
+  if (typeof value !== 'object' || value === null) return undefined;
+  return (value as Readonly<Record<string, unknown>>)[name] ?? undefined;
+}
+
+/** Of an error as servers show it: `{type, reason}`, or its text alone. `undefined` for what is neither. */
 export function errorTexts(error: unknown): { readonly type: string | undefined; readonly reason: string } | undefined {
   if (typeof error === 'string') return { type: undefined, reason: error.slice(0, MAX_TEXT) };
   const type = field(error, 'type');
@@ -107,8 +117,6 @@ export function errorTexts(error: unknown): { readonly type: string | undefined;
     reason: typeof reason === 'string' ? reason.slice(0, MAX_TEXT) : '',
   };
 }
-
-const MAX_TEXT = 500;
 
 /** Quickwit's `{"message": "..."}`, Elasticsearch's `{"error": ...}`, or the body itself where it is short. */
 function messageOf(body: Buffer): string {

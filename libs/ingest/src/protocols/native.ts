@@ -1,4 +1,4 @@
-import { readAnswer } from '../answers/read-answer.js';
+import { readNativeAnswer } from '../answers/read-native-answer.js';
 import type { AttemptResult, Reading } from '../answers/reading.js';
 import { quickwitIndexProblem } from './index-names.js';
 import type { IngestProtocol, ProtocolRequest } from './ingest-protocol.js';
@@ -21,7 +21,7 @@ export class NativeProtocol implements IngestProtocol {
   }
 
   read(result: AttemptResult, size: number, nowMs: number): Reading {
-    return readAnswer(result, size, nowMs);
+    return readNativeAnswer(result, size, nowMs);
   }
 
   indexProblem(index: string): string | undefined {

@@ -1,8 +1,8 @@
-import { readAnswer } from './read-answer.js';
+import { readNativeAnswer } from './read-native-answer.js';
 
 function answer(status: number, body: unknown = '', retryAfter?: string) {
   const text = typeof body === 'string' ? body : JSON.stringify(body);
-  return readAnswer({ kind: 'answer', status, retryAfter, body: Buffer.from(text), isCut: false }, 3, 0);
+  return readNativeAnswer({ kind: 'answer', status, retryAfter, body: Buffer.from(text), isCut: false }, 3, 0);
 }
 
 const counts = (processed: unknown, ingested?: unknown, rejected?: unknown, failures?: unknown) => ({
@@ -12,7 +12,7 @@ const counts = (processed: unknown, ingested?: unknown, rejected?: unknown, fail
   parse_failures: failures,
 });
 
-describe('readAnswer', () => {
+describe('readNativeAnswer', () => {
   it.each([
     [413, 'too_large'],
     [400, 'refused'],
@@ -75,6 +75,8 @@ describe('readAnswer', () => {
 
   it('takes what never came as ambiguous when it was sent, and as certain when not', () => {
     for (const wasSent of [true, false])
-      expect(readAnswer({ kind: 'no_answer', wasSent, cause: 'x' }, 1, 0)).toMatchObject({ isAmbiguous: wasSent });
+      expect(readNativeAnswer({ kind: 'no_answer', wasSent, cause: 'x' }, 1, 0)).toMatchObject({
+        isAmbiguous: wasSent,
+      });
   });
 });

@@ -1,11 +1,8 @@
-import { field } from './json-field.js';
 import type { ParseFailure } from './match-failures.js';
-import { type AttemptResult, impossible, readAttempt, type Reading } from './reading.js';
-
-export type { AttemptResult, ItemVerdict, Reading } from './reading.js';
+import { type AttemptResult, field, impossible, readAttempt, type Reading } from './reading.js';
 
 /** What an attempt with `size` documents on the native route means; pure. Only a complete 200 that can be true is success. */
-export function readAnswer(result: AttemptResult, size: number, nowMs: number): Reading {
+export function readNativeAnswer(result: AttemptResult, size: number, nowMs: number): Reading {
   return readAttempt(result, nowMs, (body) => readAccepted(body, size));
 }
 
