@@ -12,7 +12,7 @@ import {
   resolveIndexes,
 } from './configuring/index-options.js';
 import { addProblems } from './configuring/inner-problems.js';
-import type { ConcurrencyBounds } from './sending/adaptive-concurrency.js';
+import type { ConcurrencyBounds } from './pacing/adaptive-concurrency.js';
 import type { Compression } from './sending/wire-body.js';
 import type { IngestHooks } from './settling/hooks.js';
 

@@ -1,4 +1,5 @@
 import {
+  type Backoff,
   type Clock,
   type Duration,
   type GaugeReadings,
@@ -21,11 +22,11 @@ import type { CloseReport, IngestStats } from './operating/ingest-report.js';
 import { IngestReporter } from './operating/reporter.js';
 import { RequestSpans } from './operating/request-spans.js';
 import { type IngestProtocol, protocolOf } from './protocols/protocol.js';
-import { AdaptiveConcurrency } from './sending/adaptive-concurrency.js';
-import { Circuit } from './sending/circuit.js';
+import { AdaptiveConcurrency } from './pacing/adaptive-concurrency.js';
+import { Circuit } from './pacing/circuit.js';
 import { Courier } from './sending/courier.js';
 import { Delivery } from './sending/delivery.js';
-import { Pacing } from './sending/pacing.js';
+import { Pacing } from './pacing/pacing.js';
 import { Transport } from './sending/transport.js';
 import { untilFirst } from './settling/call-error.js';
 import { HookCalls } from './settling/hooks.js';
@@ -35,6 +36,12 @@ import { SettledWaiters } from './settling/settled-waiters.js';
 
 /** Requests with `wait_for` or `force` at a time: each takes as long as a commit does. */
 const MAX_COMMITS_IN_FLIGHT = 64;
+
+/**
+ * Between two probes of a server that does not want our requests, in milliseconds: each is a whole batch. Below the time for which a denial holds
+ * health down.
+ */
+const MAX_PROBE_DELAY_MS = 10_000;
 
 /** Beyond the longest attempt, in milliseconds: a probe that takes longer is lost. */
 const PROBE_SPARE_MS = 10_000;
@@ -81,7 +88,7 @@ export class IngestService<Doc = unknown> implements OnApplicationShutdown {
     this.ledger = new Ledger(this.hooks, this.reporter);
     this.protocol = protocolOf(options.protocol, options.documentId !== undefined);
     this.concurrency = new AdaptiveConcurrency(options.concurrency, clock);
-    this.circuit = new Circuit(options.retry, clock, random, longestAttemptMs(options) + PROBE_SPARE_MS);
+    this.circuit = new Circuit(probeBackoff(options), clock, random, longestAttemptMs(options) + PROBE_SPARE_MS);
     this.pacing = new Pacing(clock, this.concurrency, this.circuit);
     this.transport = new Transport({ ...options, protocol: this.protocol, connections: maxConnections(options) });
     const spans = new RequestSpans(name, options.index, options.url, options.protocol);
@@ -270,6 +277,10 @@ export class IngestService<Doc = unknown> implements OnApplicationShutdown {
     this.transport.cancelAll(new Error('the service was closed before the server answered'));
     this.settled.tell();
   }
+}
+
+function probeBackoff({ retry }: ResolvedIngestOptions): Backoff {
+  return { ...retry, capMs: Math.max(retry.capMs, MAX_PROBE_DELAY_MS) };
 }
 
 function longestAttemptMs({ requestTimeoutMs, commitTimeoutMs }: ResolvedIngestOptions): number {

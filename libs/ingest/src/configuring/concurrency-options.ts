@@ -1,5 +1,5 @@
 import { OptionsCheck } from '@nest-baton/core';
-import type { ConcurrencyBounds } from '../sending/adaptive-concurrency.js';
+import type { ConcurrencyBounds } from '../pacing/adaptive-concurrency.js';
 import { addProblems } from './inner-problems.js';
 
 /** Between which bounds the number of requests adapts to what the server takes. */

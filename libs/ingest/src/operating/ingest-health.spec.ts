@@ -6,6 +6,7 @@ const FINE: HealthFacts = {
   waitingDocs: 0,
   stalledMs: 0,
   isFailing: false,
+  isTrying: false,
   denied: undefined,
 };
 
@@ -31,6 +32,12 @@ describe('decideHealth', () => {
     expect(health(denied(DENIAL_HOLDS_MS - 1))).toBe('down denied');
     expect(health(denied(DENIAL_HOLDS_MS))).toBe('degraded denied');
     expect(health({ ...denied(DENIAL_HOLDS_MS), stalledMs: 5_000 })).toBe('down stalled');
+  });
+
+  it('is down as long as documents wait until they are wanted again', () => {
+    const denied = { status: 401, agoMs: 10 * DENIAL_HOLDS_MS };
+    expect(health({ denied, isTrying: true })).toBe('down denied');
+    expect(health({ denied, isTrying: false })).toBe('degraded denied');
   });
 
   it('tells the worst first', () => {

@@ -6,7 +6,7 @@ import type { ServerView } from './server-watch.js';
  *   `paused`: the server asked for it. `failing`: the last attempt was not taken, and is repeated. `denied`: as below, longer than 30 s ago.
  *   `full`: calls wait for room.
  * - `down`: documents that are handed in do not get to the server.
- *   `denied`: it answered 401, 403, 404 or the like within the last 30 s, and has taken nothing since. `stalled`: for `stalledAfter`, batches
+ *   `denied`: it answered 401, 403, 404 or the like, and documents wait until it does not, or that was within the last 30 s. `stalled`: for `stalledAfter`, batches
  *   were tried and none was taken. `closed`: `close()` was called, so nothing is admitted.
  */
 export type IngestHealth =
@@ -26,17 +26,17 @@ export interface HealthFacts extends ServerView {
 }
 
 /**
- * A service that is not ready gets no documents, and without documents there is no request that could be taken: so a denial holds for this long
- * and then lets the next documents find out.
+ * While documents wait, they find out whether the server wants requests again. With none, a service that is not ready gets none: so a denial holds
+ * for this long, and then lets the next documents find out.
  */
 export const DENIAL_HOLDS_MS = 30_000;
 
 /** What an operator needs to know; pure. Never tells addresses or the server's words. */
 export function decideHealth(facts: HealthFacts, stalledAfterMs: number): IngestHealth {
-  const { isClosing, denied, stalledMs, pausedMs, isFailing, waitingDocs } = facts;
+  const { isClosing, denied, isTrying, stalledMs, pausedMs, isFailing, waitingDocs } = facts;
   if (isClosing) return { state: 'down', reason: 'closed', message: 'the service was closed' };
   const denial = denied && `the server does not want our requests: it answered ${denied.status}`;
-  if (denial !== undefined && denied !== undefined && denied.agoMs < DENIAL_HOLDS_MS)
+  if (denial !== undefined && denied !== undefined && (isTrying || denied.agoMs < DENIAL_HOLDS_MS))
     return { state: 'down', reason: 'denied', message: denial };
   if (stalledMs >= stalledAfterMs)
     return { state: 'down', reason: 'stalled', message: `nothing was taken for ${seconds(stalledMs)}` };

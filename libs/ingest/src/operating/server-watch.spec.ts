@@ -10,7 +10,7 @@ describe('ServerWatch', () => {
   });
 
   it('counts from the begin of the first batch that is tried until one is taken', () => {
-    expect(watch.view()).toEqual({ stalledMs: 0, isFailing: false, denied: undefined });
+    expect(watch.view()).toEqual({ stalledMs: 0, isFailing: false, isTrying: false, denied: undefined });
     watch.begin();
     nowMs += 30;
     watch.begin();
@@ -46,9 +46,14 @@ describe('ServerWatch', () => {
     nowMs += 70;
     watch.denied(401);
     nowMs += 30;
-    expect(watch.view()).toEqual({ stalledMs: 100, isFailing: true, denied: { status: 401, agoMs: 30 } });
+    expect(watch.view()).toEqual({
+      stalledMs: 100,
+      isFailing: true,
+      isTrying: true,
+      denied: { status: 401, agoMs: 30 },
+    });
     expect(watch.taken()).toBe(100);
     expect(watch.taken()).toBeUndefined();
-    expect(watch.view()).toEqual({ stalledMs: 0, isFailing: false, denied: undefined });
+    expect(watch.view()).toEqual({ stalledMs: 0, isFailing: false, isTrying: true, denied: undefined });
   });
 });

@@ -9,6 +9,8 @@ export interface ServerView {
   readonly stalledMs: number;
   /** The last attempt was not taken. */
   readonly isFailing: boolean;
+  /** A batch is tried, or waits to be tried again. */
+  readonly isTrying: boolean;
   /** A batch was given up because requests as such are not wanted, and none was taken since. */
   readonly denied: { readonly status: number; readonly agoMs: number } | undefined;
 }
@@ -63,6 +65,7 @@ export class ServerWatch {
     return {
       stalledMs: this.trying === 0 ? 0 : now - this.triedSinceMs,
       isFailing: this.troubleSinceMs !== undefined,
+      isTrying: this.trying > 0,
       denied: this.denial && { status: this.denial.status, agoMs: now - this.denial.atMs },
     };
   }

@@ -5,9 +5,9 @@ import type { RequestOutcome } from '../ingest.metrics.js';
 import type { IngestReporter } from '../operating/reporter.js';
 import type { RequestSpans } from '../operating/request-spans.js';
 import type { IngestProtocol } from '../protocols/protocol.js';
-import type { AdaptiveConcurrency } from './adaptive-concurrency.js';
-import type { Circuit } from './circuit.js';
-import type { Pacing, Turn } from './pacing.js';
+import type { AdaptiveConcurrency } from '../pacing/adaptive-concurrency.js';
+import type { Circuit } from '../pacing/circuit.js';
+import type { Pacing, Turn } from '../pacing/pacing.js';
 import type { Transport } from './transport.js';
 import { type Compression, toWireBody, type WireBody } from './wire-body.js';
 import {
@@ -132,8 +132,7 @@ export class Delivery {
     const { batch } = attempt;
     const { pacing } = this.around;
     const isBounded = batch.origin.commit === 'auto';
-    let denials = 0;
-    for (;;) {
+    for (let denials = 0; ;) {
       const turn = await pacing.begin(isBounded);
       if (turn === 'ended') return { kind: 'closed' };
       let reading: Reading;
@@ -153,6 +152,8 @@ export class Delivery {
       } else if (reading.kind === 'denied') {
         const verdict = this.afterDenial(batch, reading, ++denials);
         if (verdict !== undefined) return verdict;
+        // Whoever waits for the circuit begins anew once it has closed: `auth` may be another by then.
+        if (this.around.circuit.isOpen) denials = 0;
       } else return this.learned(reading, attempt);
     }
   }
@@ -183,7 +184,7 @@ export class Delivery {
     const { circuit } = this.around;
     if (reading.kind === 'denied') {
       if (turn === 'probe') circuit.probeFailed();
-    } else if (reading.kind !== 'retry') circuit.closed();
+    } else if (isTaken(reading)) circuit.closed();
   }
 
   /**
@@ -221,7 +222,7 @@ export class Delivery {
       case 'refused':
         break;
     }
-    if (reading.kind !== 'judged' || reading.items.some(({ kind }) => kind !== 'retry')) reporter.taken();
+    if (isTaken(reading)) reporter.taken();
     return reading;
   }
 
@@ -250,9 +251,18 @@ function outcomeOf(reading: Reading): RequestOutcome {
   }
 }
 
+/** The server judged documents; pure. Not a 413, which a proxy may answer before it has looked at anything else. */
+function isTaken(reading: Reading): boolean {
+  if (reading.kind === 'judged') return reading.items.some(({ kind }) => kind !== 'retry');
+  return reading.kind === 'accepted' || reading.kind === 'refused';
+}
+
+const OVERLOADED: ReadonlySet<number> = new Set([408, 429, 502, 503, 504]);
+
 /** What an attempt says about the server's load; pure. */
 function loadOf(result: AttemptResult, reading: Reading): 'taken' | 'overloaded' | 'neutral' {
-  if (result.kind === 'no_answer' || result.status === 429 || result.status === 503) return 'overloaded';
+  if (result.kind === 'no_answer') return result.isOurs ? 'neutral' : 'overloaded';
+  if (OVERLOADED.has(result.status)) return 'overloaded';
   switch (reading.kind) {
     case 'judged':
       return reading.items.some((item) => item.kind === 'retry' && !item.isAmbiguous) ? 'overloaded' : 'taken';

@@ -12,6 +12,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   private resolve: (result: AttemptResult) => void = () => undefined;
   private hasEnded = false;
   private wasSent = false;
+  private isPrepared = false;
   private controller: Dispatcher.DispatchController | undefined;
   private cancelled: Error | undefined;
   private status = 0;
@@ -27,10 +28,15 @@ export class Exchange implements Dispatcher.DispatchHandler {
     return this.hasEnded;
   }
 
-  /** Stops waiting now. A request that was not begun never will be. */
-  cancel(cause: Error): void {
+  /** The request has all it needs; from here on whatever takes time is the server's or the network's doing. */
+  prepared(): void {
+    this.isPrepared = true;
+  }
+
+  /** Stops waiting now. A request that was not begun never will be. @param isOurs it would have gone on, but we do not want it any more. */
+  cancel(cause: Error, isOurs = false): void {
     this.cancelled = cause;
-    this.end({ kind: 'no_answer', wasSent: this.wasSent, cause });
+    this.end({ kind: 'no_answer', wasSent: this.wasSent, isOurs: isOurs || !this.isPrepared, cause });
     this.controller?.abort(cause);
   }
 
@@ -68,7 +74,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseError(_controller: Dispatcher.DispatchController | undefined, error: Error): void {
-    this.end({ kind: 'no_answer', wasSent: this.wasSent, cause: error });
+    this.end({ kind: 'no_answer', wasSent: this.wasSent, isOurs: !this.isPrepared, cause: error });
   }
 
   private endAnswered(isCut: boolean): void {

@@ -47,7 +47,7 @@ export class Transport {
   private readonly origin: string;
   private readonly basePath: string;
   private readonly dispatcher: Dispatcher;
-  private readonly running = new Set<(cause: Error) => void>();
+  private readonly running = new Set<(cause: Error, isOurs: boolean) => void>();
   private cancelled: Error | undefined;
 
   constructor(private readonly settings: TransportSettings) {
@@ -69,9 +69,9 @@ export class Transport {
   async send(body: WireBody, shape: RequestShape): Promise<AttemptResult> {
     if (this.cancelled !== undefined) return { kind: 'no_answer', wasSent: false, cause: this.cancelled };
     const exchange = new Exchange(longestAnswer(shape));
-    const cancel = (cause: Error): void => exchange.cancel(cause);
+    const cancel = (cause: Error, isOurs: boolean): void => exchange.cancel(cause, isOurs);
     const timeoutMs = shape.commit === 'auto' ? this.settings.requestTimeoutMs : this.settings.commitTimeoutMs;
-    const timer = setTimeout(() => cancel(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
+    const timer = setTimeout(() => cancel(new Error(`no answer within ${timeoutMs} ms`), false), timeoutMs);
     this.running.add(cancel);
     try {
       void this.dispatch(exchange, body, shape);
@@ -84,7 +84,7 @@ export class Transport {
 
   cancelAll(cause: Error): void {
     this.cancelled ??= cause;
-    for (const cancel of [...this.running]) cancel(cause);
+    for (const cancel of [...this.running]) cancel(cause, true);
   }
 
   /** Closes our own connections; a dispatcher that was given stays open. */
@@ -97,6 +97,7 @@ export class Transport {
       const headers = await this.headers(body);
       // `auth` may have taken longer than anybody waited.
       if (exchange.isOver) return;
+      exchange.prepared();
       this.dispatcher.dispatch(
         {
           origin: this.origin,

@@ -11,7 +11,7 @@ import {
   usualMs,
   withoutStale,
   withRoundTrip,
-} from '../measuring/round-trips.js';
+} from './round-trips.js';
 
 /** Whole numbers, `1 <= min <= start <= max`. All three the same: fixed. */
 export interface ConcurrencyBounds {
