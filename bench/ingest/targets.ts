@@ -11,6 +11,11 @@ export const TARGETS = {
   unsettled: { name: 'faults: documents unsettled after close', unit: 'documents', atMost: 0 },
   unflagged: { name: 'faults: possible duplicates not flagged', unit: 'documents', atMost: 0 },
   items: { name: 'faults: a tenth of the items 429, documents lost', unit: 'documents', atMost: 0 },
+  burst: { name: 'burst, then close: documents lost, unreported or unsettled', unit: 'documents', atMost: 0 },
+  promises: { name: 'fire and forget: promises a document', unit: 'promises', atMost: 0 },
+  // An array of line ends that grows. A closure or a promise is 64 bytes at least.
+  allocated: { name: 'fire and forget: allocated beyond its JSON a document', unit: 'bytes', atMost: 48 },
+  sink: { name: 'the sink: CPU per document against the hand-written loop', unit: 'x', atMost: 0.5 },
 } as const;
 
 export type TargetId = keyof typeof TARGETS;

@@ -6,6 +6,7 @@ import type { TargetId } from '../targets.js';
 const OURS = 'lone ingestSync';
 const POST = 'bare POST';
 const RATE = 50;
+const DURATION_MS = { full: 10_000, short: 1_500, quick: 600 };
 
 /** A caller with one document and nobody else's to travel with must not pay for batching. Open loop, so a slow answer counts for those after it. */
 export async function measureLoneCaller(bench: Bench<TargetId>): Promise<void> {
@@ -15,7 +16,7 @@ export async function measureLoneCaller(bench: Bench<TargetId>): Promise<void> {
       use(await startSubject(POST, 'lonePost', { url: sink.url })),
       use(await startSubject(OURS, 'loneOurs', { url: sink.url })),
     ];
-    const run = { ratePerSecond: RATE, durationMs: bench.pick(10_000, 1_500) };
+    const run = { ratePerSecond: RATE, durationMs: DURATION_MS[bench.scale] };
     const told = subjects.map((subject) => ({ name: subject.name, run: () => subject.run(run) }));
     const pairs = await bench.interleave(told, 'p99');
     bench.meets('lone', difference(pairs), `${RATE}/s, ${(RATE * run.durationMs) / 1000} calls a pair, maxDelay 1 s`);

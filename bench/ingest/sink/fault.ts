@@ -1,6 +1,6 @@
 /**
- * What the sink does to requests. `stall`: takes them in and answers none until the fault is over. `items-429` refuses every tenth document of a
- * bulk request.
+ * What the sink does to requests. `stall`: takes them in and answers none until the fault is over. `items-429` refuses every tenth document of
+ * bulk requests.
  */
 export const FAULTS = ['none', 'second-429', 'second-503', 'fifth-reset', 'items-429', 'stall'] as const;
 
@@ -14,4 +14,8 @@ export function isFault(text: string): text is Fault {
 export interface FaultRun {
   readonly fault: Fault;
   readonly documents: number;
+  /** All documents as fast as they can be made, without waiting for room. */
+  readonly isBurst?: boolean;
+  /** Ours alone. */
+  readonly protocol?: 'bulk';
 }

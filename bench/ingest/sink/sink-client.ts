@@ -1,19 +1,24 @@
 import { request } from 'undici';
 import type { Fault } from './fault.js';
+import type { Keeps } from './storage.js';
 
 export interface SinkCounts {
   readonly requests: number;
   readonly documents: number;
   readonly bytes: number;
+  /** Refused one by one, in answers to bulk requests. */
+  readonly busyItems: number;
+  /** Processor time of the sink's process since it began, in microseconds. */
+  readonly cpuUs: number;
 }
 
 /** The counting server as seen from the processes that drive it. */
 export class SinkClient {
   constructor(readonly url: string) {}
 
-  /** Forgets everything, and behaves like this from now on. With `keepsIds` it is slower, and knows each document. */
-  async reset(fault: Fault = 'none', keepsIds = false): Promise<void> {
-    await this.ask(`reset?fault=${fault}&ids=${keepsIds}`);
+  /** Forgets everything, and behaves like this from now on. With `ids` it is slower. */
+  async reset(fault: Fault = 'none', keeps: Keeps = 'counts'): Promise<void> {
+    await this.ask(`reset?fault=${fault}&keeps=${keeps}`);
   }
 
   /** Ends the fault; what was stalled is answered. */

@@ -2,90 +2,119 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
+import { type Dialect, dialectOf, linesPerDocument, refuse, send, sendItems, sendTaken } from './answers.js';
 import { type Fault, isFault } from './fault.js';
-import { countLines, Storage } from './storage.js';
+import { isKeeps, type Keeps, LineCount, Storage } from './storage.js';
 
 /**
- * A search engine that only counts, for throughput: as little work as an honest answer allows, in a process of its own. Speaks Quickwit's
- * ingest and the bulk protocol with one item a document. Its own questions are under `/-/`.
+ * A server that only counts, for throughput: as little work as an honest answer allows, in a process of its own. Speaks Quickwit's ingest, the
+ * bulk protocol and InfluxDB's writes, with an item, or a line, a document. Its own questions are under `/-/`.
  */
 const unzip = promisify(gunzip);
 const storage = new Storage();
 const stalled: (() => void)[] = [];
 const EVERY_NTH_ITEM = 10;
 let fault: Fault = 'none';
+let keeps: Keeps = 'counts';
 let requests = 0;
+let items = 0;
+let busyItems = 0;
 
 const server = createServer({ keepAliveTimeout: 120_000 }, (request, response) => {
-  answer(request, response).catch((error: unknown) => {
+  const path = request.url ?? '/';
+  if (path.startsWith('/-/')) return answerOwn(new URL(path, 'http://sink'), response);
+  answer(request, response, dialectOf(path)).catch((error: unknown) => {
     console.error(error);
     response.destroy();
   });
 });
 server.listen(0, '127.0.0.1', () => console.log((server.address() as AddressInfo).port));
 
-async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of request) chunks.push(chunk as Buffer);
-  const raw = Buffer.concat(chunks);
-  const { pathname, searchParams } = new URL(request.url ?? '/', 'http://sink');
-  if (pathname.startsWith('/-/')) return answerOwn(pathname.slice(3), searchParams, response);
-  const body = request.headers['content-encoding'] === 'gzip' ? await unzip(raw) : raw;
-  const isBulk = pathname.endsWith('/_bulk');
-  requests++;
+async function answer(request: IncomingMessage, response: ServerResponse, dialect: Dialect): Promise<void> {
+  const isZipped = request.headers['content-encoding'] === 'gzip';
+  if (fault === 'none' && keeps !== 'ids') {
+    const counted =
+      isZipped && keeps === 'counts' ? new LineCount().add(await unzip(await read(request))) : await count(request);
+    const documents = counted.lines / linesPerDocument(dialect);
+    storage.count(documents, counted.bytes);
+    return sendTaken(response, dialect, documents);
+  }
+  const raw = await read(request);
+  await answerFaulty(isZipped ? await unzip(raw) : raw, response, dialect);
+}
+
+async function answerFaulty(body: Buffer, response: ServerResponse, dialect: Dialect): Promise<void> {
+  const nth = ++requests;
   switch (fault) {
     case 'second-429':
-      if (requests % 2 === 0) return refuse(response, 429);
+      if (nth % 2 === 0) return refuse(response, 429);
       break;
     case 'second-503':
-      if (requests % 2 === 0) return refuse(response, 503);
+      if (nth % 2 === 0) return refuse(response, 503);
       break;
     case 'fifth-reset':
-      if (requests % 5 !== 0) break;
-      storage.store(body, isBulk ? 2 : 1);
+      if (nth % 5 !== 0) break;
+      storage.store(body);
       return void response.socket?.resetAndDestroy();
     case 'stall':
       await new Promise<void>((resolve) => stalled.push(resolve));
       break;
     case 'items-429':
+      if (dialect === 'bulk') return answerItems(body, response);
+      break;
     case 'none':
   }
-  accept(body, isBulk, response);
+  storage.store(body);
+  sendTaken(response, dialect, documentsOf(body, dialect));
 }
 
-function accept(body: Buffer, isBulk: boolean, response: ServerResponse): void {
-  const isLeftOut = (document: number): boolean => fault === 'items-429' && isBulk && document % EVERY_NTH_ITEM === 0;
-  storage.store(body, isBulk ? 2 : 1, isLeftOut);
-  const documents = countLines(body) / (isBulk ? 2 : 1);
-  if (isBulk) return send(response, 200, bulkAnswer(documents, isLeftOut));
-  const counts = { num_docs_for_processing: documents, num_ingested_docs: documents, num_rejected_docs: 0 };
-  send(response, 200, JSON.stringify(counts));
+/** Every tenth item of all requests together: one that is tried again is not refused for ever. */
+function answerItems(body: Buffer, response: ServerResponse): void {
+  const documents = documentsOf(body, 'bulk');
+  const first = items;
+  items += documents;
+  const isLeftOut = (document: number): boolean => (first + document) % EVERY_NTH_ITEM === 0;
+  storage.store(body, isLeftOut);
+  busyItems += Array.from({ length: documents }, (_, document) => document).filter(isLeftOut).length;
+  sendItems(response, documents, isLeftOut);
 }
 
-/** As short as an item may be. */
-function bulkAnswer(documents: number, isLeftOut: (document: number) => boolean): string {
-  const items = Array.from({ length: documents }, (_, document) =>
-    isLeftOut(document)
-      ? '{"index":{"_index":"logs","status":429,"error":{"type":"too_many_requests","reason":"busy"}}}'
-      : '{"index":{"_index":"logs","status":201}}',
-  );
-  return `{"took":1,"errors":${fault === 'items-429'},"items":[${items.join(',')}]}`;
+function documentsOf(body: Buffer, dialect: Dialect): number {
+  return new LineCount().add(body).lines / linesPerDocument(dialect);
 }
 
-function answerOwn(question: string, parameters: URLSearchParams, response: ServerResponse): void {
-  switch (question) {
+/** Counts what comes without keeping it, or lets it go by uncounted. */
+function count(request: IncomingMessage): Promise<LineCount> {
+  const counted = new LineCount();
+  return new Promise((resolve, reject) => {
+    if (keeps === 'nothing') request.resume();
+    else request.on('data', (chunk: Buffer) => counted.add(chunk));
+    request.once('end', () => resolve(counted)).once('error', reject);
+  });
+}
+
+async function read(request: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks);
+}
+
+function answerOwn({ pathname, searchParams }: URL, response: ServerResponse): void {
+  switch (pathname.slice(3)) {
     case 'counts': {
       const { requests, documents, bytes } = storage;
-      return send(response, 200, JSON.stringify({ requests, documents, bytes }));
+      const { user, system } = process.cpuUsage();
+      return send(response, 200, JSON.stringify({ requests, documents, bytes, busyItems, cpuUs: user + system }));
     }
     case 'times':
-      return void response.end(storage.timesStored(Number(parameters.get('count'))));
+      return void response.end(storage.timesStored(Number(searchParams.get('count'))));
     case 'reset': {
-      const wanted = parameters.get('fault') ?? 'none';
-      if (!isFault(wanted)) return refuse(response, 400);
+      const [wanted = '', kept = ''] = [searchParams.get('fault') ?? '', searchParams.get('keeps') ?? ''];
+      if (!isFault(wanted) || !isKeeps(kept)) return refuse(response, 400);
       fault = wanted;
-      requests = 0;
-      storage.reset(parameters.get('ids') === 'true');
+      keeps = kept;
+      requests = items = busyItems = 0;
+      storage.reset(kept);
       return send(response, 200, '{}');
     }
     case 'relent':
@@ -95,18 +124,4 @@ function answerOwn(question: string, parameters: URLSearchParams, response: Serv
     default:
       return refuse(response, 404);
   }
-}
-
-function refuse(response: ServerResponse, status: number): void {
-  send(response, status, '{"message":"not now"}');
-}
-
-function send(response: ServerResponse, status: number, body: string): void {
-  const headers = {
-    'content-type': 'application/json',
-    'content-length': Buffer.byteLength(body),
-    // Without it, the official clients refuse to go on.
-    'x-elastic-product': 'Elasticsearch',
-  };
-  response.writeHead(status, headers).end(body);
 }

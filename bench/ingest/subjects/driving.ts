@@ -1,8 +1,12 @@
 import { type LogLine, logLine } from '../documents.js';
 
 /** Hands in `count` documents one by one, as a caller does who waits for room and for nothing else. */
-export async function fireAndForget(count: number, add: (doc: LogLine) => Promise<void>): Promise<void> {
-  for (let id = 0; id < count; id++) await add(logLine(id));
+export async function fireAndForget(
+  count: number,
+  line: (id: number) => LogLine,
+  add: (doc: LogLine) => Promise<void>,
+): Promise<void> {
+  for (let id = 0; id < count; id++) await add(line(id));
 }
 
 export interface ReceiptsOptions {

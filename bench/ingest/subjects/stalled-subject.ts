@@ -21,7 +21,7 @@ export async function startStalled(setup: Parameters): Promise<ServedSubject> {
   const run = async (parameters: Parameters): Promise<Sample> => {
     const { stallMs } = parameters as unknown as StallRun;
     await service.ingestSync(logLine(0));
-    await sink.reset('stall', true);
+    await sink.reset('stall', 'ids');
     globalThis.gc?.();
     const rssBefore = process.memoryUsage.rss();
     let peak = rssBefore;
