@@ -166,7 +166,7 @@ export class Delivery {
     const startedAtMs = clock.monotonic();
     const span = spans.begin({ documents: batch.size, bytes, attempt: batch.failures + 1, links: batch.contexts() });
     const shape = { commit: batch.origin.commit, detailed, documents: batch.size, rawBytes: batch.byteLength };
-    const result = await transport.send(body, shape);
+    const result = await span.run(() => transport.send(body, shape));
     const reading = protocol.read(result, batch.size, clock.now());
     const outcome = outcomeOf(reading);
     const durationMs = clock.monotonic() - startedAtMs;
