@@ -1,4 +1,4 @@
-import { IngestModule, IngestService } from '@nest-baton/ingest';
+import { getIngestToken, IngestModule, IngestService } from '@nest-baton/ingest';
 import { IngestHealthIndicator, IngestHealthModule } from '@nest-baton/ingest/health';
 import { freePort, waitFor } from '@nest-baton/testing';
 import { Logger } from '@nestjs/common';
@@ -122,6 +122,34 @@ describe('the health indicator', () => {
     await module.get(IngestService).ingestBatch(docs(1)).outcomes;
     expect(await indicator.isHealthy()).toMatchObject({ ingest: { status: 'down', reason: 'denied' } });
     expect(await indicator.isHealthy('audit', { name: 'audit' })).toEqual({ audit: { status: 'up' } });
+    await module.close();
+  });
+
+  it('speaks for all indexes of a root by the worst of them, or for one', async () => {
+    const sink = await startSink();
+    sink.fail(({ index }) => (index === 'audit-logs' ? { kind: 'status', status: 404 } : undefined));
+    const indexes = { audit: { index: 'audit-logs' } };
+    const module = await Test.createTestingModule({
+      imports: [
+        IngestHealthModule,
+        IngestModule.forRoot({ url: sink.url, index: INDEX, indexes, maxDelay: 0 }),
+        IngestModule.forFeature(['audit']),
+      ],
+    }).compile();
+    Logger.overrideLogger(false);
+    await module.init();
+    const indicator = module.get(IngestHealthIndicator);
+    expect(await indicator.isHealthy()).toEqual({ ingest: { status: 'up' } });
+    await module.get<IngestService>(getIngestToken('audit'), { strict: false }).ingestBatch(docs(1)).outcomes;
+    expect(await indicator.isHealthy()).toMatchObject({
+      ingest: { status: 'down', reason: 'denied', message: expect.stringMatching(/^audit: /) as string },
+    });
+    expect(await indicator.isHealthy('audit', { index: 'audit' })).toMatchObject({ audit: { status: 'down' } });
+    expect(await module.get(IngestService).health()).toEqual({ state: 'up' });
+    await expect(indicator.isHealthy('x', { index: 'audits' })).rejects.toMatchObject({
+      code: 'OPTIONS_INVALID',
+      message: expect.stringContaining('audits') as string,
+    });
     await module.close();
   });
 

@@ -1,8 +1,9 @@
+import { OptionsInvalidError, unknownName } from '@nest-baton/core';
 import { Inject, Injectable, Module } from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
 import { type HealthIndicatorResult, HealthIndicatorService, TerminusModule } from '@nestjs/terminus';
-import { getIngestToken } from './ingest.module-definition.js';
-import type { IngestService } from './ingest.service.js';
+import { getIngestRootToken } from './ingest.module-definition.js';
+import type { IngestRoot } from './ingest.root.js';
 
 /**
  * `up` while the server takes what it is sent; `degraded` (HTTP 200) while attempts fail and are repeated, the server asks for a pause, or calls
@@ -15,14 +16,21 @@ export class IngestHealthIndicator {
     @Inject(ModuleRef) private readonly modules: ModuleRef,
   ) {}
 
-  /** @param options.name of the instance; default the one without a name. */
+  /**
+   * @param options.name of the root; default the one without a name.
+   * @param options.index one of its further indexes, by its name; default all that it has, of which the worst is told.
+   * @throws OptionsInvalidError when the root has no such index.
+   */
   async isHealthy<const Key extends string = 'ingest'>(
     key = 'ingest' as Key,
-    options: { readonly name?: string } = {},
+    { name, index }: { readonly name?: string; readonly index?: string } = {},
   ): Promise<HealthIndicatorResult<Key>> {
-    const service = this.modules.get<IngestService>(getIngestToken(options.name), { strict: false });
+    const root = this.modules.get<IngestRoot>(getIngestRootToken(name), { strict: false });
+    const asked = index === undefined ? root : root.index(index);
+    if (asked === undefined)
+      throw new OptionsInvalidError('IngestHealthIndicator', [unknownName('index', index ?? '', root.indexNames)]);
     const indicator = this.indicators.check(key);
-    const health = await service.health();
+    const health = await asked.health();
     switch (health.state) {
       case 'up':
         return indicator.up();
