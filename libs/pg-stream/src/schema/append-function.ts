@@ -52,7 +52,10 @@ BEGIN
   END IF;
   INSERT INTO ${schema}.stream_chunks (stream_id, index, bytes, data)
     VALUES (locked_id, next_index, octet_length(given_data), given_data);
-  UPDATE ${schema}.streams s SET next_index = s.next_index + 1 WHERE s.id = locked_id;
+  UPDATE ${schema}.streams s
+    SET next_index = s.next_index + 1, kept_bytes = s.kept_bytes + octet_length(given_data), written_at = clock_timestamp(),
+        lease_until = clock_timestamp() + s.lease_ms * interval '1 ms'
+    WHERE s.id = locked_id;
   IF given_producer IS NOT NULL THEN
     INSERT INTO ${schema}.stream_producers AS p (stream_id, producer_id, epoch, last_seq, first_index, last_index)
       VALUES (locked_id, given_producer, given_epoch, given_seq, next_index, next_index)

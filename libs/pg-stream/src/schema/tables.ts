@@ -1,6 +1,9 @@
 /**
  * - `streams`: one row a stream. `next_index` is the position of the next chunk, so the tail is `next_index - 1`; the row's lock is held from
- *   drawing a position to the commit, which makes the order of positions the order of commits. The free space keeps its updates on one page.
+ *   drawing a position to the commit, which makes the order of positions the order of commits. The free space keeps its updates on one page,
+ *   as long as no index is over a column that an append changes. `first_index` is the earliest chunk that is kept, `kept_bytes` the size of those
+ *   that are. A deleted stream has no name, so that the name is free at once, and its row is found by id until its chunks are gone.
+ *   `lease_ms` is how long its writer may be silent, `lease_until` when that is over; each append moves it.
  * - `stream_chunks`: `bytes` is the size of `data`, so that a page can be bounded without reading the data. No foreign key: it would
  *   lock the stream's row once more for each chunk, and the functions are the only writers.
  * - `stream_producers`: the last call of each producer. `first_index` is null when that call closed the stream, or when there was none yet
@@ -10,13 +13,19 @@ export function tables(schema: string): readonly string[] {
   return [
     `CREATE TABLE ${schema}.streams (
        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-       name text COLLATE "C" NOT NULL UNIQUE,
+       name text COLLATE "C" UNIQUE,
        stream_group text,
+       first_index bigint NOT NULL DEFAULT 0,
        next_index bigint NOT NULL DEFAULT 0,
+       kept_bytes bigint NOT NULL DEFAULT 0,
        status text NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'done', 'error', 'aborted')),
        message text,
        created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-       closed_at timestamptz
+       written_at timestamptz,
+       closed_at timestamptz,
+       deleted_at timestamptz,
+       lease_ms integer,
+       lease_until timestamptz
      ) WITH (fillfactor = 70)`,
     `CREATE TABLE ${schema}.stream_chunks (
        stream_id bigint NOT NULL,
