@@ -217,7 +217,7 @@ describe('an application with wrong options', () => {
       indexes: { default: { index: 'x' } },
       maxDelai: '1s',
     };
-    const module = Test.createTestingModule({ imports: [IngestModule.forRoot(options as never)] });
+    const module = Test.createTestingModule({ imports: [IngestModule.forRoot(options)] });
     const error = await errorOf(module.compile());
     expect(error['code']).toBe('OPTIONS_INVALID');
     expect((error['problems'] as string[]).toSorted()).toEqual([
