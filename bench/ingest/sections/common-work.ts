@@ -13,6 +13,12 @@ export const OUR_OPTIONS = {
   maxBufferDocs: 100_000,
 };
 
+/**
+ * The hand-written loop never holds more than its requests and the one that it fills. Ours is bounded alike when nobody waits for receipts: with
+ * a larger buffer it would take documents for as long as there is room before the sockets have their turn, and need more memory than the loop.
+ */
+export const OUR_FORGET_OPTIONS = { ...OUR_OPTIONS, maxBufferBytes: (CONCURRENCY + 2) * BATCH_BYTES };
+
 /** Rate, processor time and memory of one side, with what of the pair's time the sink took: it shares the machine's cores. */
 export function showSubject(bench: Bench<TargetId>, pairs: Pairs, name: string, title = name): void {
   const median = (figure: string): number => pairs.of(name, figure).measured;

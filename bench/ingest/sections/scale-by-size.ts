@@ -2,7 +2,7 @@ import type { Bench } from '../../harness/index.js';
 import { startSink } from '../sink/start-sink.js';
 import { startSubject } from '../subject.js';
 import type { TargetId } from '../targets.js';
-import { BATCH_BYTES, CONCURRENCY, OUR_OPTIONS } from './common-work.js';
+import { BATCH_BYTES, CONCURRENCY, OUR_FORGET_OPTIONS, OUR_OPTIONS } from './common-work.js';
 import { measureLines, pointsOf } from './lines.js';
 
 const SIZES = { all: [100, 300, 1_000, 3_000, 10_000, 30_000, 100_000], quick: [100, 3_000, 100_000] };
@@ -21,7 +21,11 @@ export async function measureScaleBySize(bench: Bench<TargetId>): Promise<void> 
     const ours = { ...OUR_OPTIONS, compression };
     const subjects = await Promise.all([
       startSubject('hand-written loop', 'loop', { url, window: 0, options: floor }),
-      startSubject('ours, fire and forget', 'ours', { url, window: 0, options: ours }),
+      startSubject('ours, fire and forget', 'ours', {
+        url,
+        window: 0,
+        options: { ...OUR_FORGET_OPTIONS, compression },
+      }),
       startSubject('promise per document', 'promiseLoop', { url, window: 0, options: floor }),
       startSubject('ours, a receipt per document', 'ourReceipts', { url, window: 0, options: ours }),
     ]);

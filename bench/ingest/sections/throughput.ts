@@ -2,7 +2,7 @@ import { type Bench, type Pairs, ratioOf, type ReferenceFigure, type Spread, typ
 import { startSink } from '../sink/start-sink.js';
 import { startSubject } from '../subject.js';
 import type { TargetId } from '../targets.js';
-import { BATCH_BYTES, CONCURRENCY, OUR_OPTIONS, showSubject, WINDOW } from './common-work.js';
+import { BATCH_BYTES, CONCURRENCY, OUR_FORGET_OPTIONS, OUR_OPTIONS, showSubject, WINDOW } from './common-work.js';
 
 const LOOP = 'hand-written loop';
 const PROMISE_LOOP = 'promise per document';
@@ -105,7 +105,7 @@ function sidesOf(compression: Compression): readonly Side[] {
   const ours = { ...OUR_OPTIONS, compression };
   const sides: Side[] = [
     { name: LOOP, subject: 'loop', options: floor },
-    { name: FORGET, subject: 'ours', options: ours },
+    { name: FORGET, subject: 'ours', options: { ...OUR_FORGET_OPTIONS, compression } },
     { name: PROMISE_LOOP, subject: 'promiseLoop', options: floor },
     { name: RECEIPTS, subject: 'ourReceipts', options: ours },
     { name: ELASTIC, subject: 'elastic', options: { ...ELASTIC_OPTIONS, compression: isGzip } },
