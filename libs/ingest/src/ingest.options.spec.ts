@@ -86,8 +86,8 @@ describe('the options', () => {
     const resolved = resolveIngestOptions({ ...ENOUGH, auth, indexes: { audit: { index: 'audit-logs' } } });
     auth.authorization = 'b';
     expect(resolved.auth).toEqual({ authorization: 'a' });
-    const { retry, root, indexes, concurrency, hooks } = resolved;
-    for (const part of [resolved, resolved.auth, retry, root, indexes, indexes['audit'], concurrency, hooks])
+    const { retry, indexes, concurrency, hooks } = resolved;
+    for (const part of [resolved, resolved.auth, retry, indexes, indexes['audit'], concurrency, hooks])
       expect(Object.isFrozen(part)).toBe(true);
   });
 });

@@ -97,9 +97,7 @@ export interface IngestOptions extends IngestIndexOptions {
 export interface ResolvedIngestOptions extends ResolvedIndexOptions {
   readonly url: string;
   readonly protocol: 'native' | 'bulk';
-  /** The root's own index. */
-  readonly root: ResolvedIndexOptions;
-  /** The further ones by their names; without a prototype. */
+  /** The further indexes by their names; without a prototype. */
   readonly indexes: Readonly<Record<string, ResolvedIndexOptions>>;
   readonly maxBatchDocs: number;
   readonly maxBatchBytes: number;
@@ -175,7 +173,6 @@ export function resolveIngestOptions(options: IngestOptions): ResolvedIngestOpti
     ...root,
     url,
     protocol,
-    root,
     indexes: resolveIndexes(options?.indexes, { protocol, basePath, ...root }, check),
     maxBatchDocs: check.integer('maxBatchDocs', DEFAULTS.maxBatchDocs, { min: 1, max: 100_000 }),
     maxBatchBytes: check.integer('maxBatchBytes', DEFAULTS.maxBatchBytes, { min: 1 }),
