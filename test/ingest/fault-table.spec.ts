@@ -16,13 +16,28 @@ const every =
   (_request, nth) =>
     nth % n === 0 ? fault : undefined;
 
+let answered = new Set<number>();
+
+/** Every tenth document is answered 429 the first time that it comes. */
+function refusedOnce(id: number): number | undefined {
+  if (id % 10 !== 0 || answered.has(id)) return undefined;
+  answered.add(id);
+  return 429;
+}
+
 const TABLE: readonly [string, Fault, Partial<IngestOptions>][] = [
   ['every 2nd request is answered 429', every(2, { kind: 'status', status: 429 }), {}],
   ['every 2nd request is answered 503', every(2, { kind: 'status', status: 503 }), {}],
   ['every 5th request is processed and its connection reset', every(5, { kind: 'reset', when: 'after' }), {}],
+  [
+    '10 % of the items of a bulk are answered 429',
+    () => ({ kind: 'items', verdict: ({ value }) => refusedOnce(Number(value?.['id'])) }),
+    { protocol: 'bulk' },
+  ],
 ];
 
 async function setUp(options: Partial<IngestOptions>) {
+  answered = new Set();
   const sink = await startSink();
   const verdicts = new Verdicts();
   const service: IngestService<{ readonly id: number }> = startIngest(sink.url, { ...options, hooks: verdicts.hooks });
@@ -50,6 +65,9 @@ describe('the table of faults', () => {
       expect(repetitions.length > 0).toBe(verdicts.maybeDuplicates > 0);
       expect(repetitions.every(({ isFlagged }) => isFlagged)).toBe(true);
       expect(service.stats()).toMatchObject({ accepted: DOCUMENTS, bufferedDocs: 0, waitingDocs: 0, unknown: 0 });
+      // Items are sent again alone, never the batch around them.
+      const sent = sink.requests.reduce((sum, { documents }) => sum + documents.length, 0);
+      if (options.protocol === 'bulk') expect(sent).toBe(DOCUMENTS * 1.1);
     },
   );
 
@@ -70,7 +88,7 @@ describe('the table of faults', () => {
     },
   );
 
-  it.each(TABLE)(
+  it.each(TABLE.filter(([, , { protocol }]) => protocol !== 'bulk'))(
     'a close in the middle of it settles everything, and says what it does not know, when %s',
     async (_what, fault, options) => {
       const { sink, verdicts, service } = await setUp({ maxBatchDocs: 50, maxDelay: 5, ...options });

@@ -1,7 +1,11 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { assertConservation, type ChildWorker, startProcess, waitFor } from '@nest-baton/testing';
 import { INDEX, startSink, stopAll } from './support/bench.js';
 
 let child: ChildWorker | undefined;
+let folder: string;
 
 /** What the child said of each document. */
 function accountOf(lines: readonly string[]) {
@@ -35,9 +39,11 @@ function accountOf(lines: readonly string[]) {
 }
 
 describe('a process that is told to end at full load, with a slow server', () => {
+  beforeEach(async () => void (folder = await mkdtemp(join(tmpdir(), 'baton-terminated-'))));
   afterEach(async () => {
     await child?.stop();
     await stopAll();
+    await rm(folder, { recursive: true });
   });
 
   it.each([
@@ -45,8 +51,9 @@ describe('a process that is told to end at full load, with a slow server', () =>
     ['twice', 2],
   ])('%s, delivers what it can in its time, and tells of everything else', async (_times, signals) => {
     const sink = await startSink();
-    sink.fail({ kind: 'slow', delayMs: 150 });
-    child = await startProcess({ entry: 'test/ingest/support/loaded-service.ts', args: [sink.url] });
+    sink.fail({ kind: 'slow', delayMs: 300 });
+    const file = join(folder, 'account');
+    child = await startProcess({ entry: 'test/ingest/support/loaded-service.ts', args: [sink.url, file] });
     await child.waitForLine(/^ready/);
     await waitFor(() => sink.requests.length > 6, { description: 'it is at work' });
     const begun = performance.now();
@@ -58,7 +65,8 @@ describe('a process that is told to end at full load, with a slow server', () =>
     expect(performance.now() - begun).toBeLessThan(3_000);
     await waitFor(() => sink.openRequests === 0, { description: 'the server has ended every request' });
 
-    const { admitted, ended, handedBack, plain } = accountOf(child.lines);
+    const lines = (await readFile(file, 'utf8')).split('\n');
+    const { admitted, ended, handedBack, plain } = accountOf(lines);
     const report = assertConservation({
       what: 'documents',
       admitted,
@@ -78,6 +86,6 @@ describe('a process that is told to end at full load, with a slow server', () =>
     const atTheDoor = [...ended.closed, ...ended.unknown].filter((id) => plain.has(id) && !handedBack.has(id));
     expect(handedBack.size).toBeGreaterThan(0);
     expect(atTheDoor.length).toBeLessThanOrEqual(4 * 10);
-    expect(child.lines.filter((line) => line.startsWith('late '))).toEqual(['late closed']);
+    expect(lines.filter((line) => line.startsWith('late '))).toEqual(['late closed']);
   });
 });

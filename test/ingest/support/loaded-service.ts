@@ -1,22 +1,23 @@
 import 'reflect-metadata';
+import { appendFileSync } from 'node:fs';
 import { type DocumentOutcome, IngestModule, IngestService } from '@nest-baton/ingest';
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 
 /**
- * A service at full load, to be told to end: `loaded-service <url>`. Prints `plain <from> <count>` for what it hands in and forgets, `call <from>
- * <statuses>` for what it waits for, `hook <ids>` for what is handed back, `late <reason>` for the first call after the end has begun. A pipe is
- * written to at once, so all of it is told before the process has ended.
+ * A service at full load, to be told to end: `loaded-service <url> <file>`. Writes to the file: `plain <from> <count>` for what it hands in and forgets,
+ * `sent <from> <count>` and then `call <from> <statuses>` for what it waits for, `hook <ids>` for what is handed back, `discard <id> <reason>`, and
+ * `late <reason>` for a call after the end. To a file, since a pipe whose reader is slow loses its end together with the process.
  */
-const [url = ''] = process.argv.slice(2);
+const [url = '', file = ''] = process.argv.slice(2);
 let hasClosed = false;
-const say = (line: string): void => void process.stdout.write(`${line}\n`);
+const say = (line: string): void => appendFileSync(file, `${line}\n`);
 const idsOf = (docs: readonly unknown[]): string => docs.map((doc) => (doc as { readonly id: number }).id).join();
 
 @Module({
   imports: [
     IngestModule.forRoot({
-      ...{ url, index: 'app-logs', maxBatchDocs: 50, maxBufferDocs: 500, closeTimeout: 700 },
+      ...{ url, index: 'app-logs', maxBatchDocs: 20, maxBufferDocs: 500, closeTimeout: 500 },
       hooks: {
         onUndelivered: (docs) => say(`hook ${idsOf(docs)}`),
         onDiscard: (doc, reason) => {
@@ -70,4 +71,4 @@ service.on('closed', () => {
 });
 for (let i = 0; i < 20; i++) void wait();
 for (let i = 0; i < 4; i++) void forget();
-say('ready');
+process.stdout.write('ready\n');

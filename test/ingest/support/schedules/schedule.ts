@@ -89,7 +89,7 @@ function optionsOf(random: Random): Schedule['options'] {
     maxBatchBytes,
     serverLimitBytes: maxBatchBytes * randomPick(random, [1, 2, 100]),
     maxDelay: randomPick(random, [0, 1, 10, 50, 200, 1_000]),
-    concurrency: randomPick(random, [1, 1, 2, 3, 8]),
+    concurrency: randomPick(random, [1, 1, 2, 3, 8, { start: 1, min: 1, max: 4 }, { start: 3, min: 2, max: 8 }]),
     maxBufferDocs: isRoomy ? 1_000 : randomPick(random, [1, 2, 5, 20]),
     maxBufferBytes: isRoomy ? NO_LIMIT : randomPick(random, [100, 300, 2_000]),
     overflow: random() < 0.75 ? 'wait' : 'discard',
