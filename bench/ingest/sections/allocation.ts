@@ -28,7 +28,7 @@ const FLAGS = [
 /** What a document costs the collector. Counted, not timed: other load on the machine changes nothing here. */
 export async function measureAllocation(bench: Bench<TargetId>): Promise<void> {
   await bench.section('allocation', async (use) => {
-    const documents = 100_000;
+    const documents = bench.scale === 'quick' ? 50_000 : 100_000;
     const sink = use(await startSink());
     const subjects = await Promise.all(
       CANDIDATES.map(async ([name, candidate]) =>

@@ -6,7 +6,7 @@ import type { TargetId } from '../targets.js';
 const OURS = 'lone ingestSync';
 const POST = 'bare POST';
 const RATE = 50;
-const DURATION_MS = { full: 10_000, short: 1_500, quick: 600 };
+const DURATION_MS = { full: 10_000, short: 1_500, quick: 400 };
 
 /** A caller with one document and nobody else's to travel with must not pay for batching. Open loop, so a slow answer counts for those after it. */
 export async function measureLoneCaller(bench: Bench<TargetId>): Promise<void> {

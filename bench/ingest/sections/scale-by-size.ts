@@ -7,8 +7,8 @@ import { measureLines, pointsOf } from './lines.js';
 
 const SIZES = { all: [100, 300, 1_000, 3_000, 10_000, 30_000, 100_000], quick: [100, 3_000, 100_000] };
 /** So much at each size, and never more documents than that. */
-const MB = { full: 100, short: 40, quick: 10 };
-const MOST_DOCUMENTS = { full: 200_000, short: 100_000, quick: 40_000 };
+const MB = { full: 100, short: 40, quick: 4 };
+const MOST_DOCUMENTS = { full: 200_000, short: 100_000, quick: 20_000 };
 /** Under way at a time: more than four requests, whatever the size. */
 const WINDOW_BYTES = 12_000_000;
 

@@ -4,7 +4,7 @@ import { startSubject } from '../subject.js';
 import type { TargetId } from '../targets.js';
 
 const BUFFER_BYTES = 64 * 2 ** 20;
-const STALL_MS = { full: 60_000, short: 5_000, quick: 3_000 };
+const STALL_MS = { full: 60_000, short: 5_000, quick: 2_000 };
 
 /** Once, not in pairs: nobody else is there to be compared with, and the bound is absolute. */
 export async function measureStall(bench: Bench<TargetId>): Promise<void> {
