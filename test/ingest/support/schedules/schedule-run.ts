@@ -1,6 +1,7 @@
 import { type IngestReceipt, IngestService, type IngestStats, resolveIngestOptions } from '@nest-baton/ingest';
 import { VirtualClock } from '@nest-baton/testing';
 import { Delays } from './delays.js';
+import { checkRequest, type Pause } from './request-checks.js';
 import type { PlannedAction, PlannedDocument, Schedule } from './schedule.js';
 import { type VirtualRequest, VirtualSearchServer } from './virtual-search-server.js';
 
@@ -27,8 +28,6 @@ type Doc = Record<string, unknown> & { readonly uid: number };
 const DRAIN_MS = 240_000;
 /** A service that calls itself back for ever is a user's bug. */
 const MOST_CALLS_FROM_HOOKS = 3;
-/** Requests with `wait_for` and `force`. */
-const MOST_COMMITS = 64;
 
 /** Plays one schedule and collects everything that should not be. Nothing in it takes real time. */
 export class ScheduleRun {
@@ -45,7 +44,7 @@ export class ScheduleRun {
   private readonly delays: Delays;
   private readonly agenda: { readonly at: number; readonly run: () => void }[] = [];
   private readonly inFlight = new Map<number, number>();
-  private readonly pauses: { readonly fromMs: number; readonly untilMs: number }[] = [];
+  private readonly pauses: Pause[] = [];
   private pendingPromises = 0;
   private callsFromHooks = 0;
   private closing: { readonly atMs: number; endedAtMs: number | undefined } | undefined;
@@ -304,7 +303,10 @@ export class ScheduleRun {
   }
 
   private started(request: VirtualRequest): void {
-    this.checkRequest(request);
+    const mayBePaused = this.closing === undefined;
+    checkRequest(this.schedule, request, this.server.open, mayBePaused ? this.pauses : [], (what) =>
+      this.violation(what),
+    );
     for (const { uid } of request.docs) {
       const already = this.inFlight.get(uid);
       if (already !== undefined)
@@ -331,22 +333,6 @@ export class ScheduleRun {
     this.checkBounds();
   }
 
-  private checkRequest({ number, docs, bytes, commit, dispatchedAtMs }: VirtualRequest): void {
-    const { maxBatchDocs = 0, maxBatchBytes = 0, serverLimitBytes = 0, concurrency = 0 } = this.schedule.options;
-    if (docs.length > maxBatchDocs) this.violation(`request ${number} has ${docs.length} documents of ${maxBatchDocs}`);
-    if (docs.length > 1 && bytes > maxBatchBytes)
-      this.violation(`request ${number} has ${bytes} bytes of ${maxBatchBytes}`);
-    if (bytes > serverLimitBytes)
-      this.violation(`request ${number} has ${bytes} bytes; the server takes ${serverLimitBytes}`);
-    if (docs.length === 0) this.violation(`request ${number} is empty`);
-    const open = [...this.server.open].filter((one) => one.commit === commit).length;
-    const limit = commit === null ? mostOf(concurrency) : MOST_COMMITS;
-    if (open > limit) this.violation(`${open} requests in flight of ${limit}`);
-    const isPaused = this.pauses.some(({ fromMs, untilMs }) => fromMs < dispatchedAtMs && dispatchedAtMs < untilMs);
-    if (isPaused && this.closing === undefined && this.schedule.authMs < 0)
-      this.violation(`request ${number} within a pause`);
-  }
-
   private checkBounds(): void {
     const { maxBufferDocs = 0, maxBufferBytes = 0 } = this.schedule.options;
     const { bufferedDocs, bufferedBytes, waitingDocs } = this.service.stats();
@@ -368,8 +354,4 @@ export class ScheduleRun {
 
 function sum(counts: Readonly<Partial<Record<string, number>>>): number {
   return Object.values(counts).reduce<number>((total, count) => total + (count ?? 0), 0);
-}
-
-function mostOf(concurrency: unknown): number {
-  return typeof concurrency === 'number' ? concurrency : (concurrency as { readonly max: number }).max;
 }
