@@ -16,8 +16,10 @@ export type { StreamWriter } from './writing/stream-writer.js';
 export type { Appended, AppendOptions, CloseOptions, OpenOptions, Producer } from './writing/append-options.js';
 
 // Reading
+export { LastEventId } from './faces/last-event-id.decorator.js';
 export type {
   Chunk,
+  EventsOptions,
   Page,
   PageOptions,
   ReadOptions,

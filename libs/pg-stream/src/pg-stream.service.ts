@@ -8,7 +8,14 @@ import {
   type TimeoutRegistry,
   TypedEvents,
 } from '@nest-baton/core';
-import { type BeforeApplicationShutdown, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import {
+  type BeforeApplicationShutdown,
+  Logger,
+  type MessageEvent,
+  type OnApplicationShutdown,
+  type OnModuleInit,
+} from '@nestjs/common';
+import type { Observable } from 'rxjs';
 import { isLostConnection } from './connecting/lost-connection.js';
 import { repeatWhileLost } from './connecting/patience.js';
 import { prepareServer } from './connecting/prepare-server.js';
@@ -18,7 +25,17 @@ import { decideHealth, type PgStreamHealth } from './operating/stream-health.js'
 import type { PgStreamEvents } from './pg-stream.events.js';
 import { PG_STREAM_METRICS, type PgStreamMetrics } from './pg-stream.metrics.js';
 import type { ResolvedPgStreamOptions } from './pg-stream.options.js';
-import type { Page, PageOptions, ReadOptions, SseOptions, StreamInfo, StreamReader } from './reading/chunk.js';
+import { eventsOf } from './faces/events-face.js';
+import { readableOf } from './faces/readable-face.js';
+import type {
+  EventsOptions,
+  Page,
+  PageOptions,
+  ReadOptions,
+  SseOptions,
+  StreamInfo,
+  StreamReader,
+} from './reading/chunk.js';
 import { readPage } from './reading/page-reader.js';
 import { ReadingStore } from './reading/reading-store.js';
 import { SliceSource } from './reading/slice-source.js';
@@ -62,7 +79,7 @@ const HEALTH_TIMEOUT_MS = 3_000;
  */
 export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown, OnApplicationShutdown {
   private readonly logger: Logger;
-  private readonly events: TypedEvents<PgStreamEvents>;
+  private readonly emitter: TypedEvents<PgStreamEvents>;
   private readonly metrics: PgStreamMetrics;
   private readonly database: StreamDatabase;
   private readonly waking: StreamWaking;
@@ -79,12 +96,12 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
     registry?: TimeoutRegistry,
   ) {
     this.logger = new Logger(`PgStream:${instance}`);
-    this.events = new TypedEvents((event, error) =>
+    this.emitter = new TypedEvents((event, error) =>
       this.logger.error('a listener failed', { event, error: describeError(error) }),
     );
     this.metrics = new Metrics(PG_STREAM_METRICS, instance);
     this.database = new StreamDatabase(options, this.metrics);
-    this.waking = new StreamWaking(instance, this.database, options, this.events, this.metrics, registry);
+    this.waking = new StreamWaking(instance, this.database, options, this.emitter, this.metrics, registry);
     const writing = new WritingStore(options.schema);
     this.appender = new StreamAppender(this.database, writing, this.waking.hints, this.metrics);
     this.store = new ReadingStore(this.database, options.schema);
@@ -145,6 +162,12 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
     return this.readers.read(stream, options);
   }
 
+  /** The bytes alone, pulled by the consumer. Each chunk is a copy that he owns. @throws CursorInvalidError */
+  readable(stream: string, options: ReadOptions = {}): ReadableStream<Uint8Array> {
+    checkStreamName(stream);
+    return readableOf(this.readers.read(stream, options));
+  }
+
   /** What is there now. @throws StreamNotFoundError, CursorInvalidError, OptionsInvalidError for a limit out of bounds. */
   async page(stream: string, options: PageOptions = {}): Promise<Page> {
     checkStreamName(stream);
@@ -154,7 +177,7 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
   /** @throws StreamNotFoundError */
   async info(stream: string, options: { readonly producer?: string } = {}): Promise<StreamInfo> {
     checkStreamName(stream);
-    const info = await this.readable(() => this.store.info(stream, options.producer));
+    const info = await this.patiently(() => this.store.info(stream, options.producer));
     if (info === undefined) throw new StreamNotFoundError(`nobody has opened or written the stream '${stream}'.`);
     return info;
   }
@@ -170,9 +193,20 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
     await this.readers.sse(response, stream, options, options.heartbeatMs ?? this.options.heartbeatMs);
   }
 
+  /**
+   * For `@Sse()`: the events of `sse`, read on from behind `cursor`, which `@LastEventId()` gives. Nest cannot pause it and drops clients that do
+   * not read, who come back with their last id; `sse` has back-pressure. Completes without an `end` event at shutdown.
+   *
+   * @throws HttpException 204 when everything was seen; CursorInvalidError or ShuttingDownError before anything is sent.
+   */
+  async events(stream: string, options: EventsOptions = {}): Promise<Observable<MessageEvent>> {
+    checkStreamName(stream);
+    return eventsOf(this.readers, stream, { heartbeatMs: this.options.heartbeatMs, ...options }, this.logger);
+  }
+
   /** Listens to this instance, in this process; returns the function that stops listening. A listener that throws is logged. */
   on<Name extends keyof PgStreamEvents>(event: Name, listener: (payload: PgStreamEvents[Name]) => unknown): () => void {
-    return this.events.on(event, listener);
+    return this.emitter.on(event, listener);
   }
 
   stats(): PgStreamStats {
@@ -247,7 +281,7 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
     };
   }
 
-  private async readable<T>(read: () => Promise<T>): Promise<T> {
+  private async patiently<T>(read: () => Promise<T>): Promise<T> {
     try {
       return (await repeatWhileLost(read, this.database.whenClosed)).result;
     } catch (error) {

@@ -66,6 +66,17 @@ export interface StreamInfo {
   readonly producer?: { readonly epoch: number; readonly lastSeq: number };
 }
 
+export interface EventsOptions {
+  /** What `@LastEventId()` gives: where to read on. Undefined: from `startIndex`. */
+  readonly cursor?: string | undefined;
+  /** Used when there is no `cursor`. Default: the earliest chunk that is kept. */
+  readonly startIndex?: number;
+  /** What `@SseSignal()` gives: aborts when the client leaves while its position is looked up. */
+  readonly signal?: AbortSignal;
+  /** Comments that keep proxies from closing a quiet connection. Default: `heartbeat` of the module, 15 s; 0 sends none, as Nest 11 needs it. */
+  readonly heartbeatMs?: number;
+}
+
 export interface SseOptions {
   /** Used when the request has neither a `Last-Event-ID` header nor a `lastEventId` in its query. */
   readonly startIndex?: number;

@@ -56,12 +56,12 @@ export class StreamReaders {
       ...(from as ReadOptions),
       ...(options.signal !== undefined && { signal: options.signal }),
     });
-    if (this.isClosed) throw shuttingDown(stream);
+    this.throwIfClosed(stream);
     if (cursor !== undefined && (await this.isAllSeen(stream, cursor, options.signal))) {
       response.writeHead(204).end();
       return;
     }
-    if (this.isClosed) throw shuttingDown(stream);
+    this.throwIfClosed(stream);
     // The client left while its id was looked up: nobody will close the response again.
     if (response.destroyed || response.closed) return;
     const session = new SseSession(response, reading, heartbeatMs).run();
@@ -87,8 +87,17 @@ export class StreamReaders {
     await Promise.all(this.responses.values());
   }
 
-  /** The id is that of the `end` event. A client that has every chunk and was cut before that is still owed it. */
-  private async isAllSeen(stream: string, cursor: string, signal: AbortSignal | undefined): Promise<boolean> {
+  /** @throws ShuttingDownError */
+  throwIfClosed(stream: string): void {
+    if (this.isClosed) throw shuttingDown(stream);
+  }
+
+  /**
+   * The id is that of the `end` event. A client that has every chunk and was cut before that is still owed it.
+   *
+   * @throws CursorInvalidError
+   */
+  async isAllSeen(stream: string, cursor: string, signal: AbortSignal | undefined): Promise<boolean> {
     const start = startOf({ cursor });
     const slice = await this.slices.slice(stream, start.position, 1, signal);
     checkCursor(stream, slice, start.cursor);

@@ -3,7 +3,7 @@ import { StreamNotFoundError } from '../pg-stream.errors.js';
 import type { PgStreamMetrics } from '../pg-stream.metrics.js';
 import type { StreamWatch, WatchedStreams } from '../waking/watched-streams.js';
 import type { Chunk, StreamEnd, StreamReader } from './chunk.js';
-import type { CursorPosition } from './cursor.js';
+import { type CursorPosition, encodeCursor } from './cursor.js';
 import type { SliceSource } from './slice-source.js';
 import { checkCursor, checkSameStream, type StreamSlice } from './slice.js';
 
@@ -72,13 +72,9 @@ export class StreamReading implements StreamReader {
     return this.reading.stream;
   }
 
-  /** Of the stream that is read, once a page was there. */
-  get id(): number | undefined {
-    return this.streamId;
-  }
-
-  get nextIndex(): number {
-    return this.position;
+  /** Of who has seen everything and how it ended. Only once the end was there. */
+  get endCursor(): string {
+    return encodeCursor({ streamId: this.streamId ?? 0, position: this.position, isEnd: true });
   }
 
   [Symbol.asyncIterator](): AsyncIterator<Chunk, void, void> {

@@ -1,7 +1,6 @@
 import { errorCode } from '@nest-baton/core';
 import type { ServerResponse } from 'node:http';
 import type { StreamEnd } from '../reading/chunk.js';
-import { encodeCursor } from '../reading/cursor.js';
 import type { StreamReading } from '../reading/stream-reading.js';
 import { chunkFrame, endFrame, HEARTBEAT_FRAME } from './sse-frame.js';
 
@@ -63,8 +62,7 @@ export class SseSession {
   }
 
   private async finish(end: StreamEnd): Promise<void> {
-    const { id: streamId = 0, nextIndex: position } = this.reading;
-    await this.write(endFrame(encodeCursor({ streamId, position, isEnd: true }), end));
+    await this.write(endFrame(this.reading.endCursor, end));
     this.leave();
   }
 
