@@ -81,7 +81,7 @@ describe('a connection that is lost during an append', () => {
     const killed = (async () => {
       let kills = 0;
       while (isWriting) {
-        kills += await world.terminate('stream_append');
+        kills += await world.terminate('stream_write');
         await new Promise((resolve) => setTimeout(resolve, 30));
       }
       return kills;
@@ -113,15 +113,15 @@ describe('a connection that is lost during an append', () => {
     await streams.append('plain', 'a');
     const holder = await heldAppends('plain');
     const append = streams.append('plain', 'b').catch((error: unknown) => error);
-    await waitFor(async () => (await world.count('stream_append')) > 0, { description: 'the append to wait' });
-    await waitFor(async () => (await world.terminate('stream_append')) > 0, { description: 'a backend to end' });
+    await waitFor(async () => (await world.count('stream_write')) > 0, { description: 'the append to wait' });
+    await waitFor(async () => (await world.terminate('stream_write')) > 0, { description: 'a backend to end' });
     expect(await append).toMatchObject({ code: 'APPEND_UNKNOWN', retryable: true });
     await holder.query('ROLLBACK');
 
     const writer = await streams.open('plain');
     const again = await heldAppends('plain');
     const appends = Promise.allSettled([writer.append('b'), writer.append('c')]);
-    await waitFor(async () => (await world.terminate('stream_append')) > 0, { description: 'a backend to end' });
+    await waitFor(async () => (await world.terminate('stream_write')) > 0, { description: 'a backend to end' });
     for (const result of await appends) expect(result).toMatchObject({ reason: { code: 'APPEND_UNKNOWN' } });
     await again.query('ROLLBACK');
     await expect(writer.append('d')).rejects.toMatchObject({ code: 'APPEND_UNKNOWN' });

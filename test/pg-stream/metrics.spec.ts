@@ -110,7 +110,7 @@ describe('what is written', () => {
     const cutOff = () =>
       world.sql(
         `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-         WHERE datname = current_database() AND query ~ 'stream_append' AND wait_event_type = 'Lock'`,
+         WHERE datname = current_database() AND query ~ 'stream_write' AND wait_event_type = 'Lock'`,
       );
     await waitFor(async () => (await cutOff()).length > 0, { description: 'the append to wait for the lock' });
     expect(await cut).toBe('APPEND_UNKNOWN');

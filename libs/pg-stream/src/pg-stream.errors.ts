@@ -42,6 +42,32 @@ export class ProducerSeqGapError extends BatonError {
   }
 }
 
+/** The next chunk's place, `nextIndex`, is not the `expectedIndex`. Nothing was written. */
+export class ExpectedIndexMismatchError extends BatonError {
+  override readonly code = 'EXPECTED_INDEX_MISMATCH';
+
+  constructor(
+    message: string,
+    readonly nextIndex: number,
+  ) {
+    super(message);
+  }
+}
+
+/** The stream was there before an `open` with `ifExists: 'fail'`. */
+export class StreamExistsError extends BatonError {
+  override readonly code = 'STREAM_EXISTS';
+}
+
+/** Somebody's transaction holds the stream for longer than `lockTimeout`. Nothing was written. */
+export class StreamBusyError extends BatonError {
+  override readonly code = 'STREAM_BUSY';
+
+  constructor(message: string, options: { readonly cause?: unknown } = {}) {
+    super(message, { ...options, retryable: true });
+  }
+}
+
 /** The connection was lost while the append was under way: it may or may not be stored. Safe to repeat with the same `producer`. */
 export class AppendUnknownError extends BatonError {
   override readonly code = 'APPEND_UNKNOWN';

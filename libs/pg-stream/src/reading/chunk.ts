@@ -62,8 +62,8 @@ export interface StreamInfo {
   readonly group?: string;
   readonly createdAt: Date;
   readonly closedAt?: Date;
-  /** Of the producer asked for, when it has written or opened. `lastSeq` is -1 before its first call in this epoch. */
-  readonly producer?: { readonly epoch: number; readonly lastSeq: number };
+  /** Of the producer asked for, when it has written or opened. `lastSeq` is -1 before its first call in this epoch; `lastIndex` is where that call ended, unless it closed the stream. */
+  readonly producer?: { readonly epoch: number; readonly lastSeq: number; readonly lastIndex?: number };
 }
 
 export interface EventsOptions {

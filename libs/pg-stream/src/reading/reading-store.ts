@@ -25,6 +25,7 @@ interface InfoRow {
   readonly closed_at: Date | null;
   readonly epoch: string | null;
   readonly last_seq: string | null;
+  readonly last_index: string | null;
 }
 
 /** The statements that read. They lock nothing. */
@@ -45,11 +46,11 @@ export class ReadingStore {
   async slice(stream: string, position: number, limit: number): Promise<StreamSlice | undefined> {
     const { rows } = await this.database.query<SliceRow>(
       `SELECT s.id, s.next_index, s.status, s.message, c.index, c.data, c.created_at
-       FROM ${this.schema}.streams s LEFT JOIN LATERAL (
+       FROM ${this.schema}.stream_heads s LEFT JOIN LATERAL (
          SELECT b.index, b.data, b.created_at FROM (
            SELECT p.index, p.data, p.created_at, p.bytes, sum(p.bytes) OVER (ORDER BY p.index) AS total
            FROM (
-             SELECT q.index, q.data, q.created_at, q.bytes FROM ${this.schema}.stream_chunks q
+             SELECT q.index, q.data, q.created_at, octet_length(q.data) AS bytes FROM ${this.schema}.stream_chunks q
              WHERE q.stream_id = s.id AND q.index >= $2 ORDER BY q.index LIMIT $3
            ) p
          ) b WHERE b.total <= $4 OR b.total = b.bytes
@@ -73,9 +74,9 @@ export class ReadingStore {
   /** `undefined`: nobody has opened the stream. */
   async info(stream: string, producer: string | undefined): Promise<StreamInfo | undefined> {
     const { rows } = await this.database.query<InfoRow>(
-      `SELECT s.next_index, s.status, s.message, s.stream_group, s.created_at, s.closed_at, p.epoch, p.last_seq
-       FROM ${this.schema}.streams s
-       LEFT JOIN ${this.schema}.stream_producers p ON p.stream_id = s.id AND p.producer_id = $2
+      `SELECT s.next_index, s.status, s.message, s.stream_group, s.created_at, s.closed_at, p.epoch, p.last_seq, p.last_index
+       FROM ${this.schema}.stream_heads s
+       LEFT JOIN ${this.schema}.stream_producer_calls p ON p.stream_id = s.id AND p.producer_id = $2
        WHERE s.name = $1`,
       [stream, producer ?? null],
     );
@@ -89,7 +90,13 @@ export class ReadingStore {
       ...(row.message !== null && { message: row.message }),
       ...(row.stream_group !== null && { group: row.stream_group }),
       ...(row.closed_at !== null && { closedAt: new Date(row.closed_at) }),
-      ...(row.epoch !== null && { producer: { epoch: Number(row.epoch), lastSeq: Number(row.last_seq) } }),
+      ...(row.epoch !== null && {
+        producer: {
+          epoch: Number(row.epoch),
+          lastSeq: Number(row.last_seq),
+          ...(row.last_index !== null && { lastIndex: Number(row.last_index) }),
+        },
+      }),
     };
   }
 }

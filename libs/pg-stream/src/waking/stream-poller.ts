@@ -88,7 +88,7 @@ export class StreamPoller {
     const { database, schema } = this.options;
     const { rows } = await database.query<{ name: string }>(
       `SELECT w.name FROM unnest($1::text[], $2::bigint[]) AS w (name, position)
-       LEFT JOIN ${quoteIdentifier(schema)}.streams s ON s.name = w.name
+       LEFT JOIN ${quoteIdentifier(schema)}.stream_heads s ON s.name = w.name
        WHERE s.next_index > w.position OR s.status <> 'open' OR (s.id IS NULL AND w.position > 0)`,
       [names, positions],
       LOOK_TIMEOUT_MS,

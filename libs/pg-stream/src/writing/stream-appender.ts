@@ -1,18 +1,14 @@
-import { adaptTransaction, type AdaptedTransaction, type TransactionLike } from '@nest-baton/core';
+import { adaptTransaction, type Queryable, type TransactionLike } from '@nest-baton/core';
 import { isConflict, isLostConnection, leavesOutcomeOpen } from '../connecting/lost-connection.js';
 import { type Patient, repeatWhileLost } from '../connecting/patience.js';
 import type { StreamDatabase } from '../connecting/stream-database.js';
 import { AppendUnknownError, StreamUnavailableError } from '../pg-stream.errors.js';
 import type { PgStreamMetrics } from '../pg-stream.metrics.js';
 import type { StreamHints } from '../waking/stream-hints.js';
-import type { Appended, Producer } from './append-options.js';
+import type { Appended, EndRow, Producer } from './append-options.js';
 import { isRefusal, type Refusal, refusalError } from './refusal.js';
-import type { Opened, WritingStore } from './writing-store.js';
-
-export interface StreamEndRow {
-  readonly status: 'done' | 'error' | 'aborted';
-  readonly message: string | null;
-}
+import type { WriteItem } from './write-encoding.js';
+import type { Opened, WritingStore, Written } from './writing-store.js';
 
 /**
  * Carries out one write each, and tells what became of it.
@@ -35,7 +31,9 @@ export class StreamAppender {
     group: string | undefined,
     producer: { readonly id: string; readonly epoch: number } | undefined,
   ): Promise<Opened> {
-    const { result } = await this.typed(stream, true, () => this.store.open(this.database, stream, group, producer));
+    const { result } = await this.typed(stream, true, () =>
+      this.store.open(this.database, { stream, group, producer, leaseMs: undefined, mustCreate: false }, 0),
+    );
     if (isRefusal(result)) throw refusalError(stream, producer, result);
     this.metrics.add('opens', 1);
     return result;
@@ -43,9 +41,8 @@ export class StreamAppender {
 
   async append(stream: string, data: Buffer, producer: Producer | undefined): Promise<Patient<Appended>> {
     const { result, wasSentBefore } = await this.typed(stream, producer !== undefined, () =>
-      this.store.append(this.database, stream, data, producer),
+      this.writeOne(this.database, appendOf(stream, data, producer)),
     );
-    if (isRefusal(result)) throw refusalError(stream, producer, result);
     if (!result.duplicate || wasSentBefore) {
       this.metrics.record('append.size', data.length);
       this.hints.moved(stream);
@@ -53,11 +50,8 @@ export class StreamAppender {
     return { result, wasSentBefore };
   }
 
-  async close(stream: string, end: StreamEndRow, producer: Producer | undefined): Promise<void> {
-    const { result } = await this.typed(stream, true, async () => ({
-      refusal: await this.store.close(this.database, stream, end, producer),
-    }));
-    if (result.refusal !== undefined) throw refusalError(stream, producer, result.refusal);
+  async close(stream: string, end: EndRow, producer: Producer | undefined): Promise<void> {
+    await this.typed(stream, true, () => this.writeOne(this.database, closeOf(stream, end, producer)));
     this.metrics.add('closes', 1, end.status);
     this.hints.moved(stream);
   }
@@ -68,9 +62,7 @@ export class StreamAppender {
     data: Buffer,
     producer: Producer | undefined,
   ): Promise<Patient<Appended>> {
-    const result = await this.within(transaction, stream, producer, (adapted) =>
-      this.store.append(adapted, stream, data, producer),
-    );
+    const result = await this.within(transaction, appendOf(stream, data, producer));
     if (!result.duplicate) this.metrics.record('append.size', data.length);
     return { result, wasSentBefore: false };
   }
@@ -78,15 +70,10 @@ export class StreamAppender {
   async closeIn(
     transaction: TransactionLike,
     stream: string,
-    end: StreamEndRow,
+    end: EndRow,
     producer: Producer | undefined,
   ): Promise<void> {
-    await this.within(
-      transaction,
-      stream,
-      producer,
-      async (adapted) => (await this.store.close(adapted, stream, end, producer)) ?? {},
-    );
+    await this.within(transaction, closeOf(stream, end, producer));
     this.metrics.add('closes', 1, end.status);
   }
 
@@ -94,19 +81,20 @@ export class StreamAppender {
    * A missing row of the stream is created on a connection of ours: two transactions that create it at once would otherwise wait for each
    * other until one of them ends. One that is there is found on the caller's, whose pool may be ours, and have no other to give.
    */
-  private async within<T extends object>(
-    transaction: TransactionLike,
-    stream: string,
-    producer: Producer | undefined,
-    write: (adapted: AdaptedTransaction) => Promise<T | Refusal>,
-  ): Promise<T> {
+  private async within(transaction: TransactionLike, item: WriteItem): Promise<Appended> {
+    const { stream } = item;
     const adapted = await adaptTransaction(transaction);
     if (!(await undoneByLoss(stream, () => this.store.isSeenIn(adapted, stream))))
       await this.typed(stream, true, () => this.store.create(this.database, stream));
-    const result = await undoneByLoss(stream, () => write(adapted));
-    if (isRefusal(result)) throw refusalError(stream, producer, result);
+    const [written] = await undoneByLoss(stream, () => this.store.write(adapted, [item], 0));
+    const result = toAppended(item, written);
     if (!adapted.afterCommit(() => this.hints.moved(stream))) await this.hints.movedIn(adapted, stream);
     return result;
+  }
+
+  private async writeOne(on: Queryable, item: WriteItem): Promise<Appended> {
+    const [written] = await this.store.write(on, [item], 0);
+    return toAppended(item, written);
   }
 
   private async typed<T>(stream: string, mayRunTwice: boolean, write: () => Promise<T>): Promise<Patient<T>> {
@@ -127,6 +115,20 @@ export class StreamAppender {
       );
     }
   }
+}
+
+function toAppended(item: WriteItem, written: Written | undefined): Appended {
+  if (written === undefined || isRefusal(written)) throw refusalError(item.stream, item.producer, written as Refusal);
+  const { firstIndex, lastIndex } = written as { firstIndex: number; lastIndex: number };
+  return { firstIndex, lastIndex, duplicate: written.verdict === 'duplicate' };
+}
+
+function appendOf(stream: string, data: Buffer, producer: Producer | undefined): WriteItem {
+  return { stream, chunks: [data], producer, calls: 1, lastCallChunks: 1 };
+}
+
+function closeOf(stream: string, end: EndRow, producer: Producer | undefined): WriteItem {
+  return { stream, chunks: [], producer, calls: 1, lastCallChunks: 0, end };
 }
 
 /** A transaction that has not committed is undone with its connection, so here a loss leaves nothing open. */
