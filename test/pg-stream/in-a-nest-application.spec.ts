@@ -69,7 +69,10 @@ describe('PgStreamModule', () => {
       code: 'MIGRATIONS_PENDING',
     });
     await Promise.all(Array.from({ length: 5 }, () => world.service({ schema: 'five' })));
-    expect(await world.sql('SELECT name FROM five.pg_stream_migrations')).toEqual([{ name: '0001-streams' }]);
+    expect(await world.sql('SELECT name FROM five.pg_stream_migrations')).toEqual([
+      { name: '0001-streams' },
+      { name: '0002-durable-streams' },
+    ]);
     await world.service({ schema: 'five', migrations: 'verify' });
   });
 

@@ -19,6 +19,7 @@ import type { Observable } from 'rxjs';
 import { isLostConnection } from './connecting/lost-connection.js';
 import { repeatWhileLost } from './connecting/patience.js';
 import { prepareServer } from './connecting/prepare-server.js';
+import { shareDatabase } from './connecting/shared-database.js';
 import { StreamDatabase } from './connecting/stream-database.js';
 import { StreamNotFoundError, StreamUnavailableError } from './pg-stream.errors.js';
 import { decideHealth, type PgStreamHealth } from './operating/stream-health.js';
@@ -101,6 +102,7 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
     );
     this.metrics = new Metrics(PG_STREAM_METRICS, instance);
     this.database = new StreamDatabase(options, this.metrics);
+    shareDatabase(this, { database: this.database, schema: options.schema });
     this.waking = new StreamWaking(instance, this.database, options, this.emitter, this.metrics, registry);
     const writing = new WritingStore(options.schema);
     this.appender = new StreamAppender(this.database, writing, this.waking.hints, this.metrics);
