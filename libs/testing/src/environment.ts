@@ -6,6 +6,8 @@ export interface TestingEnvironment {
   readonly databaseUrl: string | undefined;
   /** `TEST_REDIS_URL`: a Redis to use instead of starting one. */
   readonly redisUrl: string | undefined;
+  /** `TEST_QUICKWIT_URL`: a real Quickwit, to which what is said of the fake one is put as well. Indexes are created and deleted there. */
+  readonly quickwitUrl: string | undefined;
   /** `TEST_BACKENDS=local`: skip the container engine. */
   readonly isLocalOnly: boolean;
   /** `PG_BIN_DIR`: the folder of `initdb` and `postgres`, before any other. */
@@ -34,6 +36,7 @@ export function readTestingEnvironment(env: NodeJS.ProcessEnv = process.env): Te
   return {
     databaseUrl: text('TEST_DATABASE_URL'),
     redisUrl: text('TEST_REDIS_URL'),
+    quickwitUrl: text('TEST_QUICKWIT_URL')?.replace(/\/+$/, ''),
     isLocalOnly: text('TEST_BACKENDS') === 'local',
     postgresBinDir: text('PG_BIN_DIR'),
     redisBinDir: text('REDIS_BIN_DIR'),

@@ -21,6 +21,7 @@ export { sharedPostgresUrl, sharedRedisUrl } from './backends/shared-backends.js
 
 // What the run asks of its suites
 export { hintsUnderTest } from './run/hints-under-test.js';
+export { quickwitUnderTest } from './run/quickwit-under-test.js';
 export { type SoakPlan, soakPlan } from './run/soak-plan.js';
 
 // Waiting and holding
