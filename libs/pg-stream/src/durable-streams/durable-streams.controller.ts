@@ -119,8 +119,9 @@ export function controllerAt(path: string, guards: readonly Type<CanActivate>[])
   return MountedDurableStreamsController;
 }
 
-function send(response: ServerResponse, { status, headers, body }: Answer): void {
+function send(response: ServerResponse, { status, headers, body, isLast = false }: Answer): void {
   if (response.destroyed) return;
+  if (isLast && response.req.httpVersionMajor === 1) response.setHeader('connection', 'close');
   response.writeHead(status, {
     ...headers,
     ...(status !== 204 && status !== 304 && { 'content-length': Buffer.byteLength(body ?? '') }),

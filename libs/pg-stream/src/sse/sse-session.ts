@@ -38,6 +38,8 @@ export class SseSession {
     response.on('close', disconnect);
     // Without a listener a client that resets the connection would end the process; 'close' follows.
     response.on('error', disconnect);
+    // Kept alive, it would hold back the server's close by the seconds for which another request is waited for.
+    if (response.req.httpVersionMajor === 1) response.setHeader('connection', 'close');
     response.writeHead(200, HEADERS);
     response.flushHeaders();
     this.startHeartbeat();

@@ -6,6 +6,8 @@ export interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string | Uint8Array;
+  /** The process shuts down: the connection is not kept for another request. */
+  readonly isLast?: boolean;
 }
 
 /** One request, freed of the framework that brought it. */

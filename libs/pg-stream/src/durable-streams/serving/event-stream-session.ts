@@ -40,6 +40,8 @@ export class EventStreamSession {
     response.setHeader('cache-control', 'no-cache, no-transform');
     response.setHeader('x-accel-buffering', 'no');
     if (!isText(record.contentType)) response.setHeader('stream-sse-data-encoding', 'base64');
+    // Kept alive, it would hold back the server's close by the seconds for which another request is waited for.
+    if (response.req.httpVersionMajor === 1) response.setHeader('connection', 'close');
     response.writeHead(200);
     response.flushHeaders();
     const heartbeat = times.heartbeatMs > 0 ? setInterval(() => this.beat(), times.heartbeatMs).unref() : undefined;
@@ -62,13 +64,11 @@ export class EventStreamSession {
 
   private async follow(record: StreamRecord, position: number | undefined, over: AbortSignal): Promise<void> {
     let piece = await this.reading.pieceAt(record, position);
-    for (let isFirst = true; !this.isOver; isFirst = false) {
+    while (!this.isOver) {
       const { page, end } = piece;
-      // Woken without anything new: the process shuts down, and the client goes on elsewhere.
-      if (!isFirst && page.data.length === 0 && !page.done) return;
       await this.write(this.framesOf(piece), over);
       if (page.done) return;
-      if (!page.hasMore) await this.reading.waitForMore(record, end, over);
+      if (!page.hasMore && !(await this.reading.waitForMore(record, end, over))) return;
       if (!this.isOver) piece = await this.reading.pieceAt(record, end);
     }
   }

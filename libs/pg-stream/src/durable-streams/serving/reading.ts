@@ -71,7 +71,9 @@ export class Reading {
     if (piece.page.data.length > 0) return this.pieceAnswer(piece, this.cursorHeader(query, false));
     if (piece.page.done) return this.emptyAnswer(piece, query);
     const timeout = AbortSignal.timeout(this.options.longPollTimeoutMs);
-    await this.waitForMore(record, piece.end, AbortSignal.any([timeout, request.signal]));
+    const isStaying = await this.waitForMore(record, piece.end, AbortSignal.any([timeout, request.signal]));
+    // The next request of the client is for another process.
+    if (!isStaying) return { ...this.emptyAnswer(piece, query), isLast: true };
     const later = await this.pieceAt(await this.storage.get(request.stream), piece.end);
     if (later.page.data.length > 0) return this.pieceAnswer(later, this.cursorHeader(query, false));
     return this.emptyAnswer(later, query);
@@ -86,13 +88,16 @@ export class Reading {
     return { record, page, start: page.data[0]?.index ?? end, end };
   }
 
-  /** Returns when something lies at `position`, at the stream's end, or when `signal` aborts or the process shuts down: look again. */
-  async waitForMore(record: StreamRecord, position: number, signal: AbortSignal): Promise<void> {
+  /** Returns when something lies at `position`, at the stream's end, or when `signal` aborts: look again. False when the process shuts down. */
+  async waitForMore(record: StreamRecord, position: number, signal: AbortSignal): Promise<boolean> {
     const chunks = this.streams.read(record.name, { startIndex: position, signal })[Symbol.asyncIterator]();
     try {
       await chunks.next();
+      return true;
     } catch (error) {
-      if (!signal.aborted && errorCode(error) !== 'SHUTTING_DOWN') throw error;
+      if (errorCode(error) === 'SHUTTING_DOWN') return false;
+      if (!signal.aborted) throw error;
+      return true;
     } finally {
       await chunks.return?.();
     }
