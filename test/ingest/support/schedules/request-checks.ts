@@ -1,5 +1,5 @@
 import type { Schedule } from './schedule.js';
-import type { VirtualRequest } from './virtual-search-server.js';
+import type { VirtualRequest } from './virtual-request.js';
 
 /** Requests with `wait_for` and `force`. */
 const MOST_COMMITS = 64;

@@ -3,7 +3,8 @@ import { VirtualClock } from '@nest-baton/testing';
 import { Delays } from './delays.js';
 import { checkRequest, type Pause } from './request-checks.js';
 import type { PlannedAction, PlannedDocument, Schedule } from './schedule.js';
-import { type VirtualRequest, VirtualSearchServer } from './virtual-search-server.js';
+import type { VirtualRequest } from './virtual-request.js';
+import { VirtualSearchServer } from './virtual-search-server.js';
 
 /** A document as it was handed in. */
 export interface HandedIn {

@@ -1,7 +1,7 @@
 import type { VirtualTimer } from '@nest-baton/testing';
 import type { Dispatcher } from 'undici';
 import type { ServerPlan, VirtualFault } from './schedule.js';
-import type { VirtualDocument, VirtualRequest, VirtualSearchServer } from './virtual-search-server.js';
+import type { ExchangeHost, VirtualDocument, VirtualRequest } from './virtual-request.js';
 
 /** One request on its way through its fault. */
 export class VirtualExchange {
@@ -13,7 +13,7 @@ export class VirtualExchange {
   private hasEnded = false;
 
   constructor(
-    private readonly server: VirtualSearchServer,
+    private readonly server: ExchangeHost,
     private readonly plan: ServerPlan,
     number: number,
     private readonly body: Buffer,

@@ -2,22 +2,7 @@ import type { VirtualClock, VirtualTimer } from '@nest-baton/testing';
 import { Dispatcher } from 'undici';
 import type { ServerPlan } from './schedule.js';
 import { VirtualExchange } from './virtual-exchange.js';
-
-/** What a document says about itself. */
-export interface VirtualDocument {
-  readonly uid: number;
-  readonly kind?: 'poison' | 'bad';
-}
-
-/** A request as the dispatcher got it. */
-export interface VirtualRequest {
-  readonly number: number;
-  readonly docs: readonly VirtualDocument[];
-  readonly bytes: number;
-  readonly commit: string | null;
-  readonly isDetailed: boolean;
-  readonly dispatchedAtMs: number;
-}
+import type { ExchangeHost, VirtualDocument, VirtualRequest } from './virtual-request.js';
 
 /** What the server knows of one document, whatever the client thinks. */
 export interface Facts {
@@ -45,7 +30,7 @@ type Handler = Dispatcher.DispatchHandler;
  * - It knows of every document how often it was sent, stored, and left without an answer: the truth that outcomes are compared with.
  * - `pendingTimers` are its own, so that those that the client leaves behind can be told.
  */
-export class VirtualSearchServer extends Dispatcher {
+export class VirtualSearchServer extends Dispatcher implements ExchangeHost {
   readonly open = new Set<VirtualRequest>();
   /** Uids in the order in which they were stored, with duplicates. */
   readonly store: number[] = [];
