@@ -42,25 +42,6 @@ export class Ledger {
     this.settleLines(batch, () => honest);
   }
 
-  private settleLines(batch: Batch, outcomeOf: (line: number) => DocumentOutcome): void {
-    if (!batch.end()) return;
-    this.onRelease(batch.size, batch.byteLength);
-    const before = this.totals();
-    const lost: unknown[] = [];
-    for (let line = 0; line < batch.size; line++) {
-      const outcome = outcomeOf(line);
-      const owner = batch.owner(line);
-      if (owner !== undefined) {
-        if (owner.settle(batch.position(line), outcome)) this.count(outcome);
-        continue;
-      }
-      this.count(outcome);
-      if (outcome.status !== 'accepted') this.reportUntracked(() => batch.parse(line), outcome, lost);
-    }
-    this.handOver(lost);
-    this.report(batch, totalsSince(before, this.totals()));
-  }
-
   /** A document that was never sealed: refused on its way in, or taken out again. Gives no room back. */
   refuse(
     doc: unknown,
@@ -105,6 +86,25 @@ export class Ledger {
 
   totals(): Totals {
     return { accepted: this.accepted, discarded: { ...this.discarded }, unknown: this.unknown };
+  }
+
+  private settleLines(batch: Batch, outcomeOf: (line: number) => DocumentOutcome): void {
+    if (!batch.end()) return;
+    this.onRelease(batch.size, batch.byteLength);
+    const before = this.totals();
+    const lost: unknown[] = [];
+    for (let line = 0; line < batch.size; line++) {
+      const outcome = outcomeOf(line);
+      const owner = batch.owner(line);
+      if (owner !== undefined) {
+        if (owner.settle(batch.position(line), outcome)) this.count(outcome);
+        continue;
+      }
+      this.count(outcome);
+      if (outcome.status !== 'accepted') this.reportUntracked(() => batch.parse(line), outcome, lost);
+    }
+    this.handOver(lost);
+    this.report(batch, totalsSince(before, this.totals()));
   }
 
   private report(batch: Batch, settled: Totals): void {
