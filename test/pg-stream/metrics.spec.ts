@@ -50,7 +50,7 @@ const codeOf = (call: Promise<unknown>) =>
 
 describe('what is written', () => {
   it('counts every append once, by what became of it', async () => {
-    const streams = await world.service({ maxChunkBytes: 100 }, 'writing');
+    const streams = await world.service({ maxChunkBytes: 100, lockTimeout: '50ms' }, 'writing');
     const writer = await streams.open('w', { producer: { id: 'p', epoch: 2 } });
     await Promise.all([writer.append('a'), writer.append('b')]);
     await streams.append('w', 'c');
@@ -70,7 +70,10 @@ describe('what is written', () => {
       'STREAM_NAME_INVALID',
     ]);
     const client = await world.client();
+    expect(await codeOf(streams.append('w', 'x', { expectedIndex: 0 }))).toBe('EXPECTED_INDEX_MISMATCH');
     await client.query('BEGIN');
+    await client.query(`SELECT FROM baton.streams WHERE name = 'w' FOR UPDATE`);
+    expect(await codeOf(streams.append('w', 'x'))).toBe('STREAM_BUSY');
     await streams.append('w', 'd', { transaction: client });
     await streams.closeStream('w', { status: 'error', transaction: client });
     await client.query('COMMIT');
@@ -84,11 +87,16 @@ describe('what is written', () => {
       duplicate: 1,
       fenced: 1,
       gap: 1,
+      misplaced: 1,
+      busy: 1,
       refused: 3,
       closed: 1,
     });
     expect(await total('append.duration', 'writing')).toEqual({ '': 4 });
     expect(await total('append.size', 'writing')).toEqual({ '': 4 });
+    const flushes = (await total('flush.calls', 'writing'))[''];
+    expect(flushes).toBeGreaterThan(0);
+    expect(await total('flush.duration', 'writing')).toEqual({ '': flushes });
     expect(await total('opens', 'writing')).toEqual({ '': 1 });
     expect(await total('closes', 'writing')).toEqual({ error: 1, aborted: 1 });
   });
@@ -97,11 +105,11 @@ describe('what is written', () => {
     const own = new pg.Pool({ connectionString: world.url });
     own.on('error', () => undefined);
     let isRefusing = false;
+    // A pool that does not show its options lends its connections for writing, too.
     const pool = {
-      options: own.options,
       connect: () => (isRefusing ? Promise.reject(new Error('no connection for you')) : own.connect()),
     } as PgPoolLike;
-    const streams = await world.service({ pool }, 'losing');
+    const streams = await world.service({ pool, listenConnectionString: world.url }, 'losing');
     await streams.append('l', 'a');
     const client = await world.client();
     await client.query('BEGIN');
@@ -114,6 +122,8 @@ describe('what is written', () => {
       );
     await waitFor(async () => (await cutOff()).length > 0, { description: 'the append to wait for the lock' });
     expect(await cut).toBe('APPEND_UNKNOWN');
+    expect(await shown('pending.bytes', 'losing')).toBe(0);
+    expect(await total('flush.held', 'losing')).toEqual({ '': 1 });
     await client.query('ROLLBACK');
     isRefusing = true;
     expect(await codeOf(streams.append('l', 'c'))).toBe('STREAM_UNAVAILABLE');

@@ -32,6 +32,8 @@ describe('options', () => {
       pollIntervalMs: 5_000,
       startup: 'require',
       maxChunkBytes: 1_048_576,
+      maxPendingBytes: 67_108_864,
+      lockTimeoutMs: 5_000,
       poolSize: 10,
       heartbeatMs: 15_000,
     });

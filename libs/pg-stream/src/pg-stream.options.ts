@@ -32,7 +32,18 @@ export interface PgStreamOptions {
   readonly startup?: 'require' | 'degrade';
   /** A larger chunk is refused with `CHUNK_TOO_LARGE`. Large chunks cost memory in every reader. Default 1 MiB, 1 byte to 64 MiB. */
   readonly maxChunkBytes?: number;
-  /** Connections for appends and reads, besides the one that LISTENs. Too small: they wait for each other. Default 10, 1 to 1 000. Not with `pool`. */
+  /**
+   * Bytes of appends that wait for their commit, 64 a chunk and a call more than they hold; beyond, an append is refused with `WRITER_QUEUE_FULL`. Too
+   * small: bursts are refused; too large: they are held in memory. Default 64 MiB, 1 MiB to 1 GiB.
+   */
+  readonly maxPendingBytes?: number;
+  /**
+   * How long an append, a close or an `open` waits for a stream that somebody's transaction holds, until it is refused with `STREAM_BUSY`. Too short:
+   * refused behind transactions that are merely slow; too long: callers hang. Not with `transaction`, which waits as long as its own
+   * `lock_timeout` says. Default 5 s, 10 ms to 1 min.
+   */
+  readonly lockTimeout?: Duration;
+  /** Connections for reads and opens, besides those that LISTEN and write. Too small: they wait for each other. Default 10, 1 to 1 000. Not with `pool`. */
   readonly poolSize?: number;
   /** Between comments that keep proxies from closing a quiet SSE connection. Default 15 s, up to 1 h; 0 sends none. */
   readonly heartbeat?: Duration;
@@ -50,6 +61,8 @@ export interface ResolvedPgStreamOptions {
   readonly pollIntervalMs: number;
   readonly startup: 'require' | 'degrade';
   readonly maxChunkBytes: number;
+  readonly maxPendingBytes: number;
+  readonly lockTimeoutMs: number;
   readonly poolSize: number;
   readonly heartbeatMs: number;
 }
@@ -62,6 +75,8 @@ const DEFAULTS = Object.freeze({
   pollInterval: '5s',
   startup: 'require',
   maxChunkBytes: 1024 * 1024,
+  maxPendingBytes: 64 * 1024 * 1024,
+  lockTimeout: '5s',
   poolSize: 10,
   heartbeat: '15s',
 } satisfies PgStreamOptions);
@@ -76,6 +91,8 @@ export const PG_STREAM_ENVIRONMENT: readonly EnvironmentVariable[] = [
   { variable: 'BATON_PG_STREAM_POLL_INTERVAL', option: 'pollInterval', kind: 'duration' },
   { variable: 'BATON_PG_STREAM_STARTUP', option: 'startup', kind: 'string' },
   { variable: 'BATON_PG_STREAM_MAX_CHUNK_BYTES', option: 'maxChunkBytes', kind: 'integer' },
+  { variable: 'BATON_PG_STREAM_MAX_PENDING_BYTES', option: 'maxPendingBytes', kind: 'integer' },
+  { variable: 'BATON_PG_STREAM_LOCK_TIMEOUT', option: 'lockTimeout', kind: 'duration' },
   { variable: 'BATON_PG_STREAM_POOL_SIZE', option: 'poolSize', kind: 'integer' },
   { variable: 'BATON_PG_STREAM_HEARTBEAT', option: 'heartbeat', kind: 'duration' },
 ];
@@ -107,6 +124,8 @@ export function resolvePgStreamOptions(options: PgStreamOptions): ResolvedPgStre
     pollIntervalMs: check.duration('pollInterval', DEFAULTS.pollInterval, { max: HOUR_MS }),
     startup: check.oneOf('startup', DEFAULTS.startup, ['require', 'degrade']),
     maxChunkBytes: check.integer('maxChunkBytes', DEFAULTS.maxChunkBytes, { min: 1, max: 64 * 1024 * 1024 }),
+    maxPendingBytes: check.integer('maxPendingBytes', DEFAULTS.maxPendingBytes, { min: 1024 * 1024, max: 1024 ** 3 }),
+    lockTimeoutMs: check.duration('lockTimeout', DEFAULTS.lockTimeout, { min: 10, max: 60_000 }),
     poolSize: check.integer('poolSize', DEFAULTS.poolSize, { min: 1, max: 1_000 }),
     heartbeatMs: check.duration('heartbeat', DEFAULTS.heartbeat, { max: HOUR_MS }),
   };

@@ -43,11 +43,9 @@ import { SliceSource } from './reading/slice-source.js';
 import { StreamReaders } from './reading/stream-readers.js';
 import { StreamWaking } from './waking/stream-waking.js';
 import type { Appended, AppendOptions, CloseOptions, OpenOptions } from './writing/append-options.js';
-import { checkGroup, checkProducer, checkStreamName, toChunkData, toEnd } from './writing/call-check.js';
-import { measuredAppend } from './writing/measured-append.js';
-import { StreamAppender } from './writing/stream-appender.js';
-import { NumberingWriter, type StreamWriter } from './writing/stream-writer.js';
-import { WritingStore } from './writing/writing-store.js';
+import { checkStreamName } from './writing/call-check.js';
+import type { StreamWriter } from './writing/stream-writer.js';
+import { StreamWriting } from './writing/stream-writing.js';
 
 /** Counted since the start of the process. */
 export interface PgStreamStats {
@@ -84,7 +82,7 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
   private readonly metrics: PgStreamMetrics;
   private readonly database: StreamDatabase;
   private readonly waking: StreamWaking;
-  private readonly appender: StreamAppender;
+  private readonly writing: StreamWriting;
   private readonly store: ReadingStore;
   private readonly slices: SliceSource;
   private readonly readers: StreamReaders;
@@ -104,8 +102,7 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
     this.database = new StreamDatabase(options, this.metrics);
     shareDatabase(this, { database: this.database, schema: options.schema });
     this.waking = new StreamWaking(instance, this.database, options, this.emitter, this.metrics, registry);
-    const writing = new WritingStore(options.schema);
-    this.appender = new StreamAppender(this.database, writing, this.waking.hints, this.metrics);
+    this.writing = new StreamWriting(this.database, options, this.waking.hints, this.metrics);
     this.store = new ReadingStore(this.database, options.schema);
     this.slices = new SliceSource(this.store, this.metrics);
     this.readers = new StreamReaders(this.slices, this.waking.watched, this.metrics);
@@ -116,32 +113,30 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
    * Opens a stream for writing, creating it when it is missing. With `producer` its epoch is committed when this resolves: every append with an
    * older one is refused from then on. A stream that is closed can be opened, and refuses appends.
    *
-   * @throws ProducerFencedError when the stream has seen a higher epoch.
+   * @throws ProducerFencedError when the stream has seen a higher epoch, StreamExistsError with `ifExists: 'fail'`.
    */
   async open(stream: string, options: OpenOptions = {}): Promise<StreamWriter> {
-    checkStreamName(stream);
-    const { group, producer } = options;
-    checkGroup(group);
-    if (producer !== undefined) checkProducer(producer, ['epoch']);
-    const opened = await this.appender.open(stream, group, producer);
-    return new NumberingWriter(this.appender, stream, producer, opened, this.options.maxChunkBytes, this.metrics);
+    return this.writing.open(stream, options);
   }
 
   /**
    * Appends one chunk; creates the stream when it is missing. Strings are stored as UTF-8.
    *
-   * @throws StreamClosedError, ProducerFencedError, ProducerSeqGapError, ChunkTooLargeError, StreamUnavailableError: nothing was written.
+   * @throws StreamClosedError, ProducerFencedError, ProducerSeqGapError, ExpectedIndexMismatchError, ChunkTooLargeError, WriterQueueFullError,
+   *   StreamBusyError, StreamUnavailableError: nothing was written.
    *   AppendUnknownError: the connection was lost before the answer came; without `producer` at once, with it after about 10 s of repeating.
    */
   async append(stream: string, data: string | Uint8Array, options: AppendOptions = {}): Promise<Appended> {
-    const { producer, transaction } = options;
-    return measuredAppend(this.metrics, transaction !== undefined, async () => {
-      checkStreamName(stream);
-      if (producer !== undefined) checkProducer(producer, ['epoch', 'seq']);
-      const bytes = toChunkData(data, this.options.maxChunkBytes);
-      if (transaction !== undefined) return this.appender.appendIn(transaction, stream, bytes, producer);
-      return this.appender.append(stream, bytes, producer);
-    });
+    return this.writing.append(stream, [data], options);
+  }
+
+  /** All of the chunks or none, one behind another, in one call with one number. An empty list is no call. @throws as `append` does */
+  async appendMany(
+    stream: string,
+    chunks: readonly (string | Uint8Array)[],
+    options: AppendOptions = {},
+  ): Promise<Appended> {
+    return this.writing.appendMany(stream, chunks, options);
   }
 
   /**
@@ -150,12 +145,7 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
    * @throws StreamClosedError when it was closed with another status, and the errors of `append`.
    */
   async closeStream(stream: string, options: CloseOptions = {}): Promise<void> {
-    checkStreamName(stream);
-    const { producer, transaction } = options;
-    if (producer !== undefined) checkProducer(producer, ['epoch', 'seq']);
-    const end = toEnd(options);
-    if (transaction !== undefined) await this.appender.closeIn(transaction, stream, end, producer);
-    else await this.appender.close(stream, end, producer);
+    await this.writing.close(stream, options);
   }
 
   /** For one pass of `for await`. Nothing is read before its first chunk is asked for. @throws CursorInvalidError */
@@ -254,6 +244,7 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
   async onApplicationShutdown(): Promise<void> {
     await this.metrics.stop();
     await this.readers.close();
+    await this.writing.stop();
     await this.waking.stop();
     await this.database.close();
   }
@@ -266,6 +257,7 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
     } catch (error) {
       // Nest calls no shutdown hook of an application that did not start.
       await this.metrics.stop();
+      await this.writing.stop();
       await this.waking.stop();
       await this.database.close();
       throw error;
@@ -276,6 +268,7 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
     const { listener, readers, sseResponses, watchedStreams, waitingStreams } = this.stats();
     return {
       'listener.up': listener === 'off' ? undefined : Number(listener === 'listening'),
+      'pending.bytes': this.writing.pendingBytes,
       'readers.active': readers,
       'sse.responses': sseResponses,
       'streams.watched': watchedStreams,

@@ -7,6 +7,8 @@ const OUTCOMES = {
   STREAM_CLOSED: 'closed',
   PRODUCER_FENCED: 'fenced',
   PRODUCER_SEQ_GAP: 'gap',
+  EXPECTED_INDEX_MISMATCH: 'misplaced',
+  STREAM_BUSY: 'busy',
   STREAM_UNAVAILABLE: 'unavailable',
   SHUTTING_DOWN: 'unavailable',
   APPEND_UNKNOWN: 'unknown',

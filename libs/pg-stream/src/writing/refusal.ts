@@ -15,6 +15,8 @@ export type Refusal =
   | { readonly refusal: 'gap'; readonly expectedSeq: number }
   | { readonly refusal: 'misplaced'; readonly nextIndex: number }
   | { readonly refusal: 'existed' | 'missing' }
+  /** A writer's number was used, and not by itself. */
+  | { readonly refusal: 'taken' }
   | { readonly refusal: 'closed'; readonly end: StreamEnd };
 
 export function isRefusal(verdict: object): verdict is Refusal {
@@ -39,6 +41,12 @@ export function refusalError(
         `producer '${producer?.id}' sent number ${producer?.seq} to the stream '${stream}', where ${refusal.expectedSeq} is due in epoch ${producer?.epoch}: ` +
           'repeat the calls that were not acknowledged, in order, and use each number once.',
         refusal.expectedSeq,
+      );
+    case 'taken':
+      return new ProducerFencedError(
+        `another writer has used number ${producer?.seq} of producer '${producer?.id}' on the stream '${stream}' in the same epoch ${producer?.epoch}: ` +
+          'this call was not stored. Give each owner an epoch of its own.',
+        producer?.epoch ?? 0,
       );
     case 'misplaced':
       return new ExpectedIndexMismatchError(
