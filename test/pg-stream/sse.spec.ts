@@ -97,29 +97,41 @@ const awkward = [
   Buffer.from([0xed, 0xa0, 0x80]),
 ];
 
-function cutOf(connection: number, cuts: number): [events: number, bytes: number] {
-  if (connection >= cuts) return [Infinity, Infinity];
-  return connection % 2 === 0 ? [1 + (connection % 3), Infinity] : [Infinity, 60 + ((connection * 37) % 240)];
+/** Follows a stream while it is written, over connections that take so many events, or bytes, each; all of it must come, once. */
+async function readCut(
+  stream: string,
+  length: number,
+  cutOf: (connection: number) => [events?: number, bytes?: number],
+): Promise<BrowserLikeReader> {
+  const chunks = Array.from({ length }, (_, i) => awkward[i % awkward.length]!);
+  const writer = await streams.open(stream);
+  const reader = new BrowserLikeReader(`/${encodeURIComponent(stream)}`);
+  const read = (async () => {
+    for (let i = 0; await reader.connect(...cutOf(i)); i++);
+  })();
+  for (const chunk of chunks) await writer.append(chunk);
+  await writer.close({ status: 'error', message: 'a\nb' });
+  await read;
+  expect(reader.indexes).toEqual([...chunks.keys()]);
+  expect(new Set(reader.ids).size).toBe(length + 1);
+  expect(Buffer.concat(reader.data).equals(Buffer.concat(chunks.map((chunk) => Buffer.from(chunk))))).toBe(true);
+  expect(reader.end).toEqual({ status: 'error', message: 'a\nb' });
+  return reader;
 }
 
 describe('server-sent events', () => {
-  it('are byte-exact and have no id twice over 1 000 cuts, between events and inside of them, whatever the bytes', async () => {
-    const cuts = 1_000;
-    const chunks = Array.from({ length: 2_400 }, (_, i) => awkward[i % awkward.length]!);
-    const writer = await streams.open('cut');
-    const reader = new BrowserLikeReader('/cut');
-    const read = (async () => {
-      // Every other connection ends inside an event: it takes 60 to 300 bytes, of which an event has about 70.
-      for (let i = 0; await reader.connect(...cutOf(i, cuts)); i++);
-    })();
-    for (const chunk of chunks) await writer.append(chunk);
-    await writer.close({ status: 'error', message: 'a\nb' });
-    await read;
-    expect(reader.connections).toBeGreaterThan(cuts);
-    expect(new Set(reader.ids).size).toBe(chunks.length + 1);
-    expect(reader.indexes).toEqual([...chunks.keys()]);
-    expect(Buffer.concat(reader.data).equals(Buffer.concat(chunks.map((chunk) => Buffer.from(chunk))))).toBe(true);
-    expect(reader.end).toEqual({ status: 'error', message: 'a\nb' });
+  it('are byte-exact over 200 cuts, with CR, LF, "data:" and invalid UTF-8 inside', async () => {
+    const reader = await readCut('cut', 400, (connection) => [connection < 200 ? 1 + (connection % 3) : Infinity]);
+    expect(reader.connections).toBeGreaterThan(200);
+  });
+
+  it('have no id twice and every byte once over 1 000 cuts, half of them inside an event', async () => {
+    // An event has about 70 bytes, so that 60 to 300 mostly end inside of one.
+    const reader = await readCut('cut inside', 2_400, (connection) => {
+      if (connection >= 1_000) return [];
+      return connection % 2 === 0 ? [1 + (connection % 3)] : [Infinity, 60 + ((connection * 37) % 240)];
+    });
+    expect(reader.connections).toBeGreaterThan(1_000);
   });
 
   it('have the form that the documentation promises', async () => {
