@@ -62,6 +62,14 @@ export class StreamsWorld {
     return rows.length;
   }
 
+  /** How many connections to this database wait for a lock. */
+  async waitingForLock(): Promise<number> {
+    const rows = await this.sql(
+      `SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+    );
+    return rows.length;
+  }
+
   async stop(): Promise<void> {
     for (const service of this.services) {
       await service.beforeApplicationShutdown();
