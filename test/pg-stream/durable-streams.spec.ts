@@ -14,7 +14,7 @@ beforeAll(async () => {
   served = await DurableStreamsApp.create(world.url);
 });
 afterAll(async () => {
-  await served.stop();
+  await DurableStreamsApp.stopAll();
   await world.stop();
 });
 

@@ -9,6 +9,9 @@ type Options = Parameters<typeof DurableStreamsModule.forRoot>[0];
 
 /** One application that serves streams by the protocol, below `/v1/stream`. */
 export class DurableStreamsApp {
+  private static readonly running = new Set<DurableStreamsApp>();
+  private stopping: Promise<void> | undefined;
+
   private constructor(
     readonly app: INestApplication,
     readonly streams: PgStreamService,
@@ -27,10 +30,19 @@ export class DurableStreamsApp {
     const app = await NestFactory.create(AppModule, { rawBody: true, cors: true, logger: false });
     await app.listen(0, host);
     const { port } = app.getHttpServer().address() as AddressInfo;
-    return new DurableStreamsApp(app, app.get(PgStreamService), `http://127.0.0.1:${port}`);
+    const served = new DurableStreamsApp(app, app.get(PgStreamService), `http://127.0.0.1:${port}`);
+    this.running.add(served);
+    return served;
   }
 
+  /** Also those of tests that failed before they came to it. */
+  static async stopAll(): Promise<void> {
+    await Promise.all([...this.running].map((served) => served.stop()));
+  }
+
+  /** Idempotent. */
   stop(): Promise<void> {
-    return this.app.close();
+    DurableStreamsApp.running.delete(this);
+    return (this.stopping ??= this.app.close());
   }
 }

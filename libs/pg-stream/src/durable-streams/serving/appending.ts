@@ -8,7 +8,6 @@ import { badRequest, conflict, ProtocolRefusal } from '../protocol/protocol-refu
 import { headerOf, isClosing, producerOf } from '../protocol/request-headers.js';
 import type { DurableStorage, StorageTransaction } from '../storing/durable-storage.js';
 import type { StreamRecord } from '../storing/stream-record.js';
-import { appendAll } from './append-all.js';
 import { type Answer, closedHeader, offsetHeader, type ProtocolRequest } from './answer.js';
 
 interface Written {
@@ -68,7 +67,7 @@ export class Appending {
       return { nextIndex: record.nextIndex, isClosed: true, isDuplicate: false };
     }
     const numbered = producer === undefined ? {} : { producer };
-    const { lastIndex, duplicate } = await appendAll(this.streams, name, chunks, { transaction, ...numbered });
+    const { lastIndex, duplicate } = await this.streams.appendMany(name, chunks, { transaction, ...numbered });
     if (duplicate) return { nextIndex: record.nextIndex, isClosed, isDuplicate: true };
     const seq = headerOf(request.headers, 'stream-seq');
     if (seq !== undefined && !(await this.storage.records.advanceSeq(transaction, record, seq)))

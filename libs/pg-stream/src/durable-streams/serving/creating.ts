@@ -6,7 +6,6 @@ import { type Expiry, expiryOf, type ForkHeaders, forkOf, headerOf, isClosing } 
 import { decodeOffset } from '../protocol/stream-offset.js';
 import type { DurableStorage, StorageTransaction } from '../storing/durable-storage.js';
 import type { NewRecord, StoredFork, StreamRecord } from '../storing/stream-record.js';
-import { appendAll } from './append-all.js';
 import { type Answer, closedHeader, offsetHeader, type ProtocolRequest } from './answer.js';
 
 /** What a PUT asks for. */
@@ -55,7 +54,7 @@ export class Creating {
     if (source !== undefined && fork !== undefined)
       await this.storage.forks.copy(transaction, source, id, fork.position, fork.subBytes);
     const chunks = isJson(record.contentType) && body.length > 0 ? jsonMessages(body) : body.length > 0 ? [body] : [];
-    if (chunks.length > 0) await appendAll(this.streams, stream, chunks, { transaction });
+    if (chunks.length > 0) await this.streams.appendMany(stream, chunks, { transaction });
     if (wanted.isClosed) await this.streams.closeStream(stream, { transaction });
     return true;
   }
