@@ -1,9 +1,9 @@
 import { adaptTransaction, type TransactionLike } from '@nest-baton/core';
 import { isConflict, isLostConnection, leavesOutcomeOpen } from '../connecting/lost-connection.js';
-import { type Patient, repeatWhileLost } from '../connecting/patience.js';
+import { repeatWhileLost } from '../connecting/patience.js';
 import type { StreamDatabase } from '../connecting/stream-database.js';
 import type { GroupCommit } from '../flushing/group-commit.js';
-import type { WriteRequest } from '../flushing/write-call.js';
+import type { Placed, WriteRequest } from '../flushing/write-call.js';
 import { busyError, conflictError, isLockTimeout, lostError } from '../flushing/write-failures.js';
 import { StreamUnavailableError } from '../pg-stream.errors.js';
 import type { PgStreamMetrics } from '../pg-stream.metrics.js';
@@ -54,10 +54,10 @@ export class StreamAppender {
     if (refusal.why !== undefined) throw refusalError(stream, producer, refusal.why);
   }
 
-  async append(request: AppendRequest): Promise<Patient<Appended>> {
-    const { wasSentBefore, ...result } = await this.commits.write(request);
-    if (!result.duplicate || wasSentBefore) this.recordSizes(request);
-    return { result, wasSentBefore };
+  async append(request: AppendRequest): Promise<Placed> {
+    const placed = await this.commits.write(request);
+    if (!placed.duplicate || placed.wasSentBefore) this.recordSizes(request);
+    return placed;
   }
 
   async close(request: CloseRequest): Promise<void> {
@@ -65,10 +65,10 @@ export class StreamAppender {
     this.metrics.add('closes', 1, request.end.status);
   }
 
-  async appendIn(transaction: TransactionLike, request: AppendRequest): Promise<Patient<Appended>> {
+  async appendIn(transaction: TransactionLike, request: AppendRequest): Promise<Placed> {
     const result = await this.within(transaction, request);
     if (!result.duplicate) this.recordSizes(request);
-    return { result, wasSentBefore: false };
+    return { ...result, wasSentBefore: false };
   }
 
   async closeIn(transaction: TransactionLike, request: CloseRequest): Promise<void> {
@@ -88,7 +88,7 @@ export class StreamAppender {
     const item = { ...request, calls: 1, lastCallChunks: chunks.length };
     const [written] = await undoneByLoss(stream, () => this.store.write(adapted, [item], 0));
     const result = toAppended(stream, producer, written);
-    if (!adapted.afterCommit(() => this.hints.moved(stream))) await this.hints.movedIn(adapted, stream);
+    if (!adapted.afterCommit(() => this.hints.appended(stream))) await this.hints.movedIn(adapted, stream);
     return result;
   }
 

@@ -1,5 +1,5 @@
 import { errorCode } from '@nest-baton/core';
-import type { Patient } from '../connecting/patience.js';
+import type { Placed } from '../flushing/write-call.js';
 import { AppendUnknownError } from '../pg-stream.errors.js';
 import type { PgStreamMetrics } from '../pg-stream.metrics.js';
 import type { Appended, CloseOptions, Producer } from './append-options.js';
@@ -63,7 +63,7 @@ export class NumberingWriter implements StreamWriter {
     return this.position;
   }
 
-  async append(data: string | Uint8Array): Promise<Appended> {
+  append(data: string | Uint8Array): Promise<Appended> {
     return this.measured(() => toChunks([data], this.limits));
   }
 
@@ -73,7 +73,8 @@ export class NumberingWriter implements StreamWriter {
   }
 
   async renew(): Promise<void> {
-    await this.refusedWhenBroken(() => this.appender.renew(this.stream, this.producer));
+    this.throwIfBroken();
+    await this.appender.renew(this.stream, this.producer);
   }
 
   async close(options: Pick<CloseOptions, 'status' | 'message' | 'transaction'> = {}): Promise<void> {
@@ -83,23 +84,27 @@ export class NumberingWriter implements StreamWriter {
     // The number of a close is not counted: where it is committed, nothing can follow it; where it is rolled back, it is free again.
     if (transaction === undefined)
       await this.queue.add(0, () => this.unlessBroken(() => this.appender.close({ ...request(), owner: this.queue })));
-    else await this.queue.addAlone(() => this.refusedWhenBroken(() => this.appender.closeIn(transaction, request())));
+    else
+      await this.queue.addAlone(async () => {
+        this.throwIfBroken();
+        await this.appender.closeIn(transaction, request());
+      });
   }
 
   private measured(toBuffers: () => readonly Buffer[]): Promise<Appended> {
-    return measuredAppend(this.metrics, false, async () => {
+    return measuredAppend(this.metrics, false, () => {
       const chunks = toBuffers();
       const bytes = chunks.reduce((sum, { length }) => sum + length, 0);
       return this.queue.add(bytes, () => this.unlessBroken(() => this.appendNow(chunks)));
     });
   }
 
-  private async appendNow(chunks: readonly Buffer[]): Promise<Patient<Appended>> {
+  private async appendNow(chunks: readonly Buffer[]): Promise<Placed> {
     const producer = this.numbered();
     this.underWay++;
     try {
       const appended = await this.appender.append({ stream: this.stream, chunks, producer, owner: this.queue });
-      const { lastIndex } = appended.result;
+      const { lastIndex } = appended;
       this.nextSeq++;
       if (lastIndex >= 0) this.position = lastIndex + 1;
       return appended;
@@ -109,23 +114,21 @@ export class NumberingWriter implements StreamWriter {
   }
 
   private async unlessBroken<T>(call: () => Promise<T>): Promise<T> {
-    return this.refusedWhenBroken(async () => {
-      try {
-        return await call();
-      } catch (error) {
-        if (errorCode(error) === 'APPEND_UNKNOWN') this.broken = error as AppendUnknownError;
-        throw error;
-      }
-    });
+    this.throwIfBroken();
+    try {
+      return await call();
+    } catch (error) {
+      if (errorCode(error) === 'APPEND_UNKNOWN') this.broken = error as AppendUnknownError;
+      throw error;
+    }
   }
 
-  private async refusedWhenBroken<T>(call: () => Promise<T>): Promise<T> {
-    if (this.broken !== undefined)
-      throw new AppendUnknownError(
-        `an earlier call of this writer on the stream '${this.stream}' may or may not be stored: open the stream again, and go on at its nextIndex.`,
-        { cause: this.broken },
-      );
-    return call();
+  private throwIfBroken(): void {
+    if (this.broken === undefined) return;
+    throw new AppendUnknownError(
+      `an earlier call of this writer on the stream '${this.stream}' may or may not be stored: open the stream again, and go on at its nextIndex.`,
+      { cause: this.broken },
+    );
   }
 
   private numbered(): Producer | undefined {

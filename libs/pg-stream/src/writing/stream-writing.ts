@@ -43,7 +43,7 @@ export class StreamWriting {
     private readonly metrics: PgStreamMetrics,
   ) {
     const { schema, lockTimeoutMs, maxPendingBytes } = options;
-    const store = new WritingStore(schema);
+    const store = new WritingStore(schema, (streams) => hints.announcementOf(streams));
     this.connections = connectionsOf(database, lockTimeoutMs, metrics);
     const [flusher = database, ...lanes] = this.connections;
     this.commits = new GroupCommit({
@@ -52,7 +52,7 @@ export class StreamWriting {
       lanes: lanes.length > 0 ? lanes : Array.from({ length: MAX_LANES }, () => database),
       lockTimeoutMs,
       maxPendingBytes,
-      moved: (stream) => hints.moved(stream),
+      moved: (stream) => hints.appended(stream),
       metrics,
     });
     this.appender = new StreamAppender(database, store, this.commits, hints, metrics, lockTimeoutMs);
@@ -76,7 +76,7 @@ export class StreamWriting {
 
   append(stream: string, chunks: readonly (string | Uint8Array)[], options: AppendOptions): Promise<Appended> {
     const { transaction } = options;
-    return measuredAppend(this.metrics, transaction !== undefined, async () => {
+    return measuredAppend(this.metrics, transaction !== undefined, () => {
       checkCall(stream, options);
       const { producer, expectedIndex } = options;
       const request = { stream, chunks: toChunks(chunks, this.options), producer, expectedIndex };
