@@ -24,6 +24,8 @@ type ExpressRequest = ParsedRequest & {
   readonly params: { readonly stream: readonly string[] | string };
 };
 
+const NOTHING = new Uint8Array();
+
 /** Nobody waits for the answer. */
 const CLIENT_LEFT = Symbol('client left');
 
@@ -67,30 +69,16 @@ export class DurableStreamsController {
   private async serve(request: ExpressRequest, response: ServerResponse, signal: AbortSignal): Promise<void> {
     const address = (this.host.httpAdapter.getHttpServer() as { address?: () => unknown }).address?.();
     this.access.checkRequest(request, address);
-    const asked = await this.requestOf(request, signal);
+    const asked = requestOf(request, signal);
     await this.access.checkStream(asked.stream, request);
     const source = request.headers['stream-forked-from'];
     const sourceStream = typeof source === 'string' ? asked.streamOf(source) : undefined;
     if (sourceStream !== undefined) await this.access.checkStream(sourceStream, request);
-    if (request.method === 'GET' && asked.query.get('live') === 'sse') return this.streams.follow(response, asked);
-    send(response, await this.streams.answer(request.method ?? '', asked));
-  }
-
-  private async requestOf(request: ExpressRequest, signal: AbortSignal): Promise<ProtocolRequest> {
-    const url = new URL(request.originalUrl, 'http://localhost');
-    const { stream } = request.params;
-    const segments = typeof stream === 'string' ? [stream] : stream;
-    const prefix = url.pathname.split('/').slice(0, -segments.length).join('/');
+    if (request.method === 'GET' && asked.query.get('live') === 'sse')
+      return this.streams.follow(response, { ...asked, body: NOTHING });
     const hasBody = request.method === 'PUT' || request.method === 'POST';
-    return {
-      stream: segments.join('/'),
-      url: `${request.protocol}://${request.headers.host ?? 'localhost'}${url.pathname}`,
-      streamOf: (path) => streamBelow(prefix, path),
-      headers: request.headers,
-      query: url.searchParams,
-      body: hasBody ? await bodyOf(request, this.settings.options.maxBodyBytes) : new Uint8Array(),
-      signal,
-    };
+    const body = hasBody ? await bodyOf(request, this.settings.options.maxBodyBytes) : NOTHING;
+    send(response, await this.streams.answer(request.method ?? '', { ...asked, body }));
   }
 
   private refuse(response: ServerResponse, error: unknown): void {
@@ -137,11 +125,27 @@ function refusal(status: number, code: string, message: string, headers: Readonl
   };
 }
 
+/** All but the body, which is not read before the request may ask. Pure. */
+function requestOf(request: ExpressRequest, signal: AbortSignal): Omit<ProtocolRequest, 'body'> {
+  const [path = '', ...rest] = request.originalUrl.split('?');
+  const { stream } = request.params;
+  const segments = typeof stream === 'string' ? [stream] : stream;
+  const prefix = path.split('/').slice(0, -segments.length).join('/');
+  return {
+    stream: segments.join('/'),
+    url: `${request.protocol}://${request.headers.host ?? 'localhost'}${path}`,
+    streamOf: (other) => streamBelow(prefix, other),
+    headers: request.headers,
+    query: new URLSearchParams(rest.join('?')),
+    signal,
+  };
+}
+
+/** A path, and nothing else: what names another server is no stream of this one. Pure. */
 function streamBelow(prefix: string, path: string): string | undefined {
-  const { pathname } = new URL(path, 'http://localhost');
-  if (!pathname.startsWith(`${prefix}/`)) return undefined;
+  if (!path.startsWith(`${prefix}/`)) return undefined;
   try {
-    return pathname
+    return path
       .slice(prefix.length + 1)
       .split('/')
       .map((segment) => decodeURIComponent(segment))
