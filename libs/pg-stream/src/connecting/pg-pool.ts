@@ -7,6 +7,7 @@ export interface PgPoolLike {
 
 export interface PgPoolClientLike {
   query(config: {
+    readonly name?: string;
     readonly text: string;
     readonly values: unknown[];
     readonly query_timeout?: number;
