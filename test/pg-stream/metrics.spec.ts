@@ -231,7 +231,11 @@ describe('how readers are woken', () => {
       `CREATE FUNCTION mute.pg_notify(text, text) RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$`,
     );
     const streams = await world.service(
-      { hints: 'on', connectionString: `${world.url}?options=-c%20search_path%3Dmute%2Cpg_catalog` },
+      {
+        hints: 'on',
+        startup: 'degrade',
+        connectionString: `${world.url}?options=-c%20search_path%3Dmute%2Cpg_catalog`,
+      },
       'mute',
     );
     await streams.append('m', 'a');
@@ -247,7 +251,7 @@ describe('how readers are woken', () => {
     await waitFor(() => streams.stats().pollQueries > 0, { description: 'a look' });
     await streams.append('p', 'a');
     expect(await first).toEqual(['a']);
-    expect(await total('poll.found', 'looking')).toEqual({ '': 1 });
+    expect(await total('streams.woken', 'looking')).toEqual({ poll: 1 });
     expect((await total('poll.duration', 'looking'))['']).toBe(streams.stats().pollQueries);
     expect(await total('poll.failures', 'looking')).toEqual({});
     const second = chunks.next().catch(describeError);
@@ -256,6 +260,18 @@ describe('how readers are woken', () => {
     await waitFor(async () => ((await total('poll.failures', 'looking'))[''] ?? 0) > 0, { description: 'a failure' });
     await streams.beforeApplicationShutdown();
     await second;
+  });
+});
+
+describe('what is kept no longer', () => {
+  it('counts the chunks that were removed, and passes that failed', async () => {
+    const streams = await world.service({ schema: 'kept', sweepInterval: '100ms' }, 'keeping');
+    await streams.appendMany('k', ['a', 'b', 'c']);
+    await streams.trim('k', { before: 2 });
+    await waitFor(async () => (await total('sweep.removed', 'keeping'))[''] === 2, { description: 'the removal' });
+    expect(await total('sweep.failures', 'keeping')).toEqual({});
+    await world.sql('DROP SCHEMA kept CASCADE');
+    await waitFor(async () => ((await total('sweep.failures', 'keeping'))[''] ?? 0) > 0, { description: 'a failure' });
   });
 });
 

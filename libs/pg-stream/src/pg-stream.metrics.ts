@@ -86,6 +86,19 @@ export const PG_STREAM_METRICS = {
     'listener.up': { kind: 'gauge', unit: '1', description: '1 while LISTEN works, 0 while it is lost.' },
     'listener.losses': { kind: 'counter', unit: '{loss}', description: 'LISTEN connections lost or not made.' },
     'listener.reconnects': { kind: 'counter', unit: '{reconnect}', description: 'LISTEN connections made anew.' },
+    'listener.echo.duration': {
+      kind: 'histogram',
+      unit: 's',
+      buckets: QUICK_SECONDS,
+      description: 'From a NOTIFY of our own until LISTEN heard it: how late hints are.',
+    },
+    'streams.woken': {
+      kind: 'counter',
+      unit: '{stream}',
+      by: 'how',
+      values: ['local', 'notification', 'poll', 'reconnect'],
+      description: 'Streams of which a waiting reader was woken, by what.',
+    },
     'notifications.sent': { kind: 'counter', unit: '{notification}', description: 'NOTIFYs sent after commits.' },
     'notifications.received': { kind: 'counter', unit: '{notification}', description: 'NOTIFYs received.' },
     'notifications.failed': { kind: 'counter', unit: '{notification}', description: 'NOTIFYs that were not sent.' },
@@ -95,8 +108,10 @@ export const PG_STREAM_METRICS = {
       buckets: QUICK_SECONDS,
       description: 'One look at all streams that are waited for.',
     },
-    'poll.found': { kind: 'counter', unit: '{stream}', description: 'Streams that a look found moved, unhinted.' },
     'poll.failures': { kind: 'counter', unit: '{failure}', description: 'Looks that failed.' },
+    // Keeping
+    'sweep.removed': { kind: 'counter', unit: '{chunk}', description: 'Chunks removed that were kept no longer.' },
+    'sweep.failures': { kind: 'counter', unit: '{failure}', description: 'Passes that remove chunks, and failed.' },
     // Connections
     'connections.lost': {
       kind: 'counter',

@@ -20,8 +20,12 @@ export interface PgStreamOptions {
   readonly migrations?: 'auto' | 'verify' | 'off';
   /** `off`: no LISTEN, no NOTIFY and no wake-up inside the process; only the poll delivers, at least every 250 ms. Default `on`. */
   readonly hints?: 'on' | 'off';
-  /** `off`: this process tells no other of its appends, whose readers then wait for their poll. Default `coalesced`: at most one NOTIFY in flight. */
-  readonly notify?: 'coalesced' | 'off';
+  /**
+   * How other processes are told of appends. `coalesced` (default): after the commit, at most one NOTIFY in flight; a crash in between leaves their readers to
+   * the poll. `transactional`: with the commit, never forgotten, but each such commit holds a lock that is global to the server, so that all
+   * writers of all processes wait for each other's disk. `off`: not at all; their readers wait for their poll.
+   */
+  readonly notify?: 'coalesced' | 'transactional' | 'off';
   /**
    * Between two looks at all streams that are waited for, in one query, while LISTEN works; without it 250 ms, or twenty times what a look
    * costs. Shorter finds lost wake-ups sooner and costs a query each time. Default 5 s, 50 ms to 1 h; 0 never looks, and then a lost
@@ -47,6 +51,11 @@ export interface PgStreamOptions {
   readonly poolSize?: number;
   /** Between comments that keep proxies from closing a quiet SSE connection. Default 15 s, up to 1 h; 0 sends none. */
   readonly heartbeat?: Duration;
+  /**
+   * Between two passes that remove what is kept no longer; a trim or a delete here begins one at once. Shorter costs queries, longer leaves what other
+   * processes left undone for longer. Default 10 s, 100 ms to 1 h; 0: this process removes nothing, and leaves it to the others.
+   */
+  readonly sweepInterval?: Duration;
 }
 
 export interface ResolvedPgStreamOptions {
@@ -57,7 +66,7 @@ export interface ResolvedPgStreamOptions {
   readonly schema: string;
   readonly migrations: 'auto' | 'verify' | 'off';
   readonly hints: 'on' | 'off';
-  readonly notify: 'coalesced' | 'off';
+  readonly notify: 'coalesced' | 'transactional' | 'off';
   readonly pollIntervalMs: number;
   readonly startup: 'require' | 'degrade';
   readonly maxChunkBytes: number;
@@ -65,6 +74,7 @@ export interface ResolvedPgStreamOptions {
   readonly lockTimeoutMs: number;
   readonly poolSize: number;
   readonly heartbeatMs: number;
+  readonly sweepIntervalMs: number;
 }
 
 const DEFAULTS = Object.freeze({
@@ -79,6 +89,7 @@ const DEFAULTS = Object.freeze({
   lockTimeout: '5s',
   poolSize: 10,
   heartbeat: '15s',
+  sweepInterval: '10s',
 } satisfies PgStreamOptions);
 
 export const PG_STREAM_ENVIRONMENT: readonly EnvironmentVariable[] = [
@@ -95,6 +106,7 @@ export const PG_STREAM_ENVIRONMENT: readonly EnvironmentVariable[] = [
   { variable: 'BATON_PG_STREAM_LOCK_TIMEOUT', option: 'lockTimeout', kind: 'duration' },
   { variable: 'BATON_PG_STREAM_POOL_SIZE', option: 'poolSize', kind: 'integer' },
   { variable: 'BATON_PG_STREAM_HEARTBEAT', option: 'heartbeat', kind: 'duration' },
+  { variable: 'BATON_PG_STREAM_SWEEP_INTERVAL', option: 'sweepInterval', kind: 'duration' },
 ];
 
 /** Pure; checked when the module resolves its options. @throws OptionsInvalidError for a text that cannot be read as its kind. */
@@ -120,7 +132,7 @@ export function resolvePgStreamOptions(options: PgStreamOptions): ResolvedPgStre
     schema: check.string('schema', DEFAULTS.schema),
     migrations: check.oneOf('migrations', DEFAULTS.migrations, ['auto', 'verify', 'off']),
     hints: check.oneOf('hints', DEFAULTS.hints, ['on', 'off']),
-    notify: check.oneOf('notify', DEFAULTS.notify, ['coalesced', 'off']),
+    notify: check.oneOf('notify', DEFAULTS.notify, ['coalesced', 'transactional', 'off']),
     pollIntervalMs: check.duration('pollInterval', DEFAULTS.pollInterval, { max: HOUR_MS }),
     startup: check.oneOf('startup', DEFAULTS.startup, ['require', 'degrade']),
     maxChunkBytes: check.integer('maxChunkBytes', DEFAULTS.maxChunkBytes, { min: 1, max: 64 * 1024 * 1024 }),
@@ -128,6 +140,7 @@ export function resolvePgStreamOptions(options: PgStreamOptions): ResolvedPgStre
     lockTimeoutMs: check.duration('lockTimeout', DEFAULTS.lockTimeout, { min: 10, max: 60_000 }),
     poolSize: check.integer('poolSize', DEFAULTS.poolSize, { min: 1, max: 1_000 }),
     heartbeatMs: check.duration('heartbeat', DEFAULTS.heartbeat, { max: HOUR_MS }),
+    sweepIntervalMs: check.duration('sweepInterval', DEFAULTS.sweepInterval, { max: HOUR_MS }),
   };
   checkRules(check, given, resolved);
   check.finish();
@@ -137,7 +150,7 @@ export function resolvePgStreamOptions(options: PgStreamOptions): ResolvedPgStre
 function checkRules(
   check: OptionsCheck<PgStreamOptions>,
   given: PgStreamOptions,
-  { pool, schema, hints, pollIntervalMs }: ResolvedPgStreamOptions,
+  { pool, schema, hints, pollIntervalMs, sweepIntervalMs }: ResolvedPgStreamOptions,
 ): void {
   check.rule(
     (given.connectionString === undefined) !== (pool === undefined),
@@ -164,6 +177,10 @@ function checkRules(
   check.rule(
     pollIntervalMs === 0 || pollIntervalMs >= 50,
     `pollInterval must be 0 or at least 50 ms, not ${pollIntervalMs} ms`,
+  );
+  check.rule(
+    sweepIntervalMs === 0 || sweepIntervalMs >= 100,
+    `sweepInterval must be 0 or at least 100 ms, not ${sweepIntervalMs} ms`,
   );
   check.rule(
     hints === 'on' || pollIntervalMs > 0,

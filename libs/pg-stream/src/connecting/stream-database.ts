@@ -86,14 +86,14 @@ export class StreamDatabase implements Queryable {
     return this.options.connectionString !== undefined || this.pool.options !== undefined;
   }
 
-  /** Outside the pool, for writing. */
-  createWriteClient(): PgClientOfOurs {
+  /** Outside the pool, for writing, or for what `purpose` says. */
+  createWriteClient(purpose = 'write'): PgClientOfOurs {
     const { connectionString } = this.options;
     return new pg.Client({
       ...(connectionString === undefined ? optionsOf(this.pool) : { connectionString }),
       keepAlive: true,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-      fallback_application_name: 'baton:pg-stream:write',
+      fallback_application_name: `baton:pg-stream:${purpose}`,
     });
   }
 

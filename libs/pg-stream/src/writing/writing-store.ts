@@ -1,6 +1,7 @@
 import { type Queryable, quoteIdentifier } from '@nest-baton/core';
 import type { StreamEnd, StreamStatus } from '../reading/chunk.js';
 import type { Refusal } from './refusal.js';
+import type { Announcement } from '../waking/stream-hints.js';
 import { encodeWrite, type WriteItem } from './write-encoding.js';
 
 export type Opened = { readonly nextIndex: number; readonly lastSeq: number };
@@ -39,7 +40,11 @@ interface VerdictRow {
 export class WritingStore {
   private readonly schema: string;
 
-  constructor(schema: string) {
+  /** @param announce what a statement that writes to the streams sends along, by NOTIFY, with its commit. */
+  constructor(
+    schema: string,
+    private readonly announce: (streams: readonly string[]) => Announcement | undefined = () => undefined,
+  ) {
     this.schema = quoteIdentifier(schema);
   }
 
@@ -52,9 +57,11 @@ export class WritingStore {
     items: readonly WriteItem[],
     waitMs: number | undefined,
   ): Promise<readonly (Written | undefined)[]> {
+    const told = this.announce(items.map(({ stream }) => stream));
+    const tell = told === undefined ? '' : '(SELECT pg_notify($15, $16)) AS told, ';
     const { rows } = await on.query<VerdictRow>(
-      `SELECT * FROM ${this.schema}.stream_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
-      encodeWrite(items, waitMs),
+      `SELECT w.* FROM ${tell}${this.schema}.stream_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) AS w`,
+      [...encodeWrite(items, waitMs), ...(told === undefined ? [] : [told.channel, told.payload])],
     );
     const written = new Array<Written | undefined>(items.length).fill(undefined);
     for (const row of rows) written[Number(row.item) - 1] = toWritten(row);
