@@ -30,23 +30,28 @@ export type {
   StreamStatus,
 } from './reading/chunk.js';
 
+// Keeping
+export type { TrimOptions } from './keeping/stream-keeping.js';
+
 // Operating
 export type { PgStreamEvents } from './pg-stream.events.js';
 export { PG_STREAM_METRICS } from './pg-stream.metrics.js';
 export type { PgStreamHealth } from './operating/stream-health.js';
-export type { PgStreamStats } from './pg-stream.service.js';
+export type { PgStreamStats } from './operating/stream-stats.js';
 
 // Errors
 export {
   AppendUnknownError,
   ChunkTooLargeError,
   CursorInvalidError,
+  CursorTrimmedError,
   ExpectedIndexMismatchError,
   ProducerFencedError,
   ProducerSeqGapError,
   StreamBusyError,
   StreamClosedError,
   StreamDamagedError,
+  StreamDeletedError,
   StreamExistsError,
   StreamNameInvalidError,
   StreamNotFoundError,

@@ -92,7 +92,24 @@ export class CursorInvalidError extends BatonError {
   override readonly code = 'CURSOR_INVALID';
 }
 
-/** A chunk that was stored is not there any more, or the stream was replaced by another of its name: somebody changed the tables by hand. */
+/** The position lies before `firstIndex`, the earliest chunk that is kept: what was there was trimmed, or was too old or too much to keep. */
+export class CursorTrimmedError extends BatonError {
+  override readonly code = 'CURSOR_TRIMMED';
+
+  constructor(
+    message: string,
+    readonly firstIndex: number,
+  ) {
+    super(message);
+  }
+}
+
+/** The stream was deleted while it was read. Another one may have its name by now. */
+export class StreamDeletedError extends BatonError {
+  override readonly code = 'STREAM_DELETED';
+}
+
+/** A chunk that is kept is not there any more: somebody changed the tables by hand. */
 export class StreamDamagedError extends BatonError {
   override readonly code = 'STREAM_DAMAGED';
 }

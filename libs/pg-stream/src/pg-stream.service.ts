@@ -2,7 +2,6 @@ import type { ServerResponse } from 'node:http';
 import {
   describeError,
   type GaugeReadings,
-  type ListenerState,
   Metrics,
   SharedLook,
   type TimeoutRegistry,
@@ -23,11 +22,13 @@ import { shareDatabase } from './connecting/shared-database.js';
 import { StreamDatabase } from './connecting/stream-database.js';
 import { StreamNotFoundError, StreamUnavailableError } from './pg-stream.errors.js';
 import { decideHealth, type PgStreamHealth } from './operating/stream-health.js';
+import type { PgStreamStats } from './operating/stream-stats.js';
 import type { PgStreamEvents } from './pg-stream.events.js';
 import { PG_STREAM_METRICS, type PgStreamMetrics } from './pg-stream.metrics.js';
 import type { ResolvedPgStreamOptions } from './pg-stream.options.js';
 import { eventsOf } from './faces/events-face.js';
 import { readableOf } from './faces/readable-face.js';
+import { StreamKeeping, type TrimOptions } from './keeping/stream-keeping.js';
 import type {
   EventsOptions,
   Page,
@@ -46,24 +47,6 @@ import type { Appended, AppendOptions, CloseOptions, OpenOptions } from './writi
 import { checkStreamName } from './writing/call-check.js';
 import type { StreamWriter } from './writing/stream-writer.js';
 import { StreamWriting } from './writing/stream-writing.js';
-
-/** Counted since the start of the process. */
-export interface PgStreamStats {
-  /** `off` with `hints: 'off'`. */
-  readonly listener: ListenerState | 'off';
-  readonly reconnects: number;
-  /** Readers that have begun and not ended, SSE responses among them. */
-  readonly readers: number;
-  readonly sseResponses: number;
-  /** Streams that have a reader, and those of them for which at least one waits. */
-  readonly watchedStreams: number;
-  readonly waitingStreams: number;
-  /** Queries of readers, and of the poll. */
-  readonly slicesRead: number;
-  readonly pollQueries: number;
-  readonly notificationsSent: number;
-  readonly notificationsReceived: number;
-}
 
 /** A server that takes longer for `SELECT 1`, the wait for a connection included, is of no use to anybody. */
 const HEALTH_TIMEOUT_MS = 3_000;
@@ -86,6 +69,7 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
   private readonly store: ReadingStore;
   private readonly slices: SliceSource;
   private readonly readers: StreamReaders;
+  private readonly keeping: StreamKeeping;
   private readonly ping: SharedLook<unknown>;
   private started: Promise<void> | undefined;
 
@@ -106,6 +90,8 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
     this.store = new ReadingStore(this.database, options.schema);
     this.slices = new SliceSource(this.store, this.metrics);
     this.readers = new StreamReaders(this.slices, this.waking.watched, this.metrics);
+    const observing = { instance, registry, events: this.emitter, metrics: this.metrics };
+    this.keeping = new StreamKeeping(this.database, options, this.waking.hints, observing);
     this.ping = new SharedLook(() => this.database.query('SELECT 1', [], HEALTH_TIMEOUT_MS));
   }
 
@@ -170,6 +156,29 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
   async info(stream: string, options: { readonly producer?: string } = {}): Promise<StreamInfo> {
     checkStreamName(stream);
     const info = await this.patiently(() => this.store.info(stream, options.producer));
+  /** The names of a group's streams, sorted by their bytes. */
+  async list(group: string): Promise<string[]> {
+    return this.patiently(() => this.keeping.list(group));
+  }
+
+  /**
+   * From now on the stream begins at `before`; positions stay as they are. Readers that are not there yet fail with CURSOR_TRIMMED. The room
+   * comes back soon after.
+   *
+   * @throws StreamNotFoundError, StreamBusyError, OptionsInvalidError
+   */
+  async trim(stream: string, options: TrimOptions): Promise<void> {
+    await this.keeping.trim(stream, options);
+  }
+
+  /**
+   * Frees the name at once; who writes it next begins another stream, at 0. Readers fail with STREAM_DELETED. The room comes back soon after.
+   * Repeating it, or deleting what is not there, changes nothing. @throws StreamBusyError
+   */
+  async delete(stream: string): Promise<void> {
+    await this.keeping.delete(stream);
+  }
+
     if (info === undefined) throw new StreamNotFoundError(`nobody has opened or written the stream '${stream}'.`);
     return info;
   }
@@ -238,16 +247,17 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
 
   async beforeApplicationShutdown(): Promise<void> {
     await this.readers.close();
-    await this.waking.stopWaking();
+    await Promise.all([this.waking.stopWaking(), this.keeping.stop()]);
   }
 
   async onApplicationShutdown(): Promise<void> {
     await this.metrics.stop();
     await this.readers.close();
     await this.writing.stop();
-    await this.waking.stop();
+    await Promise.all([this.waking.stop(), this.keeping.stop()]);
     await this.database.close();
   }
+      this.keeping.start();
 
   private async start(): Promise<void> {
     this.metrics.start(() => this.gauges());
@@ -281,7 +291,7 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
       return (await repeatWhileLost(read, this.database.whenClosed)).result;
     } catch (error) {
       if (!isLostConnection(error)) throw error;
-      throw new StreamUnavailableError('Postgres could not be reached to read a stream.', { cause: error.cause });
+      throw new StreamUnavailableError('Postgres could not be reached to read of streams.', { cause: error.cause });
     }
   }
 }

@@ -17,7 +17,7 @@ export interface StreamEnd {
 }
 
 export interface ReadOptions {
-  /** First index wanted, at least 0. Default: 0. Not together with `cursor`. */
+  /** First index wanted, at least 0. Default: the earliest chunk that is kept. Not together with `cursor`. */
   readonly startIndex?: number;
   readonly cursor?: string;
   /** False: end at the present tail instead of waiting. Default true. */
@@ -37,6 +37,7 @@ export interface StreamReader extends AsyncIterable<Chunk> {
 }
 
 export interface PageOptions {
+  /** As in `ReadOptions`. */
   readonly startIndex?: number;
   readonly cursor?: string;
   /** Chunks, 1 to 1 000. Default 100. A page also ends at 1 MiB, with at least one chunk. */

@@ -28,8 +28,13 @@ export class SliceSource {
     return this.queries;
   }
 
-  /** @throws StreamUnavailableError, StreamDamagedError, or what the server said. */
-  async slice(stream: string, position: number, limit: number, signal?: AbortSignal): Promise<StreamSlice | undefined> {
+  /** @throws StreamUnavailableError, or what the server said. */
+  async slice(
+    stream: string,
+    position: number | undefined,
+    limit: number,
+    signal?: AbortSignal,
+  ): Promise<StreamSlice | undefined> {
     await this.turn();
     try {
       return (await repeatWhileLost(() => this.read(stream, position, limit), signal)).result;
@@ -46,7 +51,7 @@ export class SliceSource {
     }
   }
 
-  private async read(stream: string, position: number, limit: number): Promise<StreamSlice | undefined> {
+  private async read(stream: string, position: number | undefined, limit: number): Promise<StreamSlice | undefined> {
     this.queries++;
     const startedAt = systemClock.monotonic();
     const slice = await this.store.slice(stream, position, limit);

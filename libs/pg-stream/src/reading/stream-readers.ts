@@ -6,7 +6,7 @@ import type { WatchedStreams } from '../waking/watched-streams.js';
 import type { ReadOptions, SseOptions } from './chunk.js';
 import { startOf } from './cursor.js';
 import type { SliceSource } from './slice-source.js';
-import { checkCursor } from './slice.js';
+import { checkContiguous, checkCursor } from './slice.js';
 import { shuttingDown, StreamReading } from './stream-reading.js';
 
 /**
@@ -48,7 +48,7 @@ export class StreamReaders {
     return new StreamReading(room, { stream, live, ifMissing, signal, ...startOf(options) });
   }
 
-  /** @throws CursorInvalidError or ShuttingDownError before anything of the response is sent. */
+  /** @throws CursorInvalidError, CursorTrimmedError or ShuttingDownError before anything of the response is sent. */
   async sse(response: ServerResponse, stream: string, options: SseOptions, heartbeatMs: number): Promise<void> {
     const cursor = lastEventIdOf(response.req);
     const from = cursor === undefined ? { startIndex: options.startIndex } : { cursor };
@@ -95,12 +95,13 @@ export class StreamReaders {
   /**
    * The id is that of the `end` event. A client that has every chunk and was cut before that is still owed it.
    *
-   * @throws CursorInvalidError
+   * @throws CursorInvalidError, CursorTrimmedError
    */
   async isAllSeen(stream: string, cursor: string, signal: AbortSignal | undefined): Promise<boolean> {
     const start = startOf({ cursor });
     const slice = await this.slices.slice(stream, start.position, 1, signal);
     checkCursor(stream, slice, start.cursor);
+    if (slice !== undefined) checkContiguous(stream, slice);
     return start.cursor?.isEnd === true;
   }
 }

@@ -3,17 +3,15 @@ import { StreamNotFoundError } from '../pg-stream.errors.js';
 import type { PgStreamMetrics } from '../pg-stream.metrics.js';
 import type { StreamWatch, WatchedStreams } from '../waking/watched-streams.js';
 import type { Chunk, StreamEnd, StreamReader } from './chunk.js';
-import { type CursorPosition, encodeCursor } from './cursor.js';
+import { encodeCursor, type Start } from './cursor.js';
 import type { SliceSource } from './slice-source.js';
-import { checkCursor, checkSameStream, type StreamSlice } from './slice.js';
+import { checkContiguous, checkCursor, checkSameStream, positionAfter, type StreamSlice } from './slice.js';
 
 /** Chunks a reader holds at most. */
 const READ_LIMIT = 64;
 
-export interface Reading {
+export interface Reading extends Start {
   readonly stream: string;
-  readonly position: number;
-  readonly cursor: CursorPosition | undefined;
   readonly live: boolean;
   readonly ifMissing: 'wait' | 'fail';
   readonly signal: AbortSignal | undefined;
@@ -50,7 +48,8 @@ export class StreamReading implements StreamReader {
   private readonly stopping = new AbortController();
   private readonly chunks: AsyncGenerator<Chunk, void, void>;
   private settleEnded: (end: StreamEnd | undefined) => void = () => undefined;
-  private position: number;
+  /** Undefined: wherever the stream begins. */
+  private position: number | undefined;
   private streamId: number | undefined;
 
   constructor(
@@ -74,7 +73,7 @@ export class StreamReading implements StreamReader {
 
   /** Of who has seen everything and how it ended. Only once the end was there. */
   get endCursor(): string {
-    return encodeCursor({ streamId: this.streamId ?? 0, position: this.position, isEnd: true });
+    return encodeCursor({ streamId: this.streamId ?? 0, position: this.position ?? 0, isEnd: true });
   }
 
   [Symbol.asyncIterator](): AsyncIterator<Chunk, void, void> {
@@ -156,14 +155,15 @@ export class StreamReading implements StreamReader {
           yield chunk;
           if (this.isStopped()) return undefined;
         }
-        if (this.position < Math.min(slice.nextIndex, limit)) continue;
-        if (slice.end !== undefined && this.position >= slice.nextIndex) {
+        const position = positionAfter(slice);
+        if (position < Math.min(slice.nextIndex, limit)) continue;
+        if (slice.end !== undefined && position >= slice.nextIndex) {
           this.settleEnded(slice.end);
           return 'end_of_stream';
         }
       }
       if (!live) return 'tail';
-      await watch.changed(revision, this.position, this.stopping.signal);
+      await watch.changed(revision, this.position ?? 0, this.stopping.signal);
     }
     return undefined;
   }
@@ -175,7 +175,10 @@ export class StreamReading implements StreamReader {
     if (signal.aborted) return undefined;
     if (this.streamId === undefined) checkCursor(stream, slice, cursor);
     checkSameStream(stream, slice, this.streamId);
-    this.streamId = slice?.streamId;
+    if (slice === undefined) return undefined;
+    checkContiguous(stream, slice);
+    this.position = slice.position;
+    this.streamId = slice.streamId;
     return slice;
   }
 

@@ -1,5 +1,6 @@
 import type { Migration } from '@nest-baton/core';
 import { durableStreams } from './durable-streams.js';
+import { keepFunctions } from './keep-functions.js';
 import { lockFunctions } from './lock-functions.js';
 import { openFunction, renewFunction } from './open-functions.js';
 import { tables, views } from './tables.js';
@@ -19,6 +20,7 @@ export const MIGRATIONS: readonly Migration[] = [
       openFunction(schema),
       renewFunction(schema),
       writeFunction(schema),
+      ...keepFunctions(schema),
     ],
   },
   { name: '0002-durable-streams', statements: durableStreams },

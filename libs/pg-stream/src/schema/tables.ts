@@ -4,7 +4,8 @@
  *   snapshot keeps them. A deleted stream has no name, so that the name is free at once, and its row is found by id until its
  *   chunks are gone. `lease_ms` is how long its writer may be silent after `renewed_at` and after its last chunk.
  * - `stream_chunks`: the last chunk of a stream is its tail, and tells what the next one needs; so it is never removed before the stream's row is:
- *   a trim that reaches it empties `data` and moves `first_index` past it. `total_bytes` counts from the stream's first chunk to the
+ *   a trim that reaches it empties `data` and moves `first_index` past it. What lies before `swept_index` is gone already; what lies
+ *   between the two is not read any more, and goes in batches. `total_bytes` counts from the stream's first chunk to the
  *   end of this one. No foreign key: it would lock the stream's row once more for each chunk, and the functions are the only writers.
  * - `stream_producers`: the epoch of each producer, valid from `since_index` on, and its last call: `first_index` is null when that closed the
  *   stream, or when there was none yet (`last_seq` -1). While the tail is a producer's own (`producer_id`), its last call stands there
@@ -17,6 +18,7 @@ export function tables(schema: string): readonly string[] {
        name text COLLATE "C" UNIQUE,
        stream_group text,
        first_index bigint NOT NULL DEFAULT 0,
+       swept_index bigint NOT NULL DEFAULT 0,
        status text NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'done', 'error', 'aborted')),
        message text,
        created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -25,6 +27,8 @@ export function tables(schema: string): readonly string[] {
        lease_ms integer,
        renewed_at timestamptz
      ) WITH (fillfactor = 70)`,
+    `CREATE INDEX streams_stream_group ON ${schema}.streams (stream_group, name) WHERE stream_group IS NOT NULL AND name IS NOT NULL`,
+    `CREATE INDEX streams_unswept ON ${schema}.streams (id) WHERE deleted_at IS NOT NULL OR swept_index < first_index`,
     `CREATE TABLE ${schema}.stream_chunks (
        stream_id bigint NOT NULL,
        index bigint NOT NULL,
