@@ -199,6 +199,7 @@ describe('how readers are woken', () => {
     expect((await total('notifications.sent', 'telling'))['']).toBe(from.stats().notificationsSent);
     expect((await total('notifications.received', 'told'))['']).toBe(to.stats().notificationsReceived);
     expect(await shown('listener.up', 'told')).toBe(1);
+    expect((await total('listener.echo.duration', 'told'))['']).toBeGreaterThan(0);
     await chunks.return?.();
   });
 
