@@ -3,7 +3,7 @@ import { StreamNotFoundError } from '../pg-stream.errors.js';
 import type { Page, PageOptions } from './chunk.js';
 import { encodeCursor, startOf } from './cursor.js';
 import type { SliceSource } from './slice-source.js';
-import { checkContiguous, checkCursor, positionAfter } from './slice.js';
+import { checkContiguous, checkCursor, ownChunk, positionAfter } from './slice.js';
 
 const DEFAULT_LIMIT = 100;
 const MAX_LIMIT = 1_000;
@@ -25,7 +25,7 @@ export async function readPage(slices: SliceSource, stream: string, options: Pag
   // From beyond the tail the next page starts at the tail: a cursor names a position that the stream has reached.
   const position = Math.min(after, slice.nextIndex);
   return {
-    data: slice.chunks,
+    data: slice.chunks.map((chunk) => ownChunk(slice, chunk)),
     cursor: encodeCursor({ streamId: slice.streamId, position, isEnd: false }),
     hasMore,
     done: slice.end !== undefined && !hasMore,

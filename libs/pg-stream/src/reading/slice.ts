@@ -12,6 +12,13 @@ export interface StreamSlice {
   readonly nextIndex: number;
   readonly end: StreamEnd | undefined;
   readonly chunks: readonly Chunk[];
+  /** Other readers have the same chunks. */
+  readonly isShared?: true;
+}
+
+/** For a consumer, who may write into its data. Pure. */
+export function ownChunk({ isShared }: StreamSlice, chunk: Chunk): Chunk {
+  return isShared === true ? { ...chunk, data: Buffer.from(chunk.data) } : chunk;
 }
 
 /** Where a reader stands who has taken the slice. Pure. */

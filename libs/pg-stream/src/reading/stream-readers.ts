@@ -99,7 +99,7 @@ export class StreamReaders {
    */
   async isAllSeen(stream: string, cursor: string, signal: AbortSignal | undefined): Promise<boolean> {
     const start = startOf({ cursor });
-    const slice = await this.slices.slice(stream, start.position, 1, signal);
+    const slice = await this.slices.slice(stream, start.position, 1, signal === undefined ? {} : { signal });
     checkCursor(stream, slice, start.cursor);
     if (slice !== undefined) checkContiguous(stream, slice);
     return start.cursor?.isEnd === true;

@@ -5,7 +5,7 @@ import type { StreamWatch, WatchedStreams } from '../waking/watched-streams.js';
 import type { Chunk, StreamEnd, StreamReader } from './chunk.js';
 import { encodeCursor, type Start } from './cursor.js';
 import type { SliceSource } from './slice-source.js';
-import { checkContiguous, checkCursor, checkSameStream, positionAfter, type StreamSlice } from './slice.js';
+import { checkContiguous, checkCursor, checkSameStream, ownChunk, positionAfter, type StreamSlice } from './slice.js';
 
 /** Chunks a reader holds at most. */
 const READ_LIMIT = 64;
@@ -139,10 +139,12 @@ export class StreamReading implements StreamReader {
     const { stream, live, ifMissing } = this.reading;
     /** Without `live`: the tail of the first page, so that a fast writer cannot hold the reader for ever. */
     let limit = Infinity;
+    let isFirst = true;
     while (!this.isStopped()) {
       // Before the query: what is committed after its snapshot raises the revision, and is not slept over.
       const { revision } = watch;
-      const slice = await this.nextSlice();
+      const slice = await this.nextSlice(live && !isFirst ? revision : undefined);
+      isFirst = false;
       if (this.isStopped()) return undefined;
       if (slice === undefined && ifMissing === 'fail')
         throw new StreamNotFoundError(`nobody has opened or written the stream '${stream}'.`);
@@ -152,7 +154,7 @@ export class StreamReading implements StreamReader {
           if (chunk.index >= limit) return 'tail';
           this.position = chunk.index + 1;
           this.room.metrics.add('chunks.read', 1);
-          yield chunk;
+          yield ownChunk(slice, chunk);
           if (this.isStopped()) return undefined;
         }
         const position = positionAfter(slice);
@@ -168,10 +170,13 @@ export class StreamReading implements StreamReader {
     return undefined;
   }
 
-  private async nextSlice(): Promise<StreamSlice | undefined> {
+  private async nextSlice(revision: number | undefined): Promise<StreamSlice | undefined> {
     const { stream, cursor } = this.reading;
     const { signal } = this.stopping;
-    const slice = await firstOf(this.room.slices.slice(stream, this.position, READ_LIMIT, signal), signal);
+    const slice = await firstOf(
+      this.room.slices.slice(stream, this.position, READ_LIMIT, { signal, revision }),
+      signal,
+    );
     if (signal.aborted) return undefined;
     if (this.streamId === undefined) checkCursor(stream, slice, cursor);
     checkSameStream(stream, slice, this.streamId);
