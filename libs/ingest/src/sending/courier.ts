@@ -12,6 +12,12 @@ type Refused = Extract<Verdict, { readonly kind: 'refused' }>;
 
 type RetriedItem = Extract<ItemVerdict, { readonly kind: 'retry' }>;
 
+/** What is still to be tried. */
+interface Again {
+  readonly kind: 'again';
+  readonly batch: Batch;
+}
+
 interface Search {
   requestsLeft: number;
   readonly detailed: boolean;
@@ -39,24 +45,35 @@ export class Courier {
   ) {}
 
   async deliver(batch: Batch): Promise<void> {
-    const refused = await this.tryWhole(batch);
-    if (refused !== undefined) await this.isolate(batch, refused);
+    // A loop: a server may refuse documents for days, and each try within the last one would keep all before it in memory.
+    for (let next: Batch | undefined = batch; next !== undefined;) next = await this.deliverOnce(next);
+  }
+
+  /** @returns what is to be tried again. */
+  private async deliverOnce(batch: Batch): Promise<Batch | undefined> {
+    const tried = await this.tryWhole(batch);
+    if (tried?.kind === 'refused') await this.isolate(batch, tried);
+    return tried?.kind === 'again' ? tried.batch : undefined;
   }
 
   /** As `tryPart`; a 400 is first asked again without details, since that is how an old server says that it has none. */
-  private async tryWhole(batch: Batch): Promise<(Refused & { readonly search: Search }) | undefined> {
+  private async tryWhole(batch: Batch): Promise<(Refused & { readonly search: Search }) | Again | undefined> {
     const detailed = this.delivery.asksForDetails();
     const first = await this.tryPart(batch, detailed);
-    if (first === undefined) return undefined;
+    if (first?.kind !== 'refused') return first;
     const search = { requestsLeft: ISOLATION_BUDGET - 1, detailed };
     if (!detailed || first.status !== 400) return { ...first, search };
     const second = await this.tryPart(batch, false, () => this.delivery.rememberNoDetails());
-    if (second === undefined) return undefined;
+    if (second?.kind !== 'refused') return second;
     return { ...second, search: { requestsLeft: ISOLATION_BUDGET - 2, detailed: second.message === first.message } };
   }
 
-  /** Sends and settles, or returns the refusal of a batch that is still whole. */
-  private async tryPart(batch: Batch, detailed: boolean, onAccepted?: () => void): Promise<Refused | undefined> {
+  /** Sends and settles, or returns the refusal of a batch that is still whole, or the documents that are to be tried again. */
+  private async tryPart(
+    batch: Batch,
+    detailed: boolean,
+    onAccepted?: () => void,
+  ): Promise<Refused | Again | undefined> {
     const verdict = await this.attempt(batch, detailed);
     switch (verdict.kind) {
       case 'accepted':
@@ -64,8 +81,7 @@ export class Courier {
         this.settleAccepted(batch, verdict.rejected, verdict.failures);
         return undefined;
       case 'judged':
-        await this.settleJudged(batch, verdict.items);
-        return undefined;
+        return this.settleJudged(batch, verdict.items);
       case 'too_large':
         if (batch.size === 1) this.discardAll(batch, 'too_large', verdict.cause);
         else for (const part of batch.split(batch.size >> 1)) await this.deliver(part);
@@ -140,7 +156,10 @@ export class Courier {
 
   private async spend(part: Batch, search: Search): Promise<Refused | undefined> {
     search.requestsLeft--;
-    return this.tryPart(part, search.detailed);
+    const tried = await this.tryPart(part, search.detailed);
+    if (tried?.kind !== 'again') return tried;
+    await this.deliver(tried.batch);
+    return undefined;
   }
 
   /** 200, the only success. Which documents the server rejected is told by their bytes, as far as it can be told. */
@@ -159,23 +178,27 @@ export class Courier {
   }
 
   /** A verdict for each document. What the server could not take now is tried again by itself, never along with what it has judged. */
-  private async settleJudged(batch: Batch, items: readonly ItemVerdict[]): Promise<void> {
+  private async settleJudged(batch: Batch, items: readonly ItemVerdict[]): Promise<Again | undefined> {
     const [again, judged] = pick({ batch, items }, isRetried);
     if (judged !== undefined) this.settleItems(judged.batch, judged.items);
-    if (again === undefined) return;
+    if (again === undefined) return undefined;
     const retried = { batch: again.batch, items: again.items.filter(isRetried) };
     const [ambiguous, certain] = pick(retried, ({ isAmbiguous }) => isAmbiguous);
-    if (ambiguous !== undefined) await this.tryAgain(ambiguous);
-    if (certain !== undefined) await this.tryAgain(certain);
+    if (ambiguous === undefined || certain === undefined) return this.beforeNext(retried);
+    const first = await this.beforeNext(ambiguous);
+    if (first !== undefined) await this.deliver(first.batch);
+    return this.beforeNext(certain);
   }
 
-  private async tryAgain({ batch, items: [item] }: Part<RetriedItem>): Promise<void> {
-    if (item === undefined) return;
+  private async beforeNext({ batch, items: [item] }: Part<RetriedItem>): Promise<Again | undefined> {
+    if (item === undefined) return undefined;
     const { cause, isAmbiguous } = item;
-    if (isAmbiguous && this.delivery.markAmbiguous(batch, cause))
-      return this.settleAll(batch, { status: 'unknown', cause });
+    if (isAmbiguous && this.delivery.markAmbiguous(batch, cause)) {
+      this.settleAll(batch, { status: 'unknown', cause });
+      return undefined;
+    }
     await this.delivery.backOff(batch, { cause, isAmbiguous, retryAfterMs: undefined });
-    await this.deliver(batch);
+    return { kind: 'again', batch };
   }
 
   private settleItems(batch: Batch, items: readonly ItemVerdict[]): void {
