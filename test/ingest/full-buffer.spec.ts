@@ -203,6 +203,34 @@ describe('batching and a full buffer', () => {
     expect(ids(sink)).toEqual([0, 1, 2]);
   });
 
+  it('sends what it holds in discard mode too, instead of refusing until its age is reached', async () => {
+    const sink = await startSink();
+    const service = startIngest(sink.url, { overflow: 'discard', maxBufferDocs: 3, maxDelay: '1h' });
+    await service.ingest(docs(4));
+    await waitFor(() => ids(sink).length === 3, { description: 'the full buffer was sent' });
+    const bytes = startIngest(sink.url, { overflow: 'discard', maxBufferBytes: 30, maxDelay: '1h' });
+    await bytes.ingest(docs(4, 10));
+    await waitFor(() => ids(sink).length === 6, { description: 'the buffer without room was sent' });
+  });
+
+  it('takes out what waits before what makes room for it, so that nothing of the call slips in', async () => {
+    const sink = await startSink();
+    sink.fail((_request, nth) => (nth <= 2 ? { kind: 'stall', when: 'before' } : undefined));
+    const service = startIngest(sink.url, { concurrency: 2, maxBatchDocs: 2, maxBufferDocs: 5, hints: 'on' });
+    const first = [service.ingestBatch(docs(2)), service.ingestBatch(docs(2, 2))];
+    await waitFor(() => sink.requests.length === 2, { description: 'all requests are busy' });
+    const abort = new AbortController();
+    const made = service.ingestBatch([{ id: 4 }], { signal: abort.signal });
+    const receipt = service.ingestBatch(docs(5, 10), { signal: abort.signal });
+    expect(service.stats()).toMatchObject({ bufferedDocs: 5, waitingDocs: 5 });
+    abort.abort();
+    for (const outcome of [...(await made.outcomes), ...(await receipt.outcomes)])
+      expect(outcome).toMatchObject({ reason: 'aborted' });
+    expect(service.stats()).toMatchObject({ bufferedDocs: 4, waitingDocs: 0 });
+    await service.close({ timeout: 0 });
+    for (const { settled } of first) expect(settled).toBe(true);
+  });
+
   it('takes out what is not sealed when the signal fires, also what waits for room, and keeps the rest', async () => {
     const sink = await startSink();
     sink.fail([{ kind: 'slow', delayMs: 150 }]);

@@ -199,6 +199,29 @@ describe('indexes with names', () => {
     expect(sink.documents(AUDIT)).toEqual(docs(100));
   });
 
+  it('are flushed and closed at once when what waited for room that another has is aborted', async () => {
+    const sink = await startSink();
+    sink.failWhere({ index: INDEX }, () => ({ kind: 'stall', when: 'before' }));
+    const module = await start(
+      IngestModule.forRoot({ ...optionsOf(sink.url), maxBufferBytes: 1_200, closeTimeout: '20s' }),
+      IngestModule.forFeature(['audit']),
+    );
+    const [logs, audit] = [serviceOf(module), serviceOf(module, 'audit')];
+    await logs.ingest({ text: 'x'.repeat(600) });
+    const abort = new AbortController();
+    // More than its own part, and the common one is taken.
+    const receipt = audit.ingestBatch([{ text: 'x'.repeat(400) }], { signal: abort.signal });
+    expect([logs.stats().bufferedDocs, audit.stats().waitingDocs]).toEqual([1, 1]);
+    const flushed = audit.flush();
+    const closed = audit.close();
+    abort.abort();
+    await flushed;
+    expect(await closed).toMatchObject({ discarded: { aborted: 1 } });
+    expect((await closed).durationMs).toBeLessThan(5_000);
+    expect(receipt.settled).toBe(true);
+    await logs.close({ timeout: 0 });
+  });
+
   it('are closed with their root, which delivers what they have', async () => {
     const sink = await startSink();
     const module = await start(

@@ -221,6 +221,7 @@ export class IngestService<Doc = unknown> implements OnApplicationShutdown {
       {
         onFull: (docs, bytes) => this.reporter.full(docs, bytes),
         onWaiting: () => this.lanes.forEach((lane) => lane.pumpSoon()),
+        onTakenOut: () => this.settled.tell(),
       },
     );
   }

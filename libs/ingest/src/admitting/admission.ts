@@ -29,8 +29,10 @@ export type Append = (
 export interface AdmissionHooks {
   /** There is no room, and the first call begins to wait. */
   readonly onFull: (bufferedDocs: number, bufferedBytes: number) => void;
-  /** A document waits: what is buffered should go out. */
+  /** A document waits, or is refused since there is no room: what is buffered should go out. */
   readonly onWaiting: () => void;
+  /** An abort took out what waited. */
+  readonly onTakenOut: () => void;
 }
 
 /** No UTF-16 unit of a text takes more bytes in UTF-8. */
@@ -47,6 +49,8 @@ const MAX_BYTES_PER_UNIT = 3;
 export class Admission {
   private readonly waiting = new Set<WaitingCall>();
   private generation = 0;
+  /** A document was refused for want of room since the last time that there was more of it. */
+  private isTurningAway = false;
 
   constructor(
     private readonly overflow: 'wait' | 'discard',
@@ -70,7 +74,7 @@ export class Admission {
   }
 
   get isFull(): boolean {
-    return this.waiting.size > 0 || this.rooms.buffer.isFull;
+    return this.isTurningAway || this.waiting.size > 0 || this.rooms.buffer.isFull;
   }
 
   /** Everything that arrives from now on belongs to a newer generation than the one returned. */
@@ -102,12 +106,19 @@ export class Admission {
     if (bytes > largestBytes) this.ledger.refuse(doc, 'too_large', tooLarge(bytes, largestBytes), owner, position);
     else if (mayEnter && buffer.hasRoom(bytes))
       buffer.take(this.append(head, line, bytes, owner, position, this.generation, undefined));
-    else if (this.overflow === 'discard' || !queue.hasRoom(bytes))
+    else if (this.overflow === 'discard' || !queue.hasRoom(bytes)) {
+      this.isTurningAway = true;
+      this.hooks.onWaiting();
       this.ledger.refuse(doc, 'buffer_full', undefined, owner, position);
-    else {
-      const call = waiting ?? this.newCall();
+    } else {
+      // What the caller's own functions did since may have let in all that waited, or ended it.
+      const call = waiting === undefined || waiting.isOver ? this.newCall() : waiting;
+      const isFirst = this.waiting.size === 0;
+      this.waiting.add(call);
       queue.take(bytes);
       call.add({ head, line, bytes, owner, position });
+      // Told when it waits in its place: a listener may make room, which then lets it in.
+      if (isFirst) this.hooks.onFull(this.bufferedDocs, this.bufferedBytes);
       this.hooks.onWaiting();
       return call;
     }
@@ -120,6 +131,7 @@ export class Admission {
 
   /** Documents left the buffer: settled, or taken out before they were sealed. */
   release(docs: number, bytes: number): void {
+    this.isTurningAway = false;
     this.rooms.buffer.give(docs, bytes);
     this.admitWaiting();
   }
@@ -166,10 +178,7 @@ export class Admission {
   }
 
   private newCall(): WaitingCall {
-    if (this.waiting.size === 0) this.hooks.onFull(this.bufferedDocs, this.bufferedBytes);
-    const call = new WaitingCall(this.clock.monotonic(), this.generation, this.onTakenOut);
-    this.waiting.add(call);
-    return call;
+    return new WaitingCall(this.clock.monotonic(), this.generation, this.onTakenOut);
   }
 
   private readonly onTakenOut = (call: WaitingCall, docs: number, bytes: number): void => {
@@ -177,6 +186,7 @@ export class Admission {
     this.waiting.delete(call);
     // The head may be gone, or all of a call that others wait behind.
     this.admitWaiting();
+    this.hooks.onTakenOut();
   };
 }
 

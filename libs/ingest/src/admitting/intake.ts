@@ -58,13 +58,15 @@ export class Intake {
   }
 
   /** Checks in the order: signal, form of all, closed. */
-  track(docs: readonly unknown[], signal: AbortSignal | undefined): TrackedCall {
+  track(given: readonly unknown[], signal: AbortSignal | undefined): TrackedCall {
+    // A copy: what a document's own functions do to the array changes nothing, and a hole is a document like any other that has no JSON.
+    const docs = [...given];
     const call = new TrackedCall(docs.length, signal, this.callerContext());
     const refuseAll = (reason: DiscardReason, causeAt: (index: number) => unknown): TrackedCall => {
       docs.forEach((doc, index) => this.ledger.refuse(doc, reason, causeAt(index), call, index));
       return call;
     };
-    if (signal?.aborted === true) return refuseAll('aborted', () => signal.reason);
+    if (isAborted(signal)) return refuseAll('aborted', () => signal?.reason);
     const prepared: ReturnType<DocumentForm['prepare']>[] = [];
     try {
       for (const doc of docs) prepared.push(this.form.prepare(doc));
@@ -74,6 +76,8 @@ export class Intake {
       const sibling = new Error(`document ${bad} of the call was refused (${reason}); nothing of the call was sent`);
       return refuseAll(reason, (index) => (index === bad ? cause : sibling));
     }
+    // Asked again: what a document's own functions do may have fired the signal, or closed the service.
+    if (isAborted(signal)) return refuseAll('aborted', () => signal?.reason);
     if (this.isClosed) return refuseAll('closed', () => undefined);
     let waiting: WaitingCall | undefined;
     prepared.forEach(({ head, line }, index) => {
@@ -108,9 +112,16 @@ export class Intake {
     const takeOut = (): void => {
       for (const position of call.takeOut()) this.ledger.refuse(undefined, 'aborted', signal.reason, call, position);
     };
+    // A listener that heard of the full buffer may have fired it while the documents came in.
+    if (signal.aborted) return takeOut();
     signal.addEventListener('abort', takeOut, { once: true });
     call.whenSettled = () => signal.removeEventListener('abort', takeOut);
   }
+}
+
+/** A function, since a signal that was not aborted a line before may be now. */
+function isAborted(signal: AbortSignal | undefined): boolean {
+  return signal?.aborted === true;
 }
 
 /** What is thrown on the way in, and by whom but us, is the document's own doing. */

@@ -12,11 +12,13 @@ export interface WaitingDocument {
 
 /** The documents of one call for which there is no room yet, in order. */
 export class WaitingCall implements UnsentPlace {
+  readonly isQueue = true;
   /** Resolves when none of them waits any more. */
   readonly admitted: Promise<void>;
   /** What has been let in leaves a gap, so that its text can be forgotten. */
   private documents: (WaitingDocument | undefined)[] = [];
   private next = 0;
+  private hasEnded = false;
   private resolve: () => void = () => undefined;
 
   /** @param onTakenOut told what an abort took out. */
@@ -26,6 +28,11 @@ export class WaitingCall implements UnsentPlace {
     private readonly onTakenOut: (call: WaitingCall, docs: number, bytes: number) => void,
   ) {
     this.admitted = new Promise((resolve) => (this.resolve = resolve));
+  }
+
+  /** It is in no queue any more: whatever comes later of the same call waits in another one. */
+  get isOver(): boolean {
+    return this.hasEnded;
   }
 
   add(document: WaitingDocument): void {
@@ -53,6 +60,7 @@ export class WaitingCall implements UnsentPlace {
   }
 
   end(): void {
+    this.hasEnded = true;
     this.documents = [];
     this.next = 0;
     this.resolve();

@@ -18,6 +18,8 @@ export interface DocumentOwner {
 
 /** Where documents are before they are sealed into a request, so that an abort can take them out. */
 export interface UnsentPlace {
+  /** What is there waits for room, which taking documents out of another place makes. */
+  readonly isQueue: boolean;
   /** Takes out all documents of the owner, which begin at `firstLine`, and gives their room back. Their positions; none once they are sealed. */
   takeOut(owner: DocumentOwner, firstLine: number): readonly number[];
 }

@@ -66,11 +66,11 @@ export class TrackedCall implements IngestReceipt, DocumentOwner {
   }
 
   /**
-   * Takes out what is not sealed yet, the last first, so that the room which one part makes does not let a later part in. Returns positions: what
+   * Takes out what is not sealed yet, what waits for room first, so that the room which the rest makes does not let it in. Returns positions: what
    * stands there has not settled.
    */
   takeOut(): readonly number[] {
-    const places = [...(this.places ?? [])].reverse();
+    const places = [...(this.places ?? [])].sort(([a], [b]) => Number(b.isQueue) - Number(a.isQueue));
     this.places?.clear();
     return places.flatMap(([place, firstLine]) => place.takeOut(this, firstLine));
   }
