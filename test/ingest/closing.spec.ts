@@ -98,6 +98,22 @@ describe('closing', () => {
     gate.open();
   });
 
+  it('waits for a hook that was called before, too', async () => {
+    const sink = await startSink();
+    sink.fail([{ kind: 'reset', when: 'before' }]);
+    const gate = new Gate();
+    const service = startIngest(sink.url, { ambiguous: 'report', hooks: { onUndelivered: () => gate.pass() } });
+    await service.ingest({ id: 1 });
+    await service.flush();
+    expect(gate.heldCount).toBe(1);
+    let hasClosed = false;
+    const closing = service.close().then(() => (hasClosed = true));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(hasClosed).toBe(false);
+    gate.open();
+    await closing;
+  });
+
   it('does not wait for an auth function that never answers', async () => {
     const sink = await startSink();
     const service = startIngest(sink.url, { auth: () => new Promise(() => undefined) });

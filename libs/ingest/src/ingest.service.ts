@@ -263,7 +263,8 @@ export class IngestService<Doc = unknown> implements OnApplicationShutdown {
     const durationMs = Math.round(this.clock.monotonic() - startedAtMs);
     const report = { ...totalsSince(before, this.ledger.totals()), durationMs };
     this.reporter.closed(report);
-    await this.hooks.undelivered(this.ledger.takeUndelivered());
+    this.hooks.undelivered(this.ledger.takeUndelivered());
+    await this.hooks.whenIdle();
     await this.reporter.metrics.stop();
     await this.transport.close();
     return report;

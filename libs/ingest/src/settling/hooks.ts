@@ -26,7 +26,7 @@ export interface IngestHooks {
   readonly onReject?: (report: RejectReport) => void;
   /**
    * Fire-and-forget documents that were admitted and are not known to be on the server: at `close()`, those never sent and those without an
-   * answer; with `ambiguous: 'report'`, those of an attempt without an answer. Awaited at most `hookTimeout` at close.
+   * answer; with `ambiguous: 'report'`, those of an attempt without an answer. `close()` awaits every call, each at most `hookTimeout`.
    */
   readonly onUndelivered?: (docs: readonly unknown[]) => void | Promise<void>;
 }
@@ -34,6 +34,8 @@ export interface IngestHooks {
 /** Calls the user's hooks so that nothing they do reaches the code that settles documents. */
 export class HookCalls {
   private readonly logger: Logger;
+  /** Calls of onUndelivered that have not ended, and whose time is not up. */
+  private readonly running = new Set<Promise<void>>();
 
   constructor(
     private readonly hooks: IngestHooks,
@@ -59,9 +61,19 @@ export class HookCalls {
     void this.guarded('onReject', () => this.hooks.onReject?.(report));
   }
 
-  /** Resolves when the hook has, at the latest after `hookTimeout`. Never rejects. */
-  async undelivered(docs: readonly unknown[]): Promise<void> {
+  /** What close waits for, by `whenIdle`. */
+  undelivered(docs: readonly unknown[]): void {
     if (docs.length === 0) return;
+    const call = this.callUndelivered(docs).finally(() => this.running.delete(call));
+    this.running.add(call);
+  }
+
+  /** Resolves when every call of onUndelivered has ended that has begun, each at the latest after `hookTimeout`. Never rejects. */
+  async whenIdle(): Promise<void> {
+    await Promise.all(this.running);
+  }
+
+  private async callUndelivered(docs: readonly unknown[]): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const timeUp = new Promise<'time up'>((resolve) => {
       timer = setTimeout(resolve, this.hookTimeoutMs, 'time up');

@@ -21,9 +21,7 @@ export interface Totals {
 export class Ledger {
   /** Documents that left the buffer, and their bytes. */
   onRelease: (docs: number, bytes: number) => void = () => undefined;
-  private accepted = 0;
-  private unknown = 0;
-  private readonly discarded: Partial<Record<DiscardReason, number>> = {};
+  private readonly all = noTotals();
   private undelivered: unknown[] | undefined;
 
   constructor(
@@ -85,26 +83,28 @@ export class Ledger {
   }
 
   totals(): Totals {
-    return { accepted: this.accepted, discarded: { ...this.discarded }, unknown: this.unknown };
+    const { accepted, discarded, unknown } = this.all;
+    return { accepted, discarded: { ...discarded }, unknown };
   }
 
   private settleLines(batch: Batch, outcomeOf: (line: number) => DocumentOutcome): void {
     if (!batch.end()) return;
     this.onRelease(batch.size, batch.byteLength);
-    const before = this.totals();
+    // Its own sums: a hook may hand in, or abort, something that settles meanwhile.
+    const settled = noTotals();
     const lost: unknown[] = [];
     for (let line = 0; line < batch.size; line++) {
       const outcome = outcomeOf(line);
       const owner = batch.owner(line);
       if (owner !== undefined) {
-        if (owner.settle(batch.position(line), outcome)) this.count(outcome);
+        if (owner.settle(batch.position(line), outcome)) this.count(outcome, settled);
         continue;
       }
-      this.count(outcome);
+      this.count(outcome, settled);
       if (outcome.status !== 'accepted') this.reportUntracked(() => batch.parse(line), outcome, lost);
     }
     this.handOver(lost);
-    this.report(batch, totalsSince(before, this.totals()));
+    this.report(batch, settled);
   }
 
   private report(batch: Batch, settled: Totals): void {
@@ -123,22 +123,29 @@ export class Ledger {
   }
 
   private handOver(lost: readonly unknown[]): void {
-    if (this.undelivered === undefined) void this.hooks.undelivered(lost);
+    if (this.undelivered === undefined) this.hooks.undelivered(lost);
     else for (const doc of lost) this.undelivered.push(doc);
   }
 
-  private count(outcome: DocumentOutcome): void {
-    switch (outcome.status) {
-      case 'accepted':
-        this.accepted++;
-        return;
-      case 'unknown':
-        this.unknown++;
-        return;
-      case 'discarded':
-        this.discarded[outcome.reason] = (this.discarded[outcome.reason] ?? 0) + 1;
-    }
+  private count(outcome: DocumentOutcome, ofBatch?: Sums): void {
+    add(this.all, outcome);
+    if (ofBatch !== undefined) add(ofBatch, outcome);
   }
+}
+
+interface Sums {
+  accepted: number;
+  readonly discarded: Partial<Record<DiscardReason, number>>;
+  unknown: number;
+}
+
+function noTotals(): Sums {
+  return { accepted: 0, discarded: {}, unknown: 0 };
+}
+
+function add(sums: Sums, outcome: DocumentOutcome): void {
+  if (outcome.status === 'discarded') sums.discarded[outcome.reason] = (sums.discarded[outcome.reason] ?? 0) + 1;
+  else sums[outcome.status]++;
 }
 
 /** What `later` has beyond `earlier`. */
