@@ -269,6 +269,10 @@ describe('what is kept no longer', () => {
     const streams = await world.service({ schema: 'kept', sweepInterval: '100ms' }, 'keeping');
     await streams.appendMany('k', ['a', 'b', 'c']);
     await streams.trim('k', { before: 2 });
+    await streams.open('silent', { writerLease: '1s' });
+    await waitFor(async () => (await total('sweep.aborted', 'keeping'))[''] === 1, {
+      description: 'the end of a lease',
+    });
     await waitFor(async () => (await total('sweep.removed', 'keeping'))[''] === 2, { description: 'the removal' });
     expect(await total('sweep.failures', 'keeping')).toEqual({});
     await world.sql('DROP SCHEMA kept CASCADE');

@@ -111,7 +111,12 @@ export const PG_STREAM_METRICS = {
     'poll.failures': { kind: 'counter', unit: '{failure}', description: 'Looks that failed.' },
     // Keeping
     'sweep.removed': { kind: 'counter', unit: '{chunk}', description: 'Chunks removed that were kept no longer.' },
-    'sweep.failures': { kind: 'counter', unit: '{failure}', description: 'Passes that remove chunks, and failed.' },
+    'sweep.aborted': {
+      kind: 'counter',
+      unit: '{stream}',
+      description: 'Streams closed since their writer lease ran out.',
+    },
+    'sweep.failures': { kind: 'counter', unit: '{failure}', description: 'Sweeps that failed.' },
     // Connections
     'connections.lost': {
       kind: 'counter',

@@ -52,8 +52,9 @@ export interface PgStreamOptions {
   /** Between comments that keep proxies from closing a quiet SSE connection. Default 15 s, up to 1 h; 0 sends none. */
   readonly heartbeat?: Duration;
   /**
-   * Between two passes that remove what is kept no longer; a trim or a delete here begins one at once. Shorter costs queries, longer leaves what other
-   * processes left undone for longer. Default 10 s, 100 ms to 1 h; 0: this process removes nothing, and leaves it to the others.
+   * Between two sweeps, which end the streams whose writer lease ran out, and remove what is kept no longer; a trim or a delete here begins one at once.
+   * Shorter costs queries; longer, readers of a dead writer wait longer for the end. Default 10 s, 100 ms to 1 h; 0: this process never sweeps,
+   * and leaves it to the others.
    */
   readonly sweepInterval?: Duration;
 }

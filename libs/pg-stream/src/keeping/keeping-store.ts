@@ -47,6 +47,16 @@ export class KeepingStore {
     await this.database.query(`SELECT ${this.schema}.stream_delete($1, $2, $3)`, [id, stream, waitMs]);
   }
 
+  /** The names of at most `limit` streams that were closed since their writer lease had run out. */
+  async abortSilent(limit: number, message: string): Promise<readonly string[]> {
+    const { rows } = await this.database.query<{ name: string }>(
+      `SELECT name FROM ${this.schema}.stream_abort_silent($1, $2) AS name`,
+      [limit, message],
+      SWEEP_TIMEOUT_MS,
+    );
+    return rows.map(({ name }) => name);
+  }
+
   /** Streams with chunks that are kept no longer, by number, behind `after`. Locks nothing. */
   async unswept(after: string, limit: number): Promise<readonly string[]> {
     const { rows } = await this.database.query<{ id: string }>(

@@ -34,6 +34,7 @@ export class StreamKeeping {
     this.sweeper = new StreamSweeper({
       ...observing,
       store: this.store,
+      moved: (stream) => hints.moved(stream),
       sweepIntervalMs: options.sweepIntervalMs,
     });
   }

@@ -10,12 +10,17 @@ const BATCH_CHUNKS = 500;
 /** Streams that are looked up at once. */
 const BATCH_STREAMS = 100;
 
+/** What readers of a stream are told whose writer fell silent. */
+const LEASE_MESSAGE = 'the writer lease ran out';
+
 /** Of all streams; numbers begin at 1. */
 const FROM_THE_FIRST = '0';
 
 export interface StreamSweeperOptions {
   readonly instance: string;
   readonly store: KeepingStore;
+  /** A stream has ended: whoever waits for it looks again. */
+  readonly moved: (stream: string) => void;
   /** 0: this process removes nothing. */
   readonly sweepIntervalMs: number;
   readonly registry: TimeoutRegistry | undefined;
@@ -24,7 +29,7 @@ export interface StreamSweeperOptions {
 }
 
 /**
- * Removes in the background what is kept no longer: marks stand in the database, so whatever a process leaves undone another one does, or
+ * Ends in the background the streams whose writer lease ran out, and removes what is kept no longer: marks stand in the database, so whatever a process leaves undone another one does, or
  * the same one after its restart.
  *
  * Any number of processes may sweep at once; they pass over what another one has under its hands.
@@ -60,6 +65,7 @@ export class StreamSweeper {
   }
 
   private async pass(signal: AbortSignal): Promise<void> {
+    await this.abortSilent(signal);
     const { store } = this.options;
     for (let after = FROM_THE_FIRST; !signal.aborted;) {
       const ids = await store.unswept(after, BATCH_STREAMS);
@@ -69,6 +75,16 @@ export class StreamSweeper {
       after = last;
     }
     this.isFailureLogged = false;
+  }
+
+  private async abortSilent(signal: AbortSignal): Promise<void> {
+    const { store, moved, metrics } = this.options;
+    for (let count = BATCH_STREAMS; count === BATCH_STREAMS && !signal.aborted;) {
+      const names = await store.abortSilent(BATCH_STREAMS, LEASE_MESSAGE);
+      count = names.length;
+      metrics.add('sweep.aborted', count);
+      for (const name of names) moved(name);
+    }
   }
 
   /** A batch of each in turn, so that a small stream does not wait for a large one. */
@@ -88,7 +104,7 @@ export class StreamSweeper {
 
   private failed(error: unknown): void {
     if (!this.isFailureLogged)
-      this.logger.warn('what is kept no longer could not be removed; the next pass goes on', {
+      this.logger.warn('a sweep failed; the next one goes on', {
         error: describeError(error),
       });
     this.isFailureLogged = true;

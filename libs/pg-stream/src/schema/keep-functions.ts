@@ -1,6 +1,6 @@
 /** What marks that chunks are kept no longer, and what then removes them. */
 export function keepFunctions(schema: string): readonly string[] {
-  return [trimFunction(schema), deleteFunction(schema), sweepFunction(schema)];
+  return [trimFunction(schema), deleteFunction(schema), abortFunction(schema), sweepFunction(schema)];
 }
 
 /**
@@ -36,6 +36,30 @@ BEGIN
   PERFORM set_config('lock_timeout', given_wait_ms::text, true);
   UPDATE ${schema}.streams s SET name = NULL, deleted_at = clock_timestamp()
     WHERE s.id = given_id AND s.name = given_name;
+END
+$$`;
+}
+
+/**
+ * Closes at most `given_limit` streams as `aborted` whose writer lease has run out, and returns their names. Passes over those that somebody holds:
+ * he writes, renews or closes. Looks at the lease once more under the lock, in a new snapshot: an append or a renewal may have come between.
+ */
+function abortFunction(schema: string): string {
+  return `
+CREATE FUNCTION ${schema}.stream_abort_silent(given_limit integer, given_message text) RETURNS SETOF text
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+  locked bigint[];
+BEGIN
+  SELECT array_agg(l.id) INTO locked FROM (
+    SELECT s.id FROM ${schema}.streams s
+    WHERE s.status = 'open' AND s.lease_ms IS NOT NULL AND s.name IS NOT NULL
+      AND (SELECT h.lease_until FROM ${schema}.stream_heads h WHERE h.id = s.id) < clock_timestamp()
+    ORDER BY s.id LIMIT given_limit FOR NO KEY UPDATE OF s SKIP LOCKED
+  ) l;
+  RETURN QUERY UPDATE ${schema}.streams s SET status = 'aborted', message = given_message, closed_at = clock_timestamp()
+    FROM ${schema}.stream_heads h
+    WHERE s.id = ANY (locked) AND h.id = s.id AND h.lease_until < clock_timestamp() RETURNING s.name;
 END
 $$`;
 }

@@ -29,6 +29,7 @@ export function tables(schema: string): readonly string[] {
      ) WITH (fillfactor = 70)`,
     `CREATE INDEX streams_stream_group ON ${schema}.streams (stream_group, name) WHERE stream_group IS NOT NULL AND name IS NOT NULL`,
     `CREATE INDEX streams_unswept ON ${schema}.streams (id) WHERE deleted_at IS NOT NULL OR swept_index < first_index`,
+    `CREATE INDEX streams_leased ON ${schema}.streams (id) WHERE status = 'open' AND lease_ms IS NOT NULL AND name IS NOT NULL`,
     `CREATE TABLE ${schema}.stream_chunks (
        stream_id bigint NOT NULL,
        index bigint NOT NULL,
