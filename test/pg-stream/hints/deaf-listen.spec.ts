@@ -53,7 +53,7 @@ describe('a LISTEN connection that is open and hears nothing', () => {
     }
   }, 30_000);
 
-  it('is no false alarm when the process stands still for seconds, nor when nobody can send', async () => {
+  it('is no false alarm when the process stands still for seconds', async () => {
     const streams = await world.service({ hints: 'on' });
     const losses: unknown[] = [];
     streams.on('listenerLost', ({ error }) => losses.push(error));
