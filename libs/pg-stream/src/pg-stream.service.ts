@@ -112,16 +112,12 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
    *   StreamBusyError, StreamUnavailableError: nothing was written.
    *   AppendUnknownError: the connection was lost before the answer came; without `producer` at once, with it after about 10 s of repeating.
    */
-  async append(stream: string, data: string | Uint8Array, options: AppendOptions = {}): Promise<Appended> {
+  append(stream: string, data: string | Uint8Array, options: AppendOptions = {}): Promise<Appended> {
     return this.writing.append(stream, [data], options);
   }
 
   /** All of the chunks or none, one behind another, in one call with one number. An empty list is no call. @throws as `append` does */
-  async appendMany(
-    stream: string,
-    chunks: readonly (string | Uint8Array)[],
-    options: AppendOptions = {},
-  ): Promise<Appended> {
+  appendMany(stream: string, chunks: readonly (string | Uint8Array)[], options: AppendOptions = {}): Promise<Appended> {
     return this.writing.appendMany(stream, chunks, options);
   }
 
@@ -156,6 +152,10 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
   async info(stream: string, options: { readonly producer?: string } = {}): Promise<StreamInfo> {
     checkStreamName(stream);
     const info = await this.patiently(() => this.store.info(stream, options.producer));
+    if (info === undefined) throw new StreamNotFoundError(`nobody has opened or written the stream '${stream}'.`);
+    return info;
+  }
+
   /** The names of a group's streams, sorted by their bytes. */
   async list(group: string): Promise<string[]> {
     return this.patiently(() => this.keeping.list(group));
@@ -177,10 +177,6 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
    */
   async delete(stream: string): Promise<void> {
     await this.keeping.delete(stream);
-  }
-
-    if (info === undefined) throw new StreamNotFoundError(`nobody has opened or written the stream '${stream}'.`);
-    return info;
   }
 
   /**
@@ -235,9 +231,7 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
     } catch (error) {
       return { state: 'down', reason: 'database', message: describeError(error) };
     }
-    const { listenerState, isListening, poller } = this.waking;
-    const lost = listenerState === 'off' ? 'off' : 'lost';
-    return decideHealth({ listener: isListening ? 'listening' : lost, isPollWorking: poller.isWorking });
+    return decideHealth(this.waking.facts);
   }
 
   /** Idempotent. */
@@ -257,13 +251,13 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
     await Promise.all([this.waking.stop(), this.keeping.stop()]);
     await this.database.close();
   }
-      this.keeping.start();
 
   private async start(): Promise<void> {
     this.metrics.start(() => this.gauges());
     try {
       await prepareServer(this.database, this.options);
       await this.waking.start();
+      this.keeping.start();
     } catch (error) {
       // Nest calls no shutdown hook of an application that did not start.
       await this.metrics.stop();
