@@ -41,7 +41,9 @@ describe('PgStreamModule', () => {
     await second.append('s', 'second');
     for (const streams of [main, second]) await streams.closeStream('s');
     expect([await textsOf(main.read('s')), await textsOf(second.read('s'))]).toEqual([['main'], ['second']]);
-    await waitFor(() => app.get(SchedulerRegistry).getTimeouts().length === 4, { description: 'both loops of both to wait' });
+    await waitFor(() => app.get(SchedulerRegistry).getTimeouts().length === 4, {
+      description: 'both loops of both to wait',
+    });
     expect(app.get(SchedulerRegistry).getTimeouts().sort()).toEqual([
       'baton:pg-stream:default:poll',
       'baton:pg-stream:default:sweep',
