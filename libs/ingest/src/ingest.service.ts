@@ -140,7 +140,7 @@ export class IngestService<Doc = unknown> implements OnApplicationShutdown {
     const generation = this.admission.startGeneration();
     for (const lane of this.lanes) lane.flush(generation);
     const { bufferedDocs, waitingDocs } = this.admission;
-    await untilFirst(this.settled.until(generation), [options.signal], bufferedDocs + waitingDocs);
+    await untilFirst(this.settled.until(generation, options.signal), [options.signal], bufferedDocs + waitingDocs);
   }
 
   /**

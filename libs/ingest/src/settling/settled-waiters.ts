@@ -10,10 +10,25 @@ export class SettledWaiters {
   /** @param oldest the generation of the oldest document that has not settled, or Infinity. */
   constructor(private readonly oldest: () => number) {}
 
-  /** Resolves when nothing of this generation and older is left. */
-  until(generation: number): Promise<void> {
+  /** How many wait. */
+  get size(): number {
+    return this.waiters.size;
+  }
+
+  /** Resolves when nothing of this generation and older is left. Whose signal fires is forgotten, and gets no answer. */
+  until(generation: number, signal?: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
-      this.waiters.add({ generation, resolve });
+      if (signal?.aborted === true) return;
+      const forget = (): void => void this.waiters.delete(waiter);
+      const waiter: Waiter = {
+        generation,
+        resolve: () => {
+          signal?.removeEventListener('abort', forget);
+          resolve();
+        },
+      };
+      signal?.addEventListener('abort', forget, { once: true });
+      this.waiters.add(waiter);
       this.tell();
     });
   }
