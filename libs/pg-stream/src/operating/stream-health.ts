@@ -1,8 +1,7 @@
 /**
  * - `up`: queries work, and readers are woken: by LISTEN, or by the poll alone where hints are off on purpose.
  * - `degraded`: so they do, with something amiss.
- *   `listener_lost`: LISTEN does not work, and the poll finds what it would have told. `listener_deaf`: LISTEN connects and hears nothing, as behind
- *   a transaction pooler.
+ *   `listener_lost`: LISTEN does not work, and the poll finds what it would have told.
  * - `down`: readers or writers wait for nothing.
  *   `database`: it refuses a query, or does not answer within 3 s. `nothing_wakes`: neither LISTEN nor the poll works. `closed`: the
  *   application has shut down.
@@ -12,7 +11,7 @@ export type PgStreamHealth =
   | {
       readonly state: 'degraded';
       readonly mode: 'polling';
-      readonly reason: 'listener_lost' | 'listener_deaf';
+      readonly reason: 'listener_lost';
       readonly message: string;
     }
   | {
@@ -23,7 +22,7 @@ export type PgStreamHealth =
 
 export interface StreamFacts {
   /** `off`: it was not asked for. */
-  readonly listener: 'off' | 'listening' | 'lost' | 'deaf';
+  readonly listener: 'off' | 'listening' | 'lost';
   /** Whether a stream whose hint was lost would be found. */
   readonly isPollWorking: boolean;
 }
@@ -38,13 +37,5 @@ export function decideHealth({ listener, isPollWorking }: StreamFacts): PgStream
       message: 'neither LISTEN nor the poll works: readers wait for nothing',
     };
   if (listener === 'off') return { state: 'up', mode: 'polling' };
-  if (listener === 'deaf')
-    return {
-      state: 'degraded',
-      mode: 'polling',
-      reason: 'listener_deaf',
-      message:
-        'LISTEN connects and hears nothing, as behind a transaction pooler: point listenConnectionString to Postgres itself; the poll goes on',
-    };
   return { state: 'degraded', mode: 'polling', reason: 'listener_lost', message: 'LISTEN was lost; the poll goes on' };
 }

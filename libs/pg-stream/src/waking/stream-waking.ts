@@ -4,7 +4,6 @@ import type { StreamDatabase } from '../connecting/stream-database.js';
 import type { PgStreamEvents } from '../pg-stream.events.js';
 import type { PgStreamMetrics } from '../pg-stream.metrics.js';
 import type { ResolvedPgStreamOptions } from '../pg-stream.options.js';
-import type { StreamFacts } from '../operating/stream-health.js';
 import { StreamUnavailableError } from '../pg-stream.errors.js';
 import { StreamHints } from './stream-hints.js';
 import { StreamPoller } from './stream-poller.js';
@@ -41,7 +40,7 @@ export class StreamWaking {
       database,
       createListenClient: () => database.createListenClient(),
       watched: this.watched,
-      lookNow: () => this.poller.lookNow('notification'),
+      lookNow: () => this.poller.loop.notify(),
       onListening: () => this.listening(),
       onLost: (error) => this.lost(error),
       onNotifyFailed: (error) => this.notifyFailed(error),
@@ -53,7 +52,7 @@ export class StreamWaking {
       schema: options.schema,
       watched: this.watched,
       pollIntervalMs: options.pollIntervalMs,
-      isListening: () => this.hints.isProven,
+      isListening: () => this.isListening,
       registry,
       onError: (error) => this.pollFailed(error),
       metrics,
@@ -62,13 +61,6 @@ export class StreamWaking {
 
   get isListening(): boolean {
     return this.hints.state === 'listening';
-  }
-
-  get facts(): StreamFacts {
-    const { hints, isListening, listenerState, poller } = this;
-    const missing = hints.isDeaf ? 'deaf' : 'lost';
-    const listener = isListening ? 'listening' : listenerState === 'off' ? 'off' : missing;
-    return { listener, isPollWorking: poller.isWorking };
   }
 
   /** How often LISTEN had to be made anew. */
@@ -112,7 +104,7 @@ export class StreamWaking {
       this.logger.log('LISTEN is active again', { reconnects: this.reconnects });
       this.metrics.add('listener.reconnects', 1);
     }
-    this.poller.lookNow(this.connects > 1 ? 'reconnect' : 'poll');
+    this.poller.loop.notify();
     this.events.emit('listening', { reconnects: this.reconnects });
   }
 
