@@ -1,4 +1,6 @@
 import type { Clock } from '@nest-baton/core';
+import type { Lane } from '../batching/lane.js';
+import { recordBytes } from '../batching/open-batch.js';
 import type { DocumentOwner } from '../settling/document-owner.js';
 import type { Ledger } from '../settling/ledger.js';
 import type { DiscardReason } from '../settling/receipt.js';
@@ -15,16 +17,8 @@ export interface AdmissionRooms {
   readonly largestBytes: number;
 }
 
-/** Takes an admitted document; returns the bytes that it took. `arrived` is given when that was not just now. */
-export type Append = (
-  head: string,
-  line: string,
-  atMost: number,
-  owner: DocumentOwner | undefined,
-  position: number,
-  generation: number,
-  arrivedAtMs: number | undefined,
-) => number;
+/** Takes an admitted document, in the lane that its owner's documents travel in. */
+export type Append = Lane['append'];
 
 export interface AdmissionHooks {
   /** There is no room, and the first call begins to wait. */
@@ -102,7 +96,7 @@ export class Admission {
       buffer.take(this.append(head, line, atMost, owner, position, this.generation, undefined));
       return waiting;
     }
-    const bytes = Buffer.byteLength(head) + Buffer.byteLength(line) + 1;
+    const bytes = recordBytes(head, line);
     if (bytes > largestBytes) this.ledger.refuse(doc, 'too_large', tooLarge(bytes, largestBytes), owner, position);
     else if (mayEnter && buffer.hasRoom(bytes))
       buffer.take(this.append(head, line, bytes, owner, position, this.generation, undefined));

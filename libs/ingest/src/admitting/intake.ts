@@ -33,27 +33,16 @@ export class Intake {
   /** The promise of the room that it waits for. */
   enter(docs: unknown): Promise<void> {
     let waiting: WaitingCall | undefined;
-    if (Array.isArray(docs)) for (const doc of docs as readonly unknown[]) waiting = this.enterOne(doc, waiting);
-    else waiting = this.enterOne(docs, waiting);
+    if (Array.isArray(docs))
+      for (const doc of docs as readonly unknown[]) waiting = this.enterOne(doc, undefined, waiting);
+    else waiting = this.enterOne(docs, undefined, waiting);
     return this.admission.admittedOf(waiting);
   }
 
   /** One document that somebody waits for, without a signal. */
   enterLone(doc: unknown): Promise<void> {
-    const { form, ledger } = this;
     const call = new LoneCall(this.callerContext());
-    let { head } = form;
-    let line: string;
-    try {
-      if (form.isPlain) line = encodeDocument(doc);
-      else ({ head, line } = form.prepare(doc));
-    } catch (error) {
-      const { reason, cause } = refusal(error);
-      ledger.refuse(doc, reason, cause, call, 0);
-      return call.settling;
-    }
-    if (this.isClosed) ledger.refuse(doc, 'closed', undefined, call, 0);
-    else this.admission.enter(head, line, doc, call, 0, undefined);
+    this.enterOne(doc, call, undefined);
     return call.settling;
   }
 
@@ -88,7 +77,11 @@ export class Intake {
     return call;
   }
 
-  private enterOne(doc: unknown, waiting: WaitingCall | undefined): WaitingCall | undefined {
+  private enterOne(
+    doc: unknown,
+    owner: LoneCall | undefined,
+    waiting: WaitingCall | undefined,
+  ): WaitingCall | undefined {
     const { form } = this;
     let { head } = form;
     let line: string;
@@ -97,15 +90,15 @@ export class Intake {
       else ({ head, line } = form.prepare(doc));
     } catch (error) {
       const { reason, cause } = refusal(error);
-      this.ledger.refuse(doc, reason, cause, undefined, 0);
+      this.ledger.refuse(doc, reason, cause, owner, 0);
       return waiting;
     }
     // Asked last: what a document's own functions do may have closed the service.
     if (this.isClosed) {
-      this.ledger.refuse(doc, 'closed', undefined, undefined, 0);
+      this.ledger.refuse(doc, 'closed', undefined, owner, 0);
       return waiting;
     }
-    return this.admission.enter(head, line, doc, undefined, 0, waiting);
+    return this.admission.enter(head, line, doc, owner, 0, waiting);
   }
 
   private takeOutOnAbort(call: TrackedCall, signal: AbortSignal): void {

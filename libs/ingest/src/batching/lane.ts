@@ -1,7 +1,7 @@
 import type { Clock } from '@nest-baton/core';
 import type { DocumentOwner } from '../settling/document-owner.js';
 import type { Batch, Commit } from './batch.js';
-import { OpenBatch } from './open-batch.js';
+import { OpenBatch, recordBytes } from './open-batch.js';
 
 export interface LaneSettings {
   readonly commit: Commit;
@@ -59,10 +59,6 @@ export class Lane {
     this.open = this.newBatch();
   }
 
-  get inFlight(): number {
-    return this.running.size;
-  }
-
   /**
    * @param head what goes before the document; @param line the document.
    * @param atMost bytes that both need at most, the line break included: exact near the limit only.
@@ -79,10 +75,8 @@ export class Lane {
     arrivedAtMs: number | undefined,
   ): number {
     const maxBytes = this.around.maxBatchBytes();
-    if (this.open.count > 0 && this.open.bytes + atMost > maxBytes) {
-      const exact = Buffer.byteLength(head) + Buffer.byteLength(line) + 1;
-      if (this.open.bytes + exact > maxBytes) this.seal();
-    }
+    const { count, bytes: held } = this.open;
+    if (count > 0 && held + atMost > maxBytes && held + recordBytes(head, line) > maxBytes) this.seal();
     const { open } = this;
     if (open.count === 0) {
       open.oldestAtMs = arrivedAtMs ?? this.around.clock.monotonic();

@@ -52,8 +52,7 @@ export class OpenBatch implements UnsentPlace {
    * @returns the bytes that they took.
    */
   add(head: string, line: string, atMost: number, owner: DocumentOwner | undefined, position: number): number {
-    if (this.buffer.length - this.written < atMost)
-      this.makeRoom(Buffer.byteLength(head) + Buffer.byteLength(line) + 1);
+    if (this.buffer.length - this.written < atMost) this.makeRoom(recordBytes(head, line));
     const { buffer, written: start } = this;
     let end = start;
     if (head !== '') end += buffer.write(head, end);
@@ -158,3 +157,8 @@ export class OpenBatch implements UnsentPlace {
 }
 
 const EMPTY = Buffer.alloc(0);
+
+/** Of a document and what goes before it, with its line break. */
+export function recordBytes(head: string, line: string): number {
+  return Buffer.byteLength(head) + Buffer.byteLength(line) + 1;
+}

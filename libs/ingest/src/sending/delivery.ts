@@ -245,7 +245,7 @@ function outcomeOf(reading: Reading): RequestOutcome {
     case 'retry':
       return reading.isAmbiguous ? 'ambiguous' : 'retry';
     case 'judged':
-      return reading.items.every(({ kind }) => kind === 'retry') ? 'retry' : 'accepted';
+      return isTaken(reading) ? 'accepted' : 'retry';
     default:
       return reading.kind;
   }
