@@ -14,6 +14,8 @@ beforeAll(async () => {
 });
 beforeEach(async () => {
   pool = new pg.Pool({ connectionString: world.url, max: SIZE });
+  // A connection that is on its way out when the database is dropped.
+  pool.on('error', () => undefined);
   streams = await world.service({ pool, hints: 'off' });
 });
 afterEach(async () => {
@@ -73,10 +75,16 @@ describe('a pool of the user all of whose connections are in transactions', () =
     expect(await streams.health()).toMatchObject({ state: 'up' });
   }, 15_000);
 
+  it('is not needed for an append', async () => {
+    const clients = await transactions();
+    const result = await settled(streams.append('own connection', 'a'), 3_000, 'the append');
+    for (const client of clients) client.release();
+    expect(result).toMatchObject({ value: { lastIndex: 0 } });
+  });
+
   it('is not waited for after the shutdown', async () => {
     const clients = await transactions();
-    const append = streams.append('never', 'a');
-    const result = settled(append, 3_000, 'the append to be refused');
+    const result = settled(streams.open('never'), 3_000, 'the open to be refused');
     await streams.beforeApplicationShutdown();
     await streams.onApplicationShutdown();
     try {

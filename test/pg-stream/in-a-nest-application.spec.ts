@@ -41,10 +41,14 @@ describe('PgStreamModule', () => {
     await second.append('s', 'second');
     for (const streams of [main, second]) await streams.closeStream('s');
     expect([await textsOf(main.read('s')), await textsOf(second.read('s'))]).toEqual([['main'], ['second']]);
-    await waitFor(() => app.get(SchedulerRegistry).getTimeouts().length === 2, { description: 'both polls to wait' });
+    await waitFor(() => app.get(SchedulerRegistry).getTimeouts().length === 4, {
+      description: 'both loops of both to wait',
+    });
     expect(app.get(SchedulerRegistry).getTimeouts().sort()).toEqual([
       'baton:pg-stream:default:poll',
+      'baton:pg-stream:default:sweep',
       'baton:pg-stream:second:poll',
+      'baton:pg-stream:second:sweep',
     ]);
 
     const indicator = app.get(PgListenHealthIndicator);
@@ -69,7 +73,10 @@ describe('PgStreamModule', () => {
       code: 'MIGRATIONS_PENDING',
     });
     await Promise.all(Array.from({ length: 5 }, () => world.service({ schema: 'five' })));
-    expect(await world.sql('SELECT name FROM five.pg_stream_migrations')).toEqual([{ name: '0001-streams' }]);
+    expect(await world.sql('SELECT name FROM five.pg_stream_migrations')).toEqual([
+      { name: '0001-streams' },
+      { name: '0002-durable-streams' },
+    ]);
     await world.service({ schema: 'five', migrations: 'verify' });
   });
 

@@ -19,6 +19,8 @@ beforeAll(async () => {
     resolvePgStreamOptions({ connectionString: database.url, hints: 'on', pollInterval: 0, poolSize: 1 }),
   );
   await writer.onModuleInit();
+  // Its connection for writing is made with the first append.
+  await writer.append('first', 'a chunk');
   admin = new pg.Client({ connectionString: database.url, application_name: 'lifecycle-admin' });
   await admin.connect();
 });

@@ -50,7 +50,7 @@ const codeOf = (call: Promise<unknown>) =>
 
 describe('what is written', () => {
   it('counts every append once, by what became of it', async () => {
-    const streams = await world.service({ maxChunkBytes: 100 }, 'writing');
+    const streams = await world.service({ maxChunkBytes: 100, lockTimeout: '50ms' }, 'writing');
     const writer = await streams.open('w', { producer: { id: 'p', epoch: 2 } });
     await Promise.all([writer.append('a'), writer.append('b')]);
     await streams.append('w', 'c');
@@ -70,7 +70,10 @@ describe('what is written', () => {
       'STREAM_NAME_INVALID',
     ]);
     const client = await world.client();
+    expect(await codeOf(streams.append('w', 'x', { expectedIndex: 0 }))).toBe('EXPECTED_INDEX_MISMATCH');
     await client.query('BEGIN');
+    await client.query(`SELECT FROM baton.streams WHERE name = 'w' FOR UPDATE`);
+    expect(await codeOf(streams.append('w', 'x'))).toBe('STREAM_BUSY');
     await streams.append('w', 'd', { transaction: client });
     await streams.closeStream('w', { status: 'error', transaction: client });
     await client.query('COMMIT');
@@ -84,11 +87,16 @@ describe('what is written', () => {
       duplicate: 1,
       fenced: 1,
       gap: 1,
+      misplaced: 1,
+      busy: 1,
       refused: 3,
       closed: 1,
     });
     expect(await total('append.duration', 'writing')).toEqual({ '': 4 });
     expect(await total('append.size', 'writing')).toEqual({ '': 4 });
+    const flushes = (await total('flush.calls', 'writing'))[''];
+    expect(flushes).toBeGreaterThan(0);
+    expect(await total('flush.duration', 'writing')).toEqual({ '': flushes });
     expect(await total('opens', 'writing')).toEqual({ '': 1 });
     expect(await total('closes', 'writing')).toEqual({ error: 1, aborted: 1 });
   });
@@ -97,11 +105,11 @@ describe('what is written', () => {
     const own = new pg.Pool({ connectionString: world.url });
     own.on('error', () => undefined);
     let isRefusing = false;
+    // A pool that does not show its options lends its connections for writing, too.
     const pool = {
-      options: own.options,
       connect: () => (isRefusing ? Promise.reject(new Error('no connection for you')) : own.connect()),
     } as PgPoolLike;
-    const streams = await world.service({ pool }, 'losing');
+    const streams = await world.service({ pool, listenConnectionString: world.url }, 'losing');
     await streams.append('l', 'a');
     const client = await world.client();
     await client.query('BEGIN');
@@ -110,10 +118,12 @@ describe('what is written', () => {
     const cutOff = () =>
       world.sql(
         `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-         WHERE datname = current_database() AND query ~ 'stream_append' AND wait_event_type = 'Lock'`,
+         WHERE datname = current_database() AND query ~ 'stream_write' AND wait_event_type = 'Lock'`,
       );
     await waitFor(async () => (await cutOff()).length > 0, { description: 'the append to wait for the lock' });
     expect(await cut).toBe('APPEND_UNKNOWN');
+    expect(await shown('pending.bytes', 'losing')).toBe(0);
+    expect(await total('flush.held', 'losing')).toEqual({ '': 1 });
     await client.query('ROLLBACK');
     isRefusing = true;
     expect(await codeOf(streams.append('l', 'c'))).toBe('STREAM_UNAVAILABLE');
@@ -189,6 +199,7 @@ describe('how readers are woken', () => {
     expect((await total('notifications.sent', 'telling'))['']).toBe(from.stats().notificationsSent);
     expect((await total('notifications.received', 'told'))['']).toBe(to.stats().notificationsReceived);
     expect(await shown('listener.up', 'told')).toBe(1);
+    expect((await total('listener.echo.duration', 'told'))['']).toBeGreaterThan(0);
     await chunks.return?.();
   });
 
@@ -221,7 +232,11 @@ describe('how readers are woken', () => {
       `CREATE FUNCTION mute.pg_notify(text, text) RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$`,
     );
     const streams = await world.service(
-      { hints: 'on', connectionString: `${world.url}?options=-c%20search_path%3Dmute%2Cpg_catalog` },
+      {
+        hints: 'on',
+        startup: 'degrade',
+        connectionString: `${world.url}?options=-c%20search_path%3Dmute%2Cpg_catalog`,
+      },
       'mute',
     );
     await streams.append('m', 'a');
@@ -237,7 +252,7 @@ describe('how readers are woken', () => {
     await waitFor(() => streams.stats().pollQueries > 0, { description: 'a look' });
     await streams.append('p', 'a');
     expect(await first).toEqual(['a']);
-    expect(await total('poll.found', 'looking')).toEqual({ '': 1 });
+    expect(await total('streams.woken', 'looking')).toEqual({ poll: 1 });
     expect((await total('poll.duration', 'looking'))['']).toBe(streams.stats().pollQueries);
     expect(await total('poll.failures', 'looking')).toEqual({});
     const second = chunks.next().catch(describeError);
@@ -246,6 +261,22 @@ describe('how readers are woken', () => {
     await waitFor(async () => ((await total('poll.failures', 'looking'))[''] ?? 0) > 0, { description: 'a failure' });
     await streams.beforeApplicationShutdown();
     await second;
+  });
+});
+
+describe('what is kept no longer', () => {
+  it('counts the chunks that were removed, and passes that failed', async () => {
+    const streams = await world.service({ schema: 'kept', sweepInterval: '100ms' }, 'keeping');
+    await streams.appendMany('k', ['a', 'b', 'c']);
+    await streams.trim('k', { before: 2 });
+    await streams.open('silent', { writerLease: '1s' });
+    await waitFor(async () => (await total('sweep.aborted', 'keeping'))[''] === 1, {
+      description: 'the end of a lease',
+    });
+    await waitFor(async () => (await total('sweep.removed', 'keeping'))[''] === 2, { description: 'the removal' });
+    expect(await total('sweep.failures', 'keeping')).toEqual({});
+    await world.sql('DROP SCHEMA kept CASCADE');
+    await waitFor(async () => ((await total('sweep.failures', 'keeping'))[''] ?? 0) > 0, { description: 'a failure' });
   });
 });
 

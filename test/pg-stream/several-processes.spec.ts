@@ -55,6 +55,28 @@ describe('several processes', () => {
     expect(await textsOf(streams.read('twice'))).toEqual(Array.from({ length: 1_000 }, (_, i) => `${i}`));
   });
 
+  it('write mixed batches to the same streams without a deadlock, and nothing is lost or stored twice', async () => {
+    const deadlocks = async () => {
+      await world.sql('SELECT pg_stat_clear_snapshot()');
+      const [row] = await world.sql<{ n: string }>(
+        'SELECT deadlocks AS n FROM pg_stat_database WHERE datname = current_database()',
+      );
+      return Number(row!.n);
+    };
+    const before = await deadlocks();
+    const processes = await Promise.all(Array.from({ length: 4 }, () => start('mixed', 'mixed', '40')));
+    let stored = 0;
+    for (const child of processes) {
+      expect(await child.exited).toMatchObject({ code: 0 });
+      stored += Number(child.lines.find((line) => line.startsWith('STORED'))!.split(' ')[1]);
+    }
+    const texts: string[] = [];
+    for (let i = 0; i < 30; i++) texts.push(...(await textsOf(streams.read(`mixed ${i}`, { live: false }))));
+    expect(texts).toHaveLength(stored);
+    expect(new Set(texts).size).toBe(stored);
+    expect(await deadlocks()).toBe(before);
+  });
+
   it('stay as long as a reader waits, also when the poll is all that keeps them', async () => {
     const child = await startProcess({ entry, args: ['listen', world.url, 'alone'], env: { TEST_HINTS: 'off' } });
     children.push(child);

@@ -41,14 +41,15 @@ afterEach(async () => {
 class BrowserLikeReader {
   readonly data: Buffer[] = [];
   readonly indexes: number[] = [];
+  readonly ids: (string | undefined)[] = [];
   lastId: string | undefined;
   end: unknown;
   connections = 0;
 
   constructor(private readonly path: string) {}
 
-  /** Up to `events` events; false once there is nothing left to read. */
-  async connect(events = Infinity): Promise<boolean> {
+  /** Up to `events` events, or up to so many bytes, which may end inside of one; false once there is nothing left to read. */
+  async connect(events = Infinity, bytesWanted = Infinity): Promise<boolean> {
     this.connections++;
     const headers: Record<string, string> = this.lastId === undefined ? {} : { 'last-event-id': this.lastId };
     const response = await fetch(baseUrl + this.path, { headers });
@@ -59,6 +60,7 @@ class BrowserLikeReader {
       onEvent: ({ event, data, id }) => {
         if (left-- <= 0) return;
         this.lastId = id;
+        this.ids.push(id);
         const body = JSON.parse(data) as { index: number; text?: string; base64?: string };
         if (event === 'end') return void (this.end = body);
         this.indexes.push(body.index);
@@ -66,10 +68,12 @@ class BrowserLikeReader {
       },
     });
     const decoder = new TextDecoder();
+    let bytesLeft = bytesWanted;
     for await (const bytes of response.body!) {
-      parser.feed(decoder.decode(bytes as Uint8Array, { stream: true }));
+      parser.feed(decoder.decode((bytes as Uint8Array).subarray(0, bytesLeft), { stream: true }));
+      bytesLeft -= (bytes as Uint8Array).length;
       // Leaving the loop cancels the body, which cuts the connection.
-      if (left <= 0) break;
+      if (left <= 0 || bytesLeft <= 0) break;
     }
     return true;
   }
@@ -93,21 +97,41 @@ const awkward = [
   Buffer.from([0xed, 0xa0, 0x80]),
 ];
 
+/** Follows a stream while it is written, over connections that take so many events, or bytes, each; all of it must come, once. */
+async function readCut(
+  stream: string,
+  length: number,
+  cutOf: (connection: number) => [events?: number, bytes?: number],
+): Promise<BrowserLikeReader> {
+  const chunks = Array.from({ length }, (_, i) => awkward[i % awkward.length]!);
+  const writer = await streams.open(stream);
+  const reader = new BrowserLikeReader(`/${encodeURIComponent(stream)}`);
+  const read = (async () => {
+    for (let i = 0; await reader.connect(...cutOf(i)); i++);
+  })();
+  for (const chunk of chunks) await writer.append(chunk);
+  await writer.close({ status: 'error', message: 'a\nb' });
+  await read;
+  expect(reader.indexes).toEqual([...chunks.keys()]);
+  expect(new Set(reader.ids).size).toBe(length + 1);
+  expect(Buffer.concat(reader.data).equals(Buffer.concat(chunks.map((chunk) => Buffer.from(chunk))))).toBe(true);
+  expect(reader.end).toEqual({ status: 'error', message: 'a\nb' });
+  return reader;
+}
+
 describe('server-sent events', () => {
   it('are byte-exact over 200 cuts, with CR, LF, "data:" and invalid UTF-8 inside', async () => {
-    const chunks = Array.from({ length: 400 }, (_, i) => awkward[i % awkward.length]!);
-    const writer = await streams.open('cut');
-    const reader = new BrowserLikeReader('/cut');
-    const read = (async () => {
-      for (let i = 0; await reader.connect(i < 200 ? 1 + (i % 3) : Infinity); i++);
-    })();
-    for (const chunk of chunks) await writer.append(chunk);
-    await writer.close({ status: 'error', message: 'a\nb' });
-    await read;
+    const reader = await readCut('cut', 400, (connection) => [connection < 200 ? 1 + (connection % 3) : Infinity]);
     expect(reader.connections).toBeGreaterThan(200);
-    expect(reader.indexes).toEqual([...chunks.keys()]);
-    expect(Buffer.concat(reader.data).equals(Buffer.concat(chunks.map((chunk) => Buffer.from(chunk))))).toBe(true);
-    expect(reader.end).toEqual({ status: 'error', message: 'a\nb' });
+  });
+
+  it('have no id twice and every byte once over 1 000 cuts, half of them inside an event', async () => {
+    // An event has about 70 bytes, so that 60 to 300 mostly end inside of one.
+    const reader = await readCut('cut inside', 2_400, (connection) => {
+      if (connection >= 1_000) return [];
+      return connection % 2 === 0 ? [1 + (connection % 3)] : [Infinity, 60 + ((connection * 37) % 240)];
+    });
+    expect(reader.connections).toBeGreaterThan(1_000);
   });
 
   it('have the form that the documentation promises', async () => {

@@ -106,7 +106,7 @@ describe('an append in a transaction of the caller', () => {
       await client.query('BEGIN');
       await streams.append(stream, 'first', { transaction: client });
       const second = streams.append(stream, 'second');
-      await waitFor(async () => (await world.count('stream_append')) >= 1, { description: 'the second to wait' });
+      await waitFor(async () => (await world.count('stream_write')) >= 1, { description: 'the second to wait' });
       expect((await streams.info(stream)).tailIndex).toBe(-1);
       await client.query(round % 2 === 0 ? 'COMMIT' : 'ROLLBACK');
       expect((await second).lastIndex).toBe(round % 2 === 0 ? 1 : 0);
@@ -125,8 +125,18 @@ describe('an append in a transaction of the caller', () => {
     await expect(streams.append('conflict', 'c', { transaction: client })).rejects.toMatchObject({
       code: 'STREAM_UNAVAILABLE',
       retryable: true,
-      cause: { code: '40001' },
+      cause: { code: '23505' },
     });
+    await client.query('ROLLBACK');
+
+    const producer = { id: 'p', epoch: 1 };
+    await streams.open('fenced', { producer });
+    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ');
+    await client.query('SELECT 1');
+    await streams.open('fenced', { producer: { id: 'p', epoch: 2 } });
+    await expect(
+      streams.append('fenced', 'x', { producer: { ...producer, seq: 0 }, transaction: client }),
+    ).rejects.toMatchObject({ code: 'STREAM_UNAVAILABLE', cause: { code: '40001' } });
     await client.query('ROLLBACK');
 
     const [left, right] = [await world.client(), await world.client()];

@@ -39,11 +39,11 @@ describe('what health says', () => {
   it('is down while looks fail, and up again once the table is back, although nobody waits any more', async () => {
     const { streams, leave } = await waitingForever();
     const failed = new Promise<void>((resolve) => streams.on('pollFailed', () => resolve()));
-    await world.sql('ALTER TABLE baton.streams RENAME TO elsewhere');
+    await world.sql('ALTER VIEW baton.stream_heads RENAME TO elsewhere');
     await failed;
     expect(await streams.health()).toMatchObject({ state: 'down', reason: 'nothing_wakes' });
     await leave();
-    await world.sql('ALTER TABLE baton.elsewhere RENAME TO streams');
+    await world.sql('ALTER VIEW baton.elsewhere RENAME TO stream_heads');
     await waitFor(async () => (await streams.health()).state === 'up', { description: 'health is up' });
   });
 

@@ -101,7 +101,11 @@ describe('a producer', () => {
     await expect(call(2, 1)).rejects.toMatchObject({ code: 'PRODUCER_SEQ_GAP', expectedSeq: 0 });
     await call(2, 0);
     await expect(call(1, 1)).rejects.toMatchObject({ code: 'PRODUCER_FENCED', currentEpoch: 2 });
-    expect((await streams.info('gap', { producer: 'p' })).producer).toEqual({ epoch: 2, lastSeq: 0 });
+    expect((await streams.info('gap', { producer: 'p' })).producer).toEqual({
+      epoch: 2,
+      lastSeq: 0,
+      lastIndex: 1,
+    });
   });
 
   it('fences the old owner with a close of a higher epoch', async () => {

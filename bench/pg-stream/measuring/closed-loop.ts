@@ -9,6 +9,8 @@ export interface ClosedLoad {
   readonly callers: number;
   readonly streams: number;
   readonly ms: number;
+  /** Of a chunk; about 200 when it is left out. */
+  readonly bytes?: number;
 }
 
 /** Chunks of one call for many. */
@@ -19,10 +21,16 @@ const CHUNKS: Buffer[] = Array.from({ length: BATCH }, () => CHUNK);
 /** Chunks a second, one a call, all of them committed, counted in the table afterwards. */
 export function appendRate(subject: StreamSubject, load: ClosedLoad): Promise<Sample> {
   const names = streamNames(load.streams);
+  const chunk = chunkOf(load);
   return counted(subject, load, async (caller) => {
-    await subject.append(names[caller % names.length] as string, CHUNK);
+    await subject.append(names[caller % names.length] as string, chunk);
     return 1;
   });
+}
+
+/** Of `load.bytes` each: `CHUNK` where that is left out. */
+function chunkOf({ bytes }: ClosedLoad): Buffer {
+  return bytes === undefined ? CHUNK : Buffer.alloc(bytes, CHUNK);
 }
 
 /** By the subject's own call for many chunks, 100 of them each. */
@@ -50,9 +58,8 @@ export async function writerRate(ours: OurStreams, load: ClosedLoad): Promise<Sa
 export async function writerBatchRate(ours: OurStreams, load: ClosedLoad): Promise<Sample> {
   const writers = await Promise.all(streamNames(load.streams).map((name) => ours.openWriter(name)));
   return counted(ours, load, async (caller) => {
-    const writer = writers[caller % writers.length];
-    if (writer?.appendMany === undefined) throw new Error('a writer has no call for many chunks');
-    await writer.appendMany(CHUNKS);
+    const appended = await writers[caller % writers.length]?.appendMany(CHUNKS);
+    if (appended?.duplicate !== false) throw new Error('a list under a producer was not stored');
     return BATCH;
   });
 }

@@ -4,8 +4,6 @@ import type { OpenLoad } from '../measuring/open-loop-writers.js';
 /** What a process with one subject is told to do; the parameters of `RemoteSubject.run`. */
 export type Action =
   | ({ readonly action: 'append' | 'batch' | 'writers' | 'writerBatches' | 'insert' } & ClosedLoad)
-  /** `{ appendMany, writerAppendMany }`: 1 where the call exists. */
-  | { readonly action: 'abilities' }
   /** Readers, one a stream or more, which read from now on. */
   | { readonly action: 'follow'; readonly streams: number; readonly readersEach?: number }
   /** One chunk for each stream that nobody counts. */

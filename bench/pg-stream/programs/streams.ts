@@ -83,8 +83,6 @@ class ServedStreams {
         return writerRate(this.ours, action);
       case 'writerBatches':
         return writerBatchRate(this.ours, action);
-      case 'abilities':
-        return this.abilities();
       case 'follow':
         return this.follow(streamNames(action.streams), action.readersEach ?? 1);
       case 'warm':
@@ -115,15 +113,6 @@ class ServedStreams {
   private get ours(): OurStreams {
     if (this.given === undefined) throw new Error(`${this.subject.name} has no such writers`);
     return this.given;
-  }
-
-  private async abilities(): Promise<Sample> {
-    const writer = await this.ours.openWriter('abilities');
-    await this.subject.clear();
-    return {
-      appendMany: Number(this.subject.appendMany !== undefined),
-      writerAppendMany: Number('appendMany' in writer),
-    };
   }
 
   private async follow(names: readonly string[], readersEach: number): Promise<Sample> {

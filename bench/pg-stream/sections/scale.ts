@@ -29,7 +29,47 @@ export async function scale(bench: StreamBench, server: DurableServer, use: Use)
     xScale: 'log',
     lines,
   });
+  await spreadCurves(bench, server, use);
   await readerCurve(bench, server, use);
+}
+
+/** 256 callers: over more and more streams, and with larger and larger chunks. */
+async function spreadCurves(bench: StreamBench, server: DurableServer, use: Use): Promise<void> {
+  const ms = bench.pick(3_000, 150);
+  const callers = 256;
+  const subject = use(await StreamProcess.start(OURS, await server.createDatabase('ours-spread')));
+  const cost = async (streams: number, bytes?: number) => {
+    const { chunksPerSecond = NaN } = await subject.run({
+      action: 'append',
+      callers,
+      streams,
+      ms,
+      ...(bytes !== undefined && { bytes }),
+    });
+    return 1000 / chunksPerSecond;
+  };
+  await cost(1);
+  const byStreams: Point[] = [];
+  for (const streams of bench.pick([1, 4, 16, 64, 256], [1, 256])) byStreams.push([streams, await cost(streams)]);
+  bench.curve({
+    file: 'append-by-streams',
+    title: 'Time of the whole process for one append of 256 callers, over streams',
+    xLabel: 'streams',
+    yLabel: 'ms an append',
+    xScale: 'log',
+    lines: [{ name: OURS, points: byStreams }],
+  });
+  const bySize: Point[] = [];
+  for (const bytes of bench.pick([10, 100, 1_000, 10_000, 100_000], [100, 10_000]))
+    bySize.push([bytes, await cost(16, bytes)]);
+  bench.curve({
+    file: 'append-by-size',
+    title: 'Time of the whole process for one append of 256 callers on 16 streams, over the size of chunks',
+    xLabel: 'bytes',
+    yLabel: 'ms an append',
+    xScale: 'log',
+    lines: [{ name: OURS, points: bySize }],
+  });
 }
 
 async function appendCosts(

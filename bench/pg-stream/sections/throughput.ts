@@ -6,7 +6,6 @@ import { DEFAULTS, FLOOR, OURS, RECOMMENDED, type StreamBench, type StreamTarget
 
 const RATE = 'chunksPerSecond';
 const PEERS = [RECOMMENDED, DEFAULTS] as const;
-const NO_MANY = 'there is no appendMany yet';
 
 /** Of the peer on the reference machine, Postgres 15.18, in the same process as its callers. */
 const REFERENCE: Readonly<Partial<Record<StreamTarget, ReferenceFigure>>> = {
@@ -40,17 +39,9 @@ export async function throughput(bench: StreamBench, server: DurableServer, use:
     start(DEFAULTS, 'defaults'),
     start(FLOOR, 'floor'),
   ]);
-  const { appendMany, writerAppendMany } = await ours.run({ action: 'abilities' });
   const ms = bench.pick(3_000, 200);
-  for (const comparison of againstPeer(ms)) {
-    if (comparison.ours.action === 'batch' && appendMany !== 1) {
-      for (const id of comparison.ids) bench.notBuilt(id, NO_MANY);
-      await showPeer(bench, comparison, recommended);
-    } else await comparePeer(bench, comparison, [ours, recommended, defaults]);
-  }
-  for (const comparison of againstFloor(ms))
-    if (comparison.ours.action === 'writerBatches' && writerAppendMany !== 1) bench.notBuilt(comparison.id, NO_MANY);
-    else await compareFloor(bench, comparison, ours, floor);
+  for (const comparison of againstPeer(ms)) await comparePeer(bench, comparison, [ours, recommended, defaults]);
+  for (const comparison of againstFloor(ms)) await compareFloor(bench, comparison, ours, floor);
 }
 
 function againstPeer(ms: number): readonly Comparison[] {
@@ -113,15 +104,6 @@ async function comparePeer(
   const pairs = await bench.interleave([mine.doing(ours), ...peers.map((peer) => peer.doing(theirs))], RATE);
   for (const name of [OURS, ...PEERS]) bench.shows(`${what}: ${name}`, pairs.of(name, RATE), 'chunks/s');
   PEERS.forEach((peer, nth) => bench.meets(ids[nth] as StreamTarget, pairs.ratio(RATE, OURS, peer)));
-  const reference = REFERENCE[ids[0]];
-  if (reference !== undefined) bench.compareWithReference(reference, pairs.of(RECOMMENDED, RATE));
-}
-
-/** What ours will have to beat. */
-async function showPeer(bench: StreamBench, { what, ids, theirs }: Comparison, peer: StreamProcess): Promise<void> {
-  bench.say(what);
-  const pairs = await bench.interleave([peer.doing(theirs)], RATE);
-  bench.shows(`${what}: ${RECOMMENDED}`, pairs.of(RECOMMENDED, RATE), 'chunks/s');
   const reference = REFERENCE[ids[0]];
   if (reference !== undefined) bench.compareWithReference(reference, pairs.of(RECOMMENDED, RATE));
 }

@@ -7,14 +7,7 @@ import type { StreamSubject } from './stream-subject.js';
 export interface OurStreams extends StreamSubject {
   readonly service: PgStreamService;
   /** Writes under a producer, so that a repeated call is stored once. */
-  openWriter(stream: string): Promise<OurWriter>;
-}
-
-/** `appendMany` is on the design page and not in every version: it is measured from the day on which it is there. */
-export type OurWriter = StreamWriter & { readonly appendMany?: (chunks: readonly Uint8Array[]) => Promise<unknown> };
-
-interface WithMany {
-  readonly appendMany?: (stream: string, chunks: readonly Uint8Array[]) => Promise<unknown>;
+  openWriter(stream: string): Promise<StreamWriter>;
 }
 
 /** `PgStreamModule` in an application of Nest, with the defaults but for `options`. */
@@ -22,7 +15,6 @@ export async function startOurs(url: string, options: PgStreamOptions = {}): Pro
   const root = PgStreamModule.forRoot({ ...(options.pool === undefined ? { connectionString: url } : {}), ...options });
   const app = await NestFactory.createApplicationContext(root, { logger: ['error', 'warn'], abortOnError: false });
   const service = app.get(PgStreamService);
-  const many = (service as WithMany).appendMany?.bind(service);
   const admin = new pg.Client({ connectionString: url });
   await admin.connect();
   let writers = 0;
@@ -30,7 +22,7 @@ export async function startOurs(url: string, options: PgStreamOptions = {}): Pro
     name: 'pg-stream',
     service,
     append: (stream, chunk) => service.append(stream, chunk),
-    appendMany: many,
+    appendMany: (stream, chunks) => service.appendMany(stream, chunks),
     openWriter: (stream) => service.open(stream, { producer: { id: `writer-${writers++}`, epoch: 0 } }),
     read: (stream, onChunk) => Promise.resolve(follow(service, stream, onChunk)),
     count: async () =>

@@ -84,5 +84,6 @@ export {
   SelfHealingListener,
   type SelfHealingListenerOptions,
 } from './postgres/self-healing-listener.js';
+export { type EchoProbeOptions } from './postgres/echo-probe.js';
 export { surviveLostConnections } from './postgres/survive-lost-connections.js';
 export { type Migration, type MigrationPlan, runMigrations } from './postgres/migrations.js';

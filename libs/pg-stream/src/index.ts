@@ -16,8 +16,10 @@ export type { StreamWriter } from './writing/stream-writer.js';
 export type { Appended, AppendOptions, CloseOptions, OpenOptions, Producer } from './writing/append-options.js';
 
 // Reading
+export { LastEventId } from './faces/last-event-id.decorator.js';
 export type {
   Chunk,
+  EventsOptions,
   Page,
   PageOptions,
   ReadOptions,
@@ -28,21 +30,29 @@ export type {
   StreamStatus,
 } from './reading/chunk.js';
 
+// Keeping
+export type { TrimOptions } from './keeping/stream-keeping.js';
+
 // Operating
 export type { PgStreamEvents } from './pg-stream.events.js';
 export { PG_STREAM_METRICS } from './pg-stream.metrics.js';
 export type { PgStreamHealth } from './operating/stream-health.js';
-export type { PgStreamStats } from './pg-stream.service.js';
+export type { PgStreamStats } from './operating/stream-stats.js';
 
 // Errors
 export {
   AppendUnknownError,
   ChunkTooLargeError,
   CursorInvalidError,
+  CursorTrimmedError,
+  ExpectedIndexMismatchError,
   ProducerFencedError,
   ProducerSeqGapError,
+  StreamBusyError,
   StreamClosedError,
   StreamDamagedError,
+  StreamDeletedError,
+  StreamExistsError,
   StreamNameInvalidError,
   StreamNotFoundError,
   StreamUnavailableError,

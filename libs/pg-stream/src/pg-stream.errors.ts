@@ -42,6 +42,32 @@ export class ProducerSeqGapError extends BatonError {
   }
 }
 
+/** The next chunk's place, `nextIndex`, is not the `expectedIndex`. Nothing was written. */
+export class ExpectedIndexMismatchError extends BatonError {
+  override readonly code = 'EXPECTED_INDEX_MISMATCH';
+
+  constructor(
+    message: string,
+    readonly nextIndex: number,
+  ) {
+    super(message);
+  }
+}
+
+/** The stream was there before an `open` with `ifExists: 'fail'`. */
+export class StreamExistsError extends BatonError {
+  override readonly code = 'STREAM_EXISTS';
+}
+
+/** Somebody's transaction holds the stream for longer than `lockTimeout`. Nothing was written. */
+export class StreamBusyError extends BatonError {
+  override readonly code = 'STREAM_BUSY';
+
+  constructor(message: string, options: { readonly cause?: unknown } = {}) {
+    super(message, { ...options, retryable: true });
+  }
+}
+
 /** The connection was lost while the append was under way: it may or may not be stored. Safe to repeat with the same `producer`. */
 export class AppendUnknownError extends BatonError {
   override readonly code = 'APPEND_UNKNOWN';
@@ -66,7 +92,24 @@ export class CursorInvalidError extends BatonError {
   override readonly code = 'CURSOR_INVALID';
 }
 
-/** A chunk that was stored is not there any more, or the stream was replaced by another of its name: somebody changed the tables by hand. */
+/** The position lies before `firstIndex`, the earliest chunk that is kept: what was there was trimmed, or was too old or too much to keep. */
+export class CursorTrimmedError extends BatonError {
+  override readonly code = 'CURSOR_TRIMMED';
+
+  constructor(
+    message: string,
+    readonly firstIndex: number,
+  ) {
+    super(message);
+  }
+}
+
+/** The stream was deleted while it was read. Another one may have its name by now. */
+export class StreamDeletedError extends BatonError {
+  override readonly code = 'STREAM_DELETED';
+}
+
+/** A chunk that is kept is not there any more: somebody changed the tables by hand. */
 export class StreamDamagedError extends BatonError {
   override readonly code = 'STREAM_DAMAGED';
 }

@@ -6,4 +6,6 @@ export interface PgStreamEvents {
   readonly listenerLost: { readonly error: unknown };
   /** A look at all waiting streams failed; the next one follows by itself. */
   readonly pollFailed: { readonly error: unknown };
+  /** A sweep, which ends silent streams and removes what is kept no longer, failed; the next one follows by itself. */
+  readonly sweepFailed: { readonly error: unknown };
 }

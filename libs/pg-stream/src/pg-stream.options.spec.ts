@@ -32,8 +32,11 @@ describe('options', () => {
       pollIntervalMs: 5_000,
       startup: 'require',
       maxChunkBytes: 1_048_576,
+      maxPendingBytes: 67_108_864,
+      lockTimeoutMs: 5_000,
       poolSize: 10,
       heartbeatMs: 15_000,
+      sweepIntervalMs: 10_000,
     });
     expect(Object.isFrozen(resolved)).toBe(true);
   });
@@ -51,6 +54,7 @@ describe('options', () => {
     [{ connectionString, pollInterval: NaN }, /pollInterval must be a duration/],
     [{ connectionString, pollInterval: '10ms' }, /0 or at least 50 ms/],
     [{ connectionString, hints: 'off', pollInterval: 0 }, /nothing would ever wake a reader/],
+    [{ connectionString, sweepInterval: 99 }, /0 or at least 100 ms/],
     [{ connectionString, maxChunkBytes: 0 }, /maxChunkBytes must be at least 1/],
     [{ connectionString, polInterval: 1 }, /pollInterval/],
   ])('refuse %j', (options, problem) => {

@@ -2,52 +2,51 @@ import type { ServerResponse } from 'node:http';
 import {
   describeError,
   type GaugeReadings,
-  type ListenerState,
   Metrics,
   SharedLook,
   type TimeoutRegistry,
   TypedEvents,
 } from '@nest-baton/core';
-import { type BeforeApplicationShutdown, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import {
+  type BeforeApplicationShutdown,
+  Logger,
+  type MessageEvent,
+  type OnApplicationShutdown,
+  type OnModuleInit,
+} from '@nestjs/common';
+import type { Observable } from 'rxjs';
 import { isLostConnection } from './connecting/lost-connection.js';
 import { repeatWhileLost } from './connecting/patience.js';
 import { prepareServer } from './connecting/prepare-server.js';
+import { shareDatabase } from './connecting/shared-database.js';
 import { StreamDatabase } from './connecting/stream-database.js';
 import { StreamNotFoundError, StreamUnavailableError } from './pg-stream.errors.js';
 import { decideHealth, type PgStreamHealth } from './operating/stream-health.js';
+import type { PgStreamStats } from './operating/stream-stats.js';
 import type { PgStreamEvents } from './pg-stream.events.js';
 import { PG_STREAM_METRICS, type PgStreamMetrics } from './pg-stream.metrics.js';
 import type { ResolvedPgStreamOptions } from './pg-stream.options.js';
-import type { Page, PageOptions, ReadOptions, SseOptions, StreamInfo, StreamReader } from './reading/chunk.js';
+import { eventsOf } from './faces/events-face.js';
+import { readableOf } from './faces/readable-face.js';
+import { StreamKeeping, type TrimOptions } from './keeping/stream-keeping.js';
+import type {
+  EventsOptions,
+  Page,
+  PageOptions,
+  ReadOptions,
+  SseOptions,
+  StreamInfo,
+  StreamReader,
+} from './reading/chunk.js';
 import { readPage } from './reading/page-reader.js';
 import { ReadingStore } from './reading/reading-store.js';
 import { SliceSource } from './reading/slice-source.js';
 import { StreamReaders } from './reading/stream-readers.js';
 import { StreamWaking } from './waking/stream-waking.js';
 import type { Appended, AppendOptions, CloseOptions, OpenOptions } from './writing/append-options.js';
-import { checkGroup, checkProducer, checkStreamName, toChunkData, toEnd } from './writing/call-check.js';
-import { measuredAppend } from './writing/measured-append.js';
-import { StreamAppender } from './writing/stream-appender.js';
-import { NumberingWriter, type StreamWriter } from './writing/stream-writer.js';
-import { WritingStore } from './writing/writing-store.js';
-
-/** Counted since the start of the process. */
-export interface PgStreamStats {
-  /** `off` with `hints: 'off'`. */
-  readonly listener: ListenerState | 'off';
-  readonly reconnects: number;
-  /** Readers that have begun and not ended, SSE responses among them. */
-  readonly readers: number;
-  readonly sseResponses: number;
-  /** Streams that have a reader, and those of them for which at least one waits. */
-  readonly watchedStreams: number;
-  readonly waitingStreams: number;
-  /** Queries of readers, and of the poll. */
-  readonly slicesRead: number;
-  readonly pollQueries: number;
-  readonly notificationsSent: number;
-  readonly notificationsReceived: number;
-}
+import { checkStreamName } from './writing/call-check.js';
+import type { StreamWriter } from './writing/stream-writer.js';
+import { StreamWriting } from './writing/stream-writing.js';
 
 /** A server that takes longer for `SELECT 1`, the wait for a connection included, is of no use to anybody. */
 const HEALTH_TIMEOUT_MS = 3_000;
@@ -62,14 +61,15 @@ const HEALTH_TIMEOUT_MS = 3_000;
  */
 export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown, OnApplicationShutdown {
   private readonly logger: Logger;
-  private readonly events: TypedEvents<PgStreamEvents>;
+  private readonly emitter: TypedEvents<PgStreamEvents>;
   private readonly metrics: PgStreamMetrics;
   private readonly database: StreamDatabase;
   private readonly waking: StreamWaking;
-  private readonly appender: StreamAppender;
+  private readonly writing: StreamWriting;
   private readonly store: ReadingStore;
   private readonly slices: SliceSource;
   private readonly readers: StreamReaders;
+  private readonly keeping: StreamKeeping;
   private readonly ping: SharedLook<unknown>;
   private started: Promise<void> | undefined;
 
@@ -79,17 +79,19 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
     registry?: TimeoutRegistry,
   ) {
     this.logger = new Logger(`PgStream:${instance}`);
-    this.events = new TypedEvents((event, error) =>
+    this.emitter = new TypedEvents((event, error) =>
       this.logger.error('a listener failed', { event, error: describeError(error) }),
     );
     this.metrics = new Metrics(PG_STREAM_METRICS, instance);
     this.database = new StreamDatabase(options, this.metrics);
-    this.waking = new StreamWaking(instance, this.database, options, this.events, this.metrics, registry);
-    const writing = new WritingStore(options.schema);
-    this.appender = new StreamAppender(this.database, writing, this.waking.hints, this.metrics);
+    shareDatabase(this, { database: this.database, schema: options.schema });
+    this.waking = new StreamWaking(instance, this.database, options, this.emitter, this.metrics, registry);
+    this.writing = new StreamWriting(this.database, options, this.waking.hints, this.metrics);
     this.store = new ReadingStore(this.database, options.schema);
     this.slices = new SliceSource(this.store, this.metrics);
     this.readers = new StreamReaders(this.slices, this.waking.watched, this.metrics);
+    const observing = { instance, registry, events: this.emitter, metrics: this.metrics };
+    this.keeping = new StreamKeeping(this.database, options, this.waking.hints, observing);
     this.ping = new SharedLook(() => this.database.query('SELECT 1', [], HEALTH_TIMEOUT_MS));
   }
 
@@ -97,32 +99,26 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
    * Opens a stream for writing, creating it when it is missing. With `producer` its epoch is committed when this resolves: every append with an
    * older one is refused from then on. A stream that is closed can be opened, and refuses appends.
    *
-   * @throws ProducerFencedError when the stream has seen a higher epoch.
+   * @throws ProducerFencedError when the stream has seen a higher epoch, StreamExistsError with `ifExists: 'fail'`.
    */
   async open(stream: string, options: OpenOptions = {}): Promise<StreamWriter> {
-    checkStreamName(stream);
-    const { group, producer } = options;
-    checkGroup(group);
-    if (producer !== undefined) checkProducer(producer, ['epoch']);
-    const opened = await this.appender.open(stream, group, producer);
-    return new NumberingWriter(this.appender, stream, producer, opened, this.options.maxChunkBytes, this.metrics);
+    return this.writing.open(stream, options);
   }
 
   /**
    * Appends one chunk; creates the stream when it is missing. Strings are stored as UTF-8.
    *
-   * @throws StreamClosedError, ProducerFencedError, ProducerSeqGapError, ChunkTooLargeError, StreamUnavailableError: nothing was written.
+   * @throws StreamClosedError, ProducerFencedError, ProducerSeqGapError, ExpectedIndexMismatchError, ChunkTooLargeError, WriterQueueFullError,
+   *   StreamBusyError, StreamUnavailableError: nothing was written.
    *   AppendUnknownError: the connection was lost before the answer came; without `producer` at once, with it after about 10 s of repeating.
    */
-  async append(stream: string, data: string | Uint8Array, options: AppendOptions = {}): Promise<Appended> {
-    const { producer, transaction } = options;
-    return measuredAppend(this.metrics, transaction !== undefined, async () => {
-      checkStreamName(stream);
-      if (producer !== undefined) checkProducer(producer, ['epoch', 'seq']);
-      const bytes = toChunkData(data, this.options.maxChunkBytes);
-      if (transaction !== undefined) return this.appender.appendIn(transaction, stream, bytes, producer);
-      return this.appender.append(stream, bytes, producer);
-    });
+  append(stream: string, data: string | Uint8Array, options: AppendOptions = {}): Promise<Appended> {
+    return this.writing.append(stream, [data], options);
+  }
+
+  /** All of the chunks or none, one behind another, in one call with one number. An empty list is no call. @throws as `append` does */
+  appendMany(stream: string, chunks: readonly (string | Uint8Array)[], options: AppendOptions = {}): Promise<Appended> {
+    return this.writing.appendMany(stream, chunks, options);
   }
 
   /**
@@ -131,18 +127,19 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
    * @throws StreamClosedError when it was closed with another status, and the errors of `append`.
    */
   async closeStream(stream: string, options: CloseOptions = {}): Promise<void> {
-    checkStreamName(stream);
-    const { producer, transaction } = options;
-    if (producer !== undefined) checkProducer(producer, ['epoch', 'seq']);
-    const end = toEnd(options);
-    if (transaction !== undefined) await this.appender.closeIn(transaction, stream, end, producer);
-    else await this.appender.close(stream, end, producer);
+    await this.writing.close(stream, options);
   }
 
   /** For one pass of `for await`. Nothing is read before its first chunk is asked for. @throws CursorInvalidError */
   read(stream: string, options: ReadOptions = {}): StreamReader {
     checkStreamName(stream);
     return this.readers.read(stream, options);
+  }
+
+  /** The bytes alone, pulled by the consumer. Each chunk is a copy that he owns. @throws CursorInvalidError */
+  readable(stream: string, options: ReadOptions = {}): ReadableStream<Uint8Array> {
+    checkStreamName(stream);
+    return readableOf(this.readers.read(stream, options));
   }
 
   /** What is there now. @throws StreamNotFoundError, CursorInvalidError, OptionsInvalidError for a limit out of bounds. */
@@ -154,9 +151,32 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
   /** @throws StreamNotFoundError */
   async info(stream: string, options: { readonly producer?: string } = {}): Promise<StreamInfo> {
     checkStreamName(stream);
-    const info = await this.readable(() => this.store.info(stream, options.producer));
+    const info = await this.patiently(() => this.store.info(stream, options.producer));
     if (info === undefined) throw new StreamNotFoundError(`nobody has opened or written the stream '${stream}'.`);
     return info;
+  }
+
+  /** The names of a group's streams, sorted by their bytes. */
+  async list(group: string): Promise<string[]> {
+    return this.patiently(() => this.keeping.list(group));
+  }
+
+  /**
+   * From now on the stream begins at `before`; positions stay as they are. Readers that are not there yet fail with CURSOR_TRIMMED. The room
+   * comes back soon after.
+   *
+   * @throws StreamNotFoundError, StreamBusyError, OptionsInvalidError
+   */
+  async trim(stream: string, options: TrimOptions): Promise<void> {
+    await this.keeping.trim(stream, options);
+  }
+
+  /**
+   * Frees the name at once; who writes it next begins another stream, at 0. Readers fail with STREAM_DELETED. The room comes back soon after.
+   * Repeating it, or deleting what is not there, changes nothing. @throws StreamBusyError
+   */
+  async delete(stream: string): Promise<void> {
+    await this.keeping.delete(stream);
   }
 
   /**
@@ -170,9 +190,20 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
     await this.readers.sse(response, stream, options, options.heartbeatMs ?? this.options.heartbeatMs);
   }
 
+  /**
+   * For `@Sse()`: the events of `sse`, read on from behind `cursor`, which `@LastEventId()` gives. Nest cannot pause it and drops clients that do
+   * not read, who come back with their last id; `sse` has back-pressure. Completes without an `end` event at shutdown.
+   *
+   * @throws HttpException 204 when everything was seen; CursorInvalidError or ShuttingDownError before anything is sent.
+   */
+  async events(stream: string, options: EventsOptions = {}): Promise<Observable<MessageEvent>> {
+    checkStreamName(stream);
+    return eventsOf(this.readers, stream, { heartbeatMs: this.options.heartbeatMs, ...options }, this.logger);
+  }
+
   /** Listens to this instance, in this process; returns the function that stops listening. A listener that throws is logged. */
   on<Name extends keyof PgStreamEvents>(event: Name, listener: (payload: PgStreamEvents[Name]) => unknown): () => void {
-    return this.events.on(event, listener);
+    return this.emitter.on(event, listener);
   }
 
   stats(): PgStreamStats {
@@ -200,9 +231,7 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
     } catch (error) {
       return { state: 'down', reason: 'database', message: describeError(error) };
     }
-    const { listenerState, isListening, poller } = this.waking;
-    const lost = listenerState === 'off' ? 'off' : 'lost';
-    return decideHealth({ listener: isListening ? 'listening' : lost, isPollWorking: poller.isWorking });
+    return decideHealth(this.waking.facts);
   }
 
   /** Idempotent. */
@@ -212,13 +241,14 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
 
   async beforeApplicationShutdown(): Promise<void> {
     await this.readers.close();
-    await this.waking.stopWaking();
+    await Promise.all([this.waking.stopWaking(), this.keeping.stop()]);
   }
 
   async onApplicationShutdown(): Promise<void> {
     await this.metrics.stop();
     await this.readers.close();
-    await this.waking.stop();
+    await this.writing.stop();
+    await Promise.all([this.waking.stop(), this.keeping.stop()]);
     await this.database.close();
   }
 
@@ -227,9 +257,11 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
     try {
       await prepareServer(this.database, this.options);
       await this.waking.start();
+      this.keeping.start();
     } catch (error) {
       // Nest calls no shutdown hook of an application that did not start.
       await this.metrics.stop();
+      await this.writing.stop();
       await this.waking.stop();
       await this.database.close();
       throw error;
@@ -240,6 +272,7 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
     const { listener, readers, sseResponses, watchedStreams, waitingStreams } = this.stats();
     return {
       'listener.up': listener === 'off' ? undefined : Number(listener === 'listening'),
+      'pending.bytes': this.writing.pendingBytes,
       'readers.active': readers,
       'sse.responses': sseResponses,
       'streams.watched': watchedStreams,
@@ -247,12 +280,12 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
     };
   }
 
-  private async readable<T>(read: () => Promise<T>): Promise<T> {
+  private async patiently<T>(read: () => Promise<T>): Promise<T> {
     try {
       return (await repeatWhileLost(read, this.database.whenClosed)).result;
     } catch (error) {
       if (!isLostConnection(error)) throw error;
-      throw new StreamUnavailableError('Postgres could not be reached to read a stream.', { cause: error.cause });
+      throw new StreamUnavailableError('Postgres could not be reached to read of streams.', { cause: error.cause });
     }
   }
 }

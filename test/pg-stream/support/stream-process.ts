@@ -1,4 +1,4 @@
-/** A process with one service: `write` appends un-awaited numbers of its own, `listen` reads one stream until its end. */
+/** A process with one service: `write` appends numbers of its own, `mixed` all kinds of calls to many streams, `listen` reads one stream until its end. */
 import { PgStreamService, resolvePgStreamOptions } from '@nest-baton/pg-stream';
 import { hintsUnderTest } from '@nest-baton/testing';
 
@@ -15,6 +15,33 @@ if (mode === 'write') {
       for (let i = 0; i < Number(count); i++) await streams.append(stream, `${process.pid}:${writer}:${i}`);
     }),
   );
+}
+if (mode === 'mixed') {
+  // Streams in another order for each caller, of all kinds of calls, so that flushes of several processes meet in every way.
+  const mine = `p-${process.pid}`;
+  const seqs = new Map<string, number>();
+  let stored = 0;
+  await Promise.all(
+    Array.from({ length: 24 }, async (_, caller) => {
+      for (let i = 0; i < Number(count); i++) {
+        const name = `${stream} ${(caller * 7 + i * (1 + (process.pid % 5)) + caller * i) % 30}`;
+        const text = `${process.pid}:${caller}:${i}`;
+        if (i % 3 === 0) {
+          await streams.appendMany(name, [text, `${text}+`]);
+          stored += 2;
+        } else if (caller === 0) {
+          const seq = seqs.get(name) ?? 0;
+          seqs.set(name, seq + 1);
+          await streams.append(name, text, { producer: { id: mine, epoch: 1, seq } });
+          stored++;
+        } else {
+          await streams.append(name, text);
+          stored++;
+        }
+      }
+    }),
+  );
+  process.stdout.write(`STORED ${stored}\n`);
 }
 if (mode === 'retry') {
   // The other process sends the same calls: each is stored once, whoever comes first.

@@ -43,12 +43,13 @@ export class StreamsWorld {
     return (await client.query<Row>(text, values)).rows;
   }
 
-  /** Ends what is connected to this database and whose last statement matches; returns how many. */
-  async terminate(pattern: string): Promise<number> {
+  /** Ends what is connected to this database and whose last statement matches, and waits for such a thing; returns how many. */
+  async terminate(pattern: string, waitingFor?: 'Lock'): Promise<number> {
     const rows = await this.sql(
       `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-       WHERE datname = current_database() AND pid <> pg_backend_pid() AND query ~ $1`,
-      [pattern],
+       WHERE datname = current_database() AND pid <> pg_backend_pid() AND query ~ $1
+         AND ($2::text IS NULL OR wait_event_type = $2)`,
+      [pattern, waitingFor ?? null],
     );
     return rows.length;
   }
@@ -57,6 +58,14 @@ export class StreamsWorld {
     const rows = await this.sql(
       `SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND query ~ $1`,
       [pattern],
+    );
+    return rows.length;
+  }
+
+  /** How many connections to this database wait for a lock. */
+  async waitingForLock(): Promise<number> {
+    const rows = await this.sql(
+      `SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
     );
     return rows.length;
   }

@@ -2,6 +2,7 @@ import { type Backoff, backoffDelay } from '../backoff.js';
 import { type Random, systemRandom } from '../clock.js';
 import { OptionsInvalidError } from '../errors.js';
 import { guardedCall } from '../guarded-call.js';
+import { EchoProbe, type EchoProbeOptions, isEcho } from './echo-probe.js';
 import { quoteIdentifier } from './queryable.js';
 
 /** The part of a `pg` client that a listener uses. Set `keepAlive` and `connectionTimeoutMillis` where it is made. */
@@ -29,10 +30,15 @@ export interface SelfHealingListenerOptions {
    * and a loaded server is never reached, too long and an outage outlives its cause.
    */
   readonly attemptTimeoutMs?: number;
+  /**
+   * Proves that notifications arrive: with it a connection counts as listening from its first echo on, and is given up when echoes are missed. Without
+   * it a path that swallows everything, or a transaction pooler, is taken for a working one.
+   */
+  readonly echo?: EchoProbeOptions;
   readonly random?: Random;
 }
 
-/** `listening`: notifications arrive. `connecting`: none do, an attempt runs or waits. `stopped`: none ever will. */
+/** `listening`: notifications arrive, which only an echo proves. `connecting`: none do, an attempt runs or waits. `stopped`: none ever will. */
 export type ListenerState = 'new' | 'connecting' | 'listening' | 'stopped';
 
 /** 250 ms doubling to 30 s: quick enough for a restart of the server, slow enough for a long outage. */
@@ -42,6 +48,10 @@ const DEFAULT_ATTEMPT_TIMEOUT_MS = 10_000;
 
 /** A client on a dead network path never answers its end(): after this its socket is destroyed. */
 const END_TIMEOUT_MS = 1_000;
+
+/** After so many connections, one behind another, that LISTENed and heard nothing, it is not the path but what stands on it. */
+const MAX_DEAF_CONNECTIONS = 3;
+const DEAF_RETRY_MS = 30_000;
 
 const MAX_CHANNEL_BYTES = 63;
 
@@ -57,6 +67,7 @@ interface Attempt {
  * - Error handlers are attached before connecting, so a dropped connection never ends the process.
  * - One loss starts one attempt, although `pg` tells of it up to three times (`error`, `error`, `end`).
  * - An attempt is bounded in time, so a path that swallows bytes is given up and tried again.
+ * - With `echo`, a connection that hears nothing is given up like one that is lost; after three fresh ones without an echo the next follow every 30 s.
  * - `stop()` is bounded in time and leaves no client, timer or LISTEN behind, whenever it is called.
  */
 export class SelfHealingListener {
@@ -65,6 +76,8 @@ export class SelfHealingListener {
   private attempt: Attempt | undefined;
   private retry: NodeJS.Timeout | undefined;
   private failures = 0;
+  private probe: EchoProbe | undefined;
+  private deafConnections = 0;
   private started: Promise<void> | undefined;
   private stopping: Promise<void> | undefined;
   private readonly leaving = new Set<Promise<void>>();
@@ -82,8 +95,18 @@ export class SelfHealingListener {
     return this.current;
   }
 
+  /** Notifications arrive, and the last nonce of the echo, if there is one, could be sent: nothing speaks against it. */
+  get isProven(): boolean {
+    return this.current === 'listening' && this.probe?.sendFailure === undefined;
+  }
+
+  /** The last connection LISTENed and heard nothing, as behind a transaction pooler, and none has heard anything since. */
+  get isDeaf(): boolean {
+    return this.deafConnections > 0;
+  }
+
   /**
-   * Resolves when LISTEN is active, or when `stop()` came first. Rejects when the first attempt fails; attempts go on all the same until
+   * Resolves when LISTEN is active, with `echo` when it was heard, or when `stop()` came first. Rejects when the first attempt fails; attempts go on all the same until
    * `stop()`.
    */
   start(): Promise<void> {
@@ -103,6 +126,7 @@ export class SelfHealingListener {
     clearTimeout(this.retry);
     const client = this.client;
     this.client = undefined;
+    this.probe?.stop();
     // `pg` never settles the connect() of a client that is ended meanwhile.
     this.attempt?.stopped();
     if (client !== undefined) this.leave(client);
@@ -112,15 +136,17 @@ export class SelfHealingListener {
   private async connect(): Promise<void> {
     const client = this.create();
     this.client = client;
+    const probe = (this.probe = this.probeOf(client));
     client.on('error', (error: unknown) => this.lose(client, error));
     // A turn later: `pg` emits 'end' before the promise of connect() or query() can tell the reason.
     client.on('end', () => void setImmediate(() => this.lose(client, new Error('the LISTEN connection was closed'))));
     client.on('notification', ({ channel, payload }: { channel: string; payload?: string }) => {
       if (this.client !== client || channel !== this.options.channel) return;
-      guardedCall('onNotification of a listener', () => this.options.onNotification(payload ?? ''));
+      if (probe !== undefined && isEcho(payload ?? '')) probe.hear(payload ?? '');
+      else guardedCall('onNotification of a listener', () => this.options.onNotification(payload ?? ''));
     });
     try {
-      await this.settled(this.listen(client));
+      await this.settled(this.listen(client, probe));
     } catch (error) {
       this.lose(client, error);
       throw error;
@@ -128,6 +154,7 @@ export class SelfHealingListener {
     if (this.client !== client) return;
     this.current = 'listening';
     this.failures = 0;
+    this.deafConnections = 0;
     guardedCall('onListening of a listener', this.options.onListening);
   }
 
@@ -140,11 +167,22 @@ export class SelfHealingListener {
     }
   }
 
-  private async listen(client: ListenClient): Promise<void> {
+  private probeOf(client: ListenClient): EchoProbe | undefined {
+    const { echo, random } = this.options;
+    if (echo === undefined) return undefined;
+    const onDeaf = (error: Error): void => {
+      if (this.current !== 'listening') this.deafConnections++;
+      this.lose(client, error);
+    };
+    return new EchoProbe({ options: echo, onDeaf, ...(random !== undefined && { random }) });
+  }
+
+  private async listen(client: ListenClient, probe: EchoProbe | undefined): Promise<void> {
     await client.connect();
     // A client that connects after stop(), or after its attempt was given up, has been told to end before it could.
     if (this.client !== client) return this.leave(client);
     await client.query(`LISTEN ${quoteIdentifier(this.options.channel)}`);
+    if (this.client === client) await probe?.start();
   }
 
   /** Settles with `listening`, or earlier: on a loss, on stop(), or when the attempt's time is over. */
@@ -155,7 +193,8 @@ export class SelfHealingListener {
     const interrupted = new Promise<void>((resolve, reject) => {
       attempt = this.attempt = { lost: reject, stopped: resolve };
       timer = setTimeout(
-        () => reject(new Error(`LISTEN was not active within ${attemptTimeoutMs} ms`)),
+        () =>
+          reject(new Error(`LISTEN was not active within ${attemptTimeoutMs} ms`, { cause: this.probe?.sendFailure })),
         attemptTimeoutMs,
       );
     });
@@ -170,6 +209,7 @@ export class SelfHealingListener {
   private lose(client: ListenClient, error: unknown): void {
     if (this.client !== client) return;
     this.client = undefined;
+    this.probe?.stop();
     this.leave(client);
     this.attempt?.lost(error);
     this.tryLater(error);
@@ -181,7 +221,7 @@ export class SelfHealingListener {
     const { backoff = DEFAULT_BACKOFF, random = systemRandom, onLost } = this.options;
     this.retry = setTimeout(
       () => void this.connect().catch(() => undefined), // lose() has told and has scheduled the next attempt
-      backoffDelay(this.failures, backoff, random),
+      this.deafConnections < MAX_DEAF_CONNECTIONS ? backoffDelay(this.failures, backoff, random) : DEAF_RETRY_MS,
     );
     guardedCall('onLost of a listener', () => onLost(error));
   }

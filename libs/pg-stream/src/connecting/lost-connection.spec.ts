@@ -25,8 +25,9 @@ describe('leavesOutcomeOpen', () => {
 });
 
 describe('isConflict', () => {
-  it('is a serialization failure or a deadlock, also behind TypeORM', () => {
-    expect(['40001', '40P01', '23505'].map((code) => isConflict({ driverError: error(code) }))).toEqual([
+  it('is a serialization failure, a deadlock or a place that is taken, also behind TypeORM', () => {
+    expect(['40001', '40P01', '23505', '23514'].map((code) => isConflict({ driverError: error(code) }))).toEqual([
+      true,
       true,
       true,
       false,

@@ -27,7 +27,10 @@ export function leavesOutcomeOpen(error: unknown): boolean {
   return severity === 'FATAL' || severity === 'PANIC';
 }
 
-/** The server gave a transaction up for another's sake: the same call may succeed when it is repeated as a whole. Pure. */
+/**
+ * The server gave a transaction up for another's sake: the same call may succeed when it is repeated as a whole. Pure. Also a position that is
+ * taken: it was drawn in a transaction whose snapshot is too old to see what holds it.
+ */
 export function isConflict(error: unknown): boolean {
-  return ['40001', '40P01'].includes(sqlState(error) ?? '');
+  return ['40001', '40P01', '23505'].includes(sqlState(error) ?? '');
 }

@@ -7,10 +7,23 @@ export interface PgPoolLike {
 
 export interface PgPoolClientLike {
   query(config: {
+    readonly name?: string;
     readonly text: string;
     readonly values: unknown[];
     readonly query_timeout?: number;
   }): Promise<{ rows: unknown[]; rowCount?: number | null }>;
   /** Truthy: the connection is closed instead of used again. */
   release(error?: Error | boolean): void;
+}
+
+/** A connection of its own, before `connect()`. */
+export interface PgClientOfOurs extends Omit<PgPoolClientLike, 'release'> {
+  connect(): Promise<unknown>;
+  end(): Promise<unknown>;
+  on(event: 'error' | 'end', listener: () => void): unknown;
+  /** Whether it keeps the process alive; since pg 8.8. */
+  ref?(): void;
+  unref?(): void;
+  /** What its types do not show: the socket. */
+  readonly connection?: { readonly stream?: { destroy?(): void } };
 }

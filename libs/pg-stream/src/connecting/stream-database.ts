@@ -12,7 +12,7 @@ import pg from 'pg';
 import type { PgStreamMetrics } from '../pg-stream.metrics.js';
 import type { ResolvedPgStreamOptions } from '../pg-stream.options.js';
 import { leavesOutcomeOpen, LostConnection } from './lost-connection.js';
-import type { PgPoolClientLike, PgPoolLike } from './pg-pool.js';
+import type { PgClientOfOurs, PgPoolClientLike, PgPoolLike } from './pg-pool.js';
 
 /** A dead network path answers nothing; a row's lock may be held for long. After this the connection is given up, and the outcome is open. */
 const QUERY_TIMEOUT_MS = 30_000;
@@ -78,6 +78,22 @@ export class StreamDatabase implements Queryable {
       keepAlive: true,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       fallback_application_name: 'baton:pg-stream:listen',
+    });
+  }
+
+  /** Not with a pool that does not show its options, which then lends its own connections. */
+  get canCreateClients(): boolean {
+    return this.options.connectionString !== undefined || this.pool.options !== undefined;
+  }
+
+  /** Outside the pool, for writing, or for what `purpose` says. */
+  createWriteClient(purpose = 'write'): PgClientOfOurs {
+    const { connectionString } = this.options;
+    return new pg.Client({
+      ...(connectionString === undefined ? optionsOf(this.pool) : { connectionString }),
+      keepAlive: true,
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      fallback_application_name: `baton:pg-stream:${purpose}`,
     });
   }
 

@@ -1,7 +1,8 @@
 /**
  * - `up`: queries work, and readers are woken: by LISTEN, or by the poll alone where hints are off on purpose.
  * - `degraded`: so they do, with something amiss.
- *   `listener_lost`: LISTEN does not work, and the poll finds what it would have told.
+ *   `listener_lost`: LISTEN does not work, and the poll finds what it would have told. `listener_deaf`: LISTEN connects and hears nothing, as behind
+ *   a transaction pooler.
  * - `down`: readers or writers wait for nothing.
  *   `database`: it refuses a query, or does not answer within 3 s. `nothing_wakes`: neither LISTEN nor the poll works. `closed`: the
  *   application has shut down.
@@ -11,7 +12,7 @@ export type PgStreamHealth =
   | {
       readonly state: 'degraded';
       readonly mode: 'polling';
-      readonly reason: 'listener_lost';
+      readonly reason: 'listener_lost' | 'listener_deaf';
       readonly message: string;
     }
   | {
@@ -22,7 +23,7 @@ export type PgStreamHealth =
 
 export interface StreamFacts {
   /** `off`: it was not asked for. */
-  readonly listener: 'off' | 'listening' | 'lost';
+  readonly listener: 'off' | 'listening' | 'lost' | 'deaf';
   /** Whether a stream whose hint was lost would be found. */
   readonly isPollWorking: boolean;
 }
@@ -37,5 +38,13 @@ export function decideHealth({ listener, isPollWorking }: StreamFacts): PgStream
       message: 'neither LISTEN nor the poll works: readers wait for nothing',
     };
   if (listener === 'off') return { state: 'up', mode: 'polling' };
+  if (listener === 'deaf')
+    return {
+      state: 'degraded',
+      mode: 'polling',
+      reason: 'listener_deaf',
+      message:
+        'LISTEN connects and hears nothing, as behind a transaction pooler: point listenConnectionString to Postgres itself; the poll goes on',
+    };
   return { state: 'degraded', mode: 'polling', reason: 'listener_lost', message: 'LISTEN was lost; the poll goes on' };
 }

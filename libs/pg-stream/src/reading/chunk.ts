@@ -17,7 +17,7 @@ export interface StreamEnd {
 }
 
 export interface ReadOptions {
-  /** First index wanted, at least 0. Default: 0. Not together with `cursor`. */
+  /** First index wanted, at least 0. Default: the earliest chunk that is kept. Not together with `cursor`. */
   readonly startIndex?: number;
   readonly cursor?: string;
   /** False: end at the present tail instead of waiting. Default true. */
@@ -37,6 +37,7 @@ export interface StreamReader extends AsyncIterable<Chunk> {
 }
 
 export interface PageOptions {
+  /** As in `ReadOptions`. */
   readonly startIndex?: number;
   readonly cursor?: string;
   /** Chunks, 1 to 1 000. Default 100. A page also ends at 1 MiB, with at least one chunk. */
@@ -62,8 +63,19 @@ export interface StreamInfo {
   readonly group?: string;
   readonly createdAt: Date;
   readonly closedAt?: Date;
-  /** Of the producer asked for, when it has written or opened. `lastSeq` is -1 before its first call in this epoch. */
-  readonly producer?: { readonly epoch: number; readonly lastSeq: number };
+  /** Of the producer asked for, when it has written or opened. `lastSeq` is -1 before its first call in this epoch; `lastIndex` is where that call ended, unless it closed the stream. */
+  readonly producer?: { readonly epoch: number; readonly lastSeq: number; readonly lastIndex?: number };
+}
+
+export interface EventsOptions {
+  /** What `@LastEventId()` gives: where to read on. Undefined: from `startIndex`. */
+  readonly cursor?: string | undefined;
+  /** Used when there is no `cursor`. Default: the earliest chunk that is kept. */
+  readonly startIndex?: number;
+  /** What `@SseSignal()` gives: aborts when the client leaves while its position is looked up. */
+  readonly signal?: AbortSignal;
+  /** Comments that keep proxies from closing a quiet connection. Default: `heartbeat` of the module, 15 s; 0 sends none, as Nest 11 needs it. */
+  readonly heartbeatMs?: number;
 }
 
 export interface SseOptions {

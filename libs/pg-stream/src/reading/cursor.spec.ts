@@ -37,8 +37,8 @@ describe('a cursor', () => {
 });
 
 describe('a start', () => {
-  it('is the beginning, an index or a cursor, and not two of them', () => {
-    expect(startOf({}).position).toBe(0);
+  it('is the earliest that is kept, an index or a cursor, and not two of them', () => {
+    expect(startOf({}).position).toBeUndefined();
     expect(startOf({ startIndex: 7 }).position).toBe(7);
     const cursor = encodeCursor({ streamId: 3, position: 5, isEnd: false });
     expect(startOf({ cursor })).toMatchObject({ position: 5, cursor: { streamId: 3 } });

@@ -30,11 +30,15 @@ export function decodeCursor(cursor: string): CursorPosition {
   );
 }
 
-/** Where a reader begins. Pure. @throws CursorInvalidError */
-export function startOf(given: { readonly startIndex?: number; readonly cursor?: string }): {
-  readonly position: number;
+/** Where a reader begins. */
+export interface Start {
+  /** Undefined: at the earliest chunk that is kept. */
+  readonly position: number | undefined;
   readonly cursor: CursorPosition | undefined;
-} {
+}
+
+/** Pure. @throws CursorInvalidError */
+export function startOf(given: { readonly startIndex?: number; readonly cursor?: string }): Start {
   const { startIndex, cursor } = given;
   if (startIndex !== undefined && cursor !== undefined)
     throw new CursorInvalidError('startIndex and cursor exclude each other: give one of them.');
@@ -42,7 +46,7 @@ export function startOf(given: { readonly startIndex?: number; readonly cursor?:
     const decoded = decodeCursor(cursor);
     return { position: decoded.position, cursor: decoded };
   }
-  if (startIndex === undefined) return { position: 0, cursor: undefined };
+  if (startIndex === undefined) return { position: undefined, cursor: undefined };
   if (!Number.isSafeInteger(startIndex) || startIndex < 0)
     throw new CursorInvalidError(`startIndex must be a whole number of at least 0, not ${String(startIndex)}.`);
   return { position: startIndex, cursor: undefined };

@@ -1,13 +1,14 @@
 import { type Queryable, quoteIdentifier } from '@nest-baton/core';
 import type { Chunk, StreamEnd, StreamInfo, StreamStatus } from './chunk.js';
 import { encodeCursor } from './cursor.js';
-import { checkContiguous, type StreamSlice } from './slice.js';
+import type { StreamSlice } from './slice.js';
 
 /** A page's bytes, whatever its chunks; one chunk is always in it. */
 const MAX_PAGE_BYTES = 1024 * 1024;
 
 interface SliceRow {
   readonly id: string;
+  readonly first_index: string;
   readonly next_index: string;
   readonly status: StreamStatus;
   readonly message: string | null;
@@ -25,6 +26,7 @@ interface InfoRow {
   readonly closed_at: Date | null;
   readonly epoch: string | null;
   readonly last_seq: string | null;
+  readonly last_index: string | null;
 }
 
 /** The statements that read. They lock nothing. */
@@ -39,43 +41,44 @@ export class ReadingStore {
   }
 
   /**
-   * The chunks from `position` on, at most `limit` and about 1 MiB, with the stream's row: one statement and so one snapshot, in which a
+   * The chunks from `position` on, or from the earliest kept one, at most `limit` and about 1 MiB, with the stream's row: one statement and so one snapshot, in which a
    * closed stream has all its chunks. `undefined`: nobody has opened the stream.
    */
-  async slice(stream: string, position: number, limit: number): Promise<StreamSlice | undefined> {
+  async slice(stream: string, position: number | undefined, limit: number): Promise<StreamSlice | undefined> {
     const { rows } = await this.database.query<SliceRow>(
-      `SELECT s.id, s.next_index, s.status, s.message, c.index, c.data, c.created_at
-       FROM ${this.schema}.streams s LEFT JOIN LATERAL (
+      `SELECT s.id, s.first_index, s.next_index, s.status, s.message, c.index, c.data, c.created_at
+       FROM ${this.schema}.stream_heads s LEFT JOIN LATERAL (
          SELECT b.index, b.data, b.created_at FROM (
            SELECT p.index, p.data, p.created_at, p.bytes, sum(p.bytes) OVER (ORDER BY p.index) AS total
            FROM (
-             SELECT q.index, q.data, q.created_at, q.bytes FROM ${this.schema}.stream_chunks q
-             WHERE q.stream_id = s.id AND q.index >= $2 ORDER BY q.index LIMIT $3
+             SELECT q.index, q.data, q.created_at, octet_length(q.data) AS bytes FROM ${this.schema}.stream_chunks q
+             WHERE q.stream_id = s.id AND q.index >= greatest($2, s.first_index) ORDER BY q.index LIMIT $3
            ) p
          ) b WHERE b.total <= $4 OR b.total = b.bytes
        ) c ON true
        WHERE s.name = $1 ORDER BY c.index`,
-      [stream, position, limit, MAX_PAGE_BYTES],
+      [stream, position ?? 0, limit, MAX_PAGE_BYTES],
     );
     const [first] = rows;
     if (first === undefined) return undefined;
     const streamId = Number(first.id);
-    const slice: StreamSlice = {
+    const firstIndex = Number(first.first_index);
+    return {
       streamId,
+      position: position ?? firstIndex,
+      firstIndex,
       nextIndex: Number(first.next_index),
       end: toEnd(first.status, first.message),
       chunks: rows.filter(({ index }) => index !== null).map((row) => toChunk(streamId, row)),
     };
-    checkContiguous(stream, slice, position);
-    return slice;
   }
 
   /** `undefined`: nobody has opened the stream. */
   async info(stream: string, producer: string | undefined): Promise<StreamInfo | undefined> {
     const { rows } = await this.database.query<InfoRow>(
-      `SELECT s.next_index, s.status, s.message, s.stream_group, s.created_at, s.closed_at, p.epoch, p.last_seq
-       FROM ${this.schema}.streams s
-       LEFT JOIN ${this.schema}.stream_producers p ON p.stream_id = s.id AND p.producer_id = $2
+      `SELECT s.next_index, s.status, s.message, s.stream_group, s.created_at, s.closed_at, p.epoch, p.last_seq, p.last_index
+       FROM ${this.schema}.stream_heads s
+       LEFT JOIN ${this.schema}.stream_producer_calls p ON p.stream_id = s.id AND p.producer_id = $2
        WHERE s.name = $1`,
       [stream, producer ?? null],
     );
@@ -89,7 +92,13 @@ export class ReadingStore {
       ...(row.message !== null && { message: row.message }),
       ...(row.stream_group !== null && { group: row.stream_group }),
       ...(row.closed_at !== null && { closedAt: new Date(row.closed_at) }),
-      ...(row.epoch !== null && { producer: { epoch: Number(row.epoch), lastSeq: Number(row.last_seq) } }),
+      ...(row.epoch !== null && {
+        producer: {
+          epoch: Number(row.epoch),
+          lastSeq: Number(row.last_seq),
+          ...(row.last_index !== null && { lastIndex: Number(row.last_index) }),
+        },
+      }),
     };
   }
 }

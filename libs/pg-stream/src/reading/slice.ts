@@ -1,34 +1,51 @@
-import { CursorInvalidError, StreamDamagedError } from '../pg-stream.errors.js';
+import { CursorInvalidError, CursorTrimmedError, StreamDamagedError, StreamDeletedError } from '../pg-stream.errors.js';
 import type { Chunk, StreamEnd } from './chunk.js';
 import type { CursorPosition } from './cursor.js';
 
 /** What one query saw of a stream, all in one snapshot: some chunks, and where the stream stood. */
 export interface StreamSlice {
   readonly streamId: number;
+  /** Where it begins: the position asked for, or the earliest kept one where none was. */
+  readonly position: number;
+  /** The earliest chunk that is kept. */
+  readonly firstIndex: number;
   readonly nextIndex: number;
   readonly end: StreamEnd | undefined;
   readonly chunks: readonly Chunk[];
+  /** Other readers have the same chunks. */
+  readonly isShared?: true;
+}
+
+/** For a consumer, who may write into its data. Pure. */
+export function ownChunk({ isShared }: StreamSlice, chunk: Chunk): Chunk {
+  return isShared === true ? { ...chunk, data: Buffer.from(chunk.data) } : chunk;
 }
 
 /** Where a reader stands who has taken the slice. Pure. */
-export function positionAfter(slice: StreamSlice, position: number): number {
-  const last = slice.chunks.at(-1);
+export function positionAfter({ chunks, position }: StreamSlice): number {
+  const last = chunks.at(-1);
   return last === undefined ? position : last.index + 1;
 }
 
 /**
  * Fails closed: a slice begins exactly where it was asked to and has no hole, or nothing of it is used. Pure.
  *
- * @throws StreamDamagedError
+ * @throws CursorTrimmedError, StreamDamagedError
  */
-export function checkContiguous(stream: string, slice: StreamSlice, position: number): void {
+export function checkContiguous(stream: string, slice: StreamSlice): void {
+  const { position, firstIndex, nextIndex, chunks } = slice;
+  if (position < firstIndex)
+    throw new CursorTrimmedError(
+      `the stream '${stream}' keeps its chunks from ${firstIndex} on, and not ${position}: read it from there, or without a start.`,
+      firstIndex,
+    );
   let due = position;
-  for (const { index } of slice.chunks) {
+  for (const { index } of chunks) {
     if (index !== due) throw damaged(stream, `chunk ${index} came where ${due} was due`);
     due++;
   }
-  if (slice.chunks.length === 0 && position < slice.nextIndex)
-    throw damaged(stream, `chunk ${position} is missing, although ${slice.nextIndex} were stored`);
+  if (chunks.length === 0 && position < nextIndex)
+    throw damaged(stream, `chunk ${position} is missing, although ${nextIndex} were stored`);
 }
 
 /** Pure. @throws CursorInvalidError when `cursor` was not given by this stream as it is now. */
@@ -36,14 +53,16 @@ export function checkCursor(stream: string, slice: StreamSlice | undefined, curs
   if (cursor === undefined) return;
   const isOfStream = slice?.streamId === cursor.streamId && cursor.position <= slice.nextIndex;
   if (!isOfStream || (cursor.isEnd && (slice.end === undefined || cursor.position !== slice.nextIndex)))
-    throw new CursorInvalidError(`the cursor was not given by the stream '${stream}': read it from an index.`);
+    throw new CursorInvalidError(
+      `the cursor was not given by the stream '${stream}', or by one of that name which was deleted: read it from an index.`,
+    );
 }
 
-/** Pure. @throws StreamDamagedError when the stream that is read is gone, or was replaced by another of its name. */
+/** Pure. @throws StreamDeletedError when the stream that is read is gone, or another one has its name. */
 export function checkSameStream(stream: string, slice: StreamSlice | undefined, streamId: number | undefined): void {
-  if (streamId === undefined) return;
-  if (slice === undefined) throw damaged(stream, 'it was removed while it was read');
-  if (slice.streamId !== streamId) throw damaged(stream, 'it was removed and created again while it was read');
+  if (streamId === undefined || slice?.streamId === streamId) return;
+  const instead = slice === undefined ? '' : ', and another one has its name';
+  throw new StreamDeletedError(`the stream '${stream}' was deleted while it was read${instead}.`);
 }
 
 function damaged(stream: string, what: string): StreamDamagedError {

@@ -6,7 +6,7 @@ import type { WatchedStreams } from '../waking/watched-streams.js';
 import type { ReadOptions, SseOptions } from './chunk.js';
 import { startOf } from './cursor.js';
 import type { SliceSource } from './slice-source.js';
-import { checkCursor } from './slice.js';
+import { checkContiguous, checkCursor } from './slice.js';
 import { shuttingDown, StreamReading } from './stream-reading.js';
 
 /**
@@ -48,7 +48,7 @@ export class StreamReaders {
     return new StreamReading(room, { stream, live, ifMissing, signal, ...startOf(options) });
   }
 
-  /** @throws CursorInvalidError or ShuttingDownError before anything of the response is sent. */
+  /** @throws CursorInvalidError, CursorTrimmedError or ShuttingDownError before anything of the response is sent. */
   async sse(response: ServerResponse, stream: string, options: SseOptions, heartbeatMs: number): Promise<void> {
     const cursor = lastEventIdOf(response.req);
     const from = cursor === undefined ? { startIndex: options.startIndex } : { cursor };
@@ -56,12 +56,12 @@ export class StreamReaders {
       ...(from as ReadOptions),
       ...(options.signal !== undefined && { signal: options.signal }),
     });
-    if (this.isClosed) throw shuttingDown(stream);
+    this.throwIfClosed(stream);
     if (cursor !== undefined && (await this.isAllSeen(stream, cursor, options.signal))) {
       response.writeHead(204).end();
       return;
     }
-    if (this.isClosed) throw shuttingDown(stream);
+    this.throwIfClosed(stream);
     // The client left while its id was looked up: nobody will close the response again.
     if (response.destroyed || response.closed) return;
     const session = new SseSession(response, reading, heartbeatMs).run();
@@ -87,11 +87,21 @@ export class StreamReaders {
     await Promise.all(this.responses.values());
   }
 
-  /** The id is that of the `end` event. A client that has every chunk and was cut before that is still owed it. */
-  private async isAllSeen(stream: string, cursor: string, signal: AbortSignal | undefined): Promise<boolean> {
+  /** @throws ShuttingDownError */
+  throwIfClosed(stream: string): void {
+    if (this.isClosed) throw shuttingDown(stream);
+  }
+
+  /**
+   * The id is that of the `end` event. A client that has every chunk and was cut before that is still owed it.
+   *
+   * @throws CursorInvalidError, CursorTrimmedError
+   */
+  async isAllSeen(stream: string, cursor: string, signal: AbortSignal | undefined): Promise<boolean> {
     const start = startOf({ cursor });
-    const slice = await this.slices.slice(stream, start.position, 1, signal);
+    const slice = await this.slices.slice(stream, start.position, 1, signal === undefined ? {} : { signal });
     checkCursor(stream, slice, start.cursor);
+    if (slice !== undefined) checkContiguous(stream, slice);
     return start.cursor?.isEnd === true;
   }
 }

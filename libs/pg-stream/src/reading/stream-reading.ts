@@ -3,17 +3,15 @@ import { StreamNotFoundError } from '../pg-stream.errors.js';
 import type { PgStreamMetrics } from '../pg-stream.metrics.js';
 import type { StreamWatch, WatchedStreams } from '../waking/watched-streams.js';
 import type { Chunk, StreamEnd, StreamReader } from './chunk.js';
-import type { CursorPosition } from './cursor.js';
+import { encodeCursor, type Start } from './cursor.js';
 import type { SliceSource } from './slice-source.js';
-import { checkCursor, checkSameStream, type StreamSlice } from './slice.js';
+import { checkContiguous, checkCursor, checkSameStream, ownChunk, positionAfter, type StreamSlice } from './slice.js';
 
 /** Chunks a reader holds at most. */
 const READ_LIMIT = 64;
 
-export interface Reading {
+export interface Reading extends Start {
   readonly stream: string;
-  readonly position: number;
-  readonly cursor: CursorPosition | undefined;
   readonly live: boolean;
   readonly ifMissing: 'wait' | 'fail';
   readonly signal: AbortSignal | undefined;
@@ -50,7 +48,8 @@ export class StreamReading implements StreamReader {
   private readonly stopping = new AbortController();
   private readonly chunks: AsyncGenerator<Chunk, void, void>;
   private settleEnded: (end: StreamEnd | undefined) => void = () => undefined;
-  private position: number;
+  /** Undefined: wherever the stream begins. */
+  private position: number | undefined;
   private streamId: number | undefined;
 
   constructor(
@@ -72,13 +71,9 @@ export class StreamReading implements StreamReader {
     return this.reading.stream;
   }
 
-  /** Of the stream that is read, once a page was there. */
-  get id(): number | undefined {
-    return this.streamId;
-  }
-
-  get nextIndex(): number {
-    return this.position;
+  /** Of who has seen everything and how it ended. Only once the end was there. */
+  get endCursor(): string {
+    return encodeCursor({ streamId: this.streamId ?? 0, position: this.position ?? 0, isEnd: true });
   }
 
   [Symbol.asyncIterator](): AsyncIterator<Chunk, void, void> {
@@ -144,10 +139,12 @@ export class StreamReading implements StreamReader {
     const { stream, live, ifMissing } = this.reading;
     /** Without `live`: the tail of the first page, so that a fast writer cannot hold the reader for ever. */
     let limit = Infinity;
+    let isFirst = true;
     while (!this.isStopped()) {
       // Before the query: what is committed after its snapshot raises the revision, and is not slept over.
       const { revision } = watch;
-      const slice = await this.nextSlice();
+      const slice = await this.nextSlice(live && !isFirst ? revision : undefined);
+      isFirst = false;
       if (this.isStopped()) return undefined;
       if (slice === undefined && ifMissing === 'fail')
         throw new StreamNotFoundError(`nobody has opened or written the stream '${stream}'.`);
@@ -157,29 +154,36 @@ export class StreamReading implements StreamReader {
           if (chunk.index >= limit) return 'tail';
           this.position = chunk.index + 1;
           this.room.metrics.add('chunks.read', 1);
-          yield chunk;
+          yield ownChunk(slice, chunk);
           if (this.isStopped()) return undefined;
         }
-        if (this.position < Math.min(slice.nextIndex, limit)) continue;
-        if (slice.end !== undefined && this.position >= slice.nextIndex) {
+        const position = positionAfter(slice);
+        if (position < Math.min(slice.nextIndex, limit)) continue;
+        if (slice.end !== undefined && position >= slice.nextIndex) {
           this.settleEnded(slice.end);
           return 'end_of_stream';
         }
       }
       if (!live) return 'tail';
-      await watch.changed(revision, this.position, this.stopping.signal);
+      await watch.changed(revision, this.position ?? 0, this.stopping.signal);
     }
     return undefined;
   }
 
-  private async nextSlice(): Promise<StreamSlice | undefined> {
+  private async nextSlice(revision: number | undefined): Promise<StreamSlice | undefined> {
     const { stream, cursor } = this.reading;
     const { signal } = this.stopping;
-    const slice = await firstOf(this.room.slices.slice(stream, this.position, READ_LIMIT, signal), signal);
+    const slice = await firstOf(
+      this.room.slices.slice(stream, this.position, READ_LIMIT, { signal, revision }),
+      signal,
+    );
     if (signal.aborted) return undefined;
     if (this.streamId === undefined) checkCursor(stream, slice, cursor);
     checkSameStream(stream, slice, this.streamId);
-    this.streamId = slice?.streamId;
+    if (slice === undefined) return undefined;
+    checkContiguous(stream, slice);
+    this.position = slice.position;
+    this.streamId = slice.streamId;
     return slice;
   }
 

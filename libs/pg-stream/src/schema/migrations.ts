@@ -1,9 +1,10 @@
 import type { Migration } from '@nest-baton/core';
-import { appendFunction } from './append-function.js';
-import { closeFunction } from './close-function.js';
-import { lockFunction } from './lock-function.js';
-import { openFunction } from './open-function.js';
-import { tables } from './tables.js';
+import { durableStreams } from './durable-streams.js';
+import { keepFunctions } from './keep-functions.js';
+import { lockFunctions } from './lock-functions.js';
+import { openFunction, renewFunction } from './open-functions.js';
+import { tables, views } from './tables.js';
+import { writeFunction } from './write-function.js';
 
 /** The table of what was applied. */
 export const MIGRATIONS_TABLE = 'pg_stream_migrations';
@@ -14,10 +15,13 @@ export const MIGRATIONS: readonly Migration[] = [
     name: '0001-streams',
     statements: (schema) => [
       ...tables(schema),
-      lockFunction(schema),
+      ...views(schema),
+      ...lockFunctions(schema),
       openFunction(schema),
-      appendFunction(schema),
-      closeFunction(schema),
+      renewFunction(schema),
+      writeFunction(schema),
+      ...keepFunctions(schema),
     ],
   },
+  { name: '0002-durable-streams', statements: durableStreams },
 ];

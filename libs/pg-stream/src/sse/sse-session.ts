@@ -1,7 +1,6 @@
 import { errorCode } from '@nest-baton/core';
 import type { ServerResponse } from 'node:http';
 import type { StreamEnd } from '../reading/chunk.js';
-import { encodeCursor } from '../reading/cursor.js';
 import type { StreamReading } from '../reading/stream-reading.js';
 import { chunkFrame, endFrame, HEARTBEAT_FRAME } from './sse-frame.js';
 
@@ -39,6 +38,8 @@ export class SseSession {
     response.on('close', disconnect);
     // Without a listener a client that resets the connection would end the process; 'close' follows.
     response.on('error', disconnect);
+    // Kept alive, it would hold back the server's close by the seconds for which another request is waited for.
+    if (response.req.httpVersionMajor === 1) response.setHeader('connection', 'close');
     response.writeHead(200, HEADERS);
     response.flushHeaders();
     this.startHeartbeat();
@@ -63,8 +64,7 @@ export class SseSession {
   }
 
   private async finish(end: StreamEnd): Promise<void> {
-    const { id: streamId = 0, nextIndex: position } = this.reading;
-    await this.write(endFrame(encodeCursor({ streamId, position, isEnd: true }), end));
+    await this.write(endFrame(this.reading.endCursor, end));
     this.leave();
   }
 

@@ -8,7 +8,9 @@ import {
   randomToken,
   SelfHealingListener,
 } from '@nest-baton/core';
+import type { StreamDatabase } from '../connecting/stream-database.js';
 import type { PgStreamMetrics } from '../pg-stream.metrics.js';
+import { NotifyConnection } from './notify-connection.js';
 import { topicOf } from './topic.js';
 import type { WatchedStreams } from './watched-streams.js';
 
@@ -19,9 +21,9 @@ const SEPARATOR = ':';
 
 export interface StreamHintsOptions {
   readonly hints: 'on' | 'off';
-  readonly notify: 'coalesced' | 'off';
+  readonly notify: 'coalesced' | 'transactional' | 'off';
   readonly channel: string;
-  readonly database: Queryable;
+  readonly database: StreamDatabase;
   readonly createListenClient: () => ListenClient;
   readonly watched: WatchedStreams;
   /** Look at everything that is waited for. */
@@ -30,6 +32,12 @@ export interface StreamHintsOptions {
   readonly onLost: (error: unknown) => void;
   readonly onNotifyFailed: (error: unknown) => void;
   readonly metrics: PgStreamMetrics;
+}
+
+/** A NOTIFY to be sent inside of a transaction. */
+export interface Announcement {
+  readonly channel: string;
+  readonly payload: string;
 }
 
 /**
@@ -43,27 +51,43 @@ export class StreamHints {
   private readonly sender = randomToken(8);
   private readonly listener: SelfHealingListener | undefined;
   private readonly notifier: CoalescedNotifier | undefined;
+  private readonly connection: NotifyConnection | undefined;
   private received = 0;
   private sent = 0;
 
   constructor(private readonly options: StreamHintsOptions) {
     if (options.hints === 'off') return;
+    const connection = (this.connection = new NotifyConnection(options.database, options.metrics, options.channel));
     this.listener = new SelfHealingListener({
       createClient: options.createListenClient,
       channel: options.channel,
       onNotification: (payload) => this.hear(payload),
       onListening: options.onListening,
       onLost: options.onLost,
+      echo: {
+        send: (payload) => connection.send(payload),
+        onEcho: (afterMs) => options.metrics.record('listener.echo.duration', afterMs / 1_000),
+      },
     });
     if (options.notify === 'off') return;
     this.notifier = new CoalescedNotifier({
-      send: (payload) => this.send(payload),
+      send: (payload) => this.send(connection, payload),
       onError: options.onNotifyFailed,
     });
   }
 
   get state(): ListenerState | 'off' {
     return this.listener?.state ?? 'off';
+  }
+
+  /** Whether hints arrive, as far as can be known. */
+  get isProven(): boolean {
+    return this.listener?.isProven ?? false;
+  }
+
+  /** LISTEN connects and hears nothing. */
+  get isDeaf(): boolean {
+    return this.listener?.isDeaf ?? false;
   }
 
   get notificationsReceived(): number {
@@ -79,17 +103,32 @@ export class StreamHints {
     return this.listener?.start() ?? Promise.resolve();
   }
 
+  /** An append or a close is committed; with `notify: 'transactional'` the others have been told with it. Never waits, never throws. */
+  appended(stream: string): void {
+    if (this.options.notify !== 'transactional') return this.moved(stream);
+    if (this.listener !== undefined) this.woken(this.options.watched.wakeTopic(topicOf(stream)), 'local');
+  }
+
   /** A commit has moved the stream. Never waits, never throws. */
   moved(stream: string): void {
     if (this.listener === undefined) return;
     const topic = topicOf(stream);
-    this.options.watched.wakeTopic(topic);
+    this.woken(this.options.watched.wakeTopic(topic), 'local');
     this.notifier?.notify(topic);
+  }
+
+  /** With `notify: 'transactional'`: what the statement that appends to the streams sends along, and its commit with it. */
+  announcementOf(streams: readonly string[]): Announcement | undefined {
+    const { notify, channel, metrics } = this.options;
+    if (this.listener === undefined || notify !== 'transactional') return undefined;
+    this.sent++;
+    metrics.add('notifications.sent', 1);
+    return { channel, payload: this.payloadOf(encodeTopics([...new Set(streams.map(topicOf))])) };
   }
 
   /** The same for a transaction whose commit nobody tells us of: Postgres sends it with the commit, and forgets it with a rollback. */
   async movedIn(transaction: Queryable, stream: string): Promise<void> {
-    if (this.notifier === undefined) return;
+    if (this.listener === undefined || this.options.notify === 'off') return;
     const payload = SEPARATOR + encodeTopics([topicOf(stream)]);
     await transaction.query('SELECT pg_notify($1, $2)', [this.options.channel, payload]);
   }
@@ -100,6 +139,7 @@ export class StreamHints {
 
   async stopNotifying(): Promise<void> {
     await this.notifier?.stop();
+    this.connection?.close();
   }
 
   private hear(payload: string): void {
@@ -109,17 +149,20 @@ export class StreamHints {
     if (payload.slice(0, end) === this.sender) return;
     const topics = decodeTopics(payload.slice(end + 1));
     if (topics === '*') this.options.lookNow();
-    else for (const topic of topics) this.options.watched.wakeTopic(topic);
+    else for (const topic of topics) this.woken(this.options.watched.wakeTopic(topic), 'notification');
   }
 
-  /** The commit of a NOTIFY holds a lock that is global to the server, so it does not wait for the disk: a hint may be lost in a crash. */
-  private async send(topics: string): Promise<void> {
+  private woken(streams: number, how: 'local' | 'notification'): void {
+    if (streams > 0) this.options.metrics.add('streams.woken', streams, how);
+  }
+
+  private payloadOf(topics: string): string {
     const prefix = this.sender + SEPARATOR;
-    const payload = Buffer.byteLength(prefix + topics) <= MAX_PAYLOAD_BYTES ? prefix + topics : `${prefix}*`;
-    await this.options.database.query(`SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)`, [
-      this.options.channel,
-      payload,
-    ]);
+    return Buffer.byteLength(prefix + topics) <= MAX_PAYLOAD_BYTES ? prefix + topics : `${prefix}*`;
+  }
+
+  private async send(connection: NotifyConnection, topics: string): Promise<void> {
+    await connection.send(this.payloadOf(topics));
     this.sent++;
     this.options.metrics.add('notifications.sent', 1);
   }

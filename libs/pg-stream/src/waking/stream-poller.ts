@@ -7,6 +7,9 @@ import type { WatchedStreams } from './watched-streams.js';
 const FASTEST_MS = 250;
 /** A look may use a twentieth of the time at most. */
 const COST_FACTOR = 20;
+/** Why somebody is woken: an append of this process, a notification of another, or a look, because it was time or because LISTEN is back. */
+export type WokenBy = 'local' | 'notification' | 'poll' | 'reconnect';
+
 /** Shutdown waits for a look under way, also on a dead network path. A look that is given up is followed by another. */
 const LOOK_TIMEOUT_MS = 5_000;
 
@@ -17,6 +20,7 @@ export interface StreamPollerOptions {
   readonly watched: WatchedStreams;
   /** 0: only `notify()` looks. */
   readonly pollIntervalMs: number;
+  /** Whether hints arrive, so that looks may be rare. */
   readonly isListening: () => boolean;
   readonly registry: TimeoutRegistry | undefined;
   readonly onError: (error: unknown) => void;
@@ -33,6 +37,7 @@ export class StreamPoller {
   private lastCostMs = 0;
   private isLastPassGood = true;
   private queryCount = 0;
+  private because: WokenBy = 'poll';
 
   constructor(private readonly options: StreamPollerOptions) {
     this.loop = new PollLoop({
@@ -42,6 +47,12 @@ export class StreamPoller {
       registry: options.registry,
       onError: options.onError,
     });
+  }
+
+  /** Looks at once, or right after the look that is under way. */
+  lookNow(because: WokenBy): void {
+    this.because = because;
+    this.loop.notify();
   }
 
   /** Queries so far. */
@@ -61,6 +72,8 @@ export class StreamPoller {
   }
 
   private async pass(): Promise<void> {
+    const { because } = this;
+    this.because = 'poll';
     const { names, positions } = this.options.watched.waiting();
     // A failure of which nobody is left to suffer must not be held against readers who come later.
     if (names.length === 0) return void (this.isLastPassGood = true);
@@ -76,8 +89,9 @@ export class StreamPoller {
     }
     this.lastCostMs = systemClock.monotonic() - startedAt;
     this.options.metrics.record('poll.duration', secondsSince(startedAt));
-    this.options.metrics.add('poll.found', moved.length);
-    for (const name of moved) this.options.watched.wakeStream(name);
+    let woken = 0;
+    for (const name of moved) woken += this.options.watched.wakeStream(name);
+    this.options.metrics.add('streams.woken', woken, because);
   }
 
   /**
@@ -88,7 +102,7 @@ export class StreamPoller {
     const { database, schema } = this.options;
     const { rows } = await database.query<{ name: string }>(
       `SELECT w.name FROM unnest($1::text[], $2::bigint[]) AS w (name, position)
-       LEFT JOIN ${quoteIdentifier(schema)}.streams s ON s.name = w.name
+       LEFT JOIN ${quoteIdentifier(schema)}.stream_heads s ON s.name = w.name
        WHERE s.next_index > w.position OR s.status <> 'open' OR (s.id IS NULL AND w.position > 0)`,
       [names, positions],
       LOOK_TIMEOUT_MS,

@@ -4,6 +4,7 @@ import type { StreamDatabase } from '../connecting/stream-database.js';
 import type { PgStreamEvents } from '../pg-stream.events.js';
 import type { PgStreamMetrics } from '../pg-stream.metrics.js';
 import type { ResolvedPgStreamOptions } from '../pg-stream.options.js';
+import type { StreamFacts } from '../operating/stream-health.js';
 import { StreamUnavailableError } from '../pg-stream.errors.js';
 import { StreamHints } from './stream-hints.js';
 import { StreamPoller } from './stream-poller.js';
@@ -40,7 +41,7 @@ export class StreamWaking {
       database,
       createListenClient: () => database.createListenClient(),
       watched: this.watched,
-      lookNow: () => this.poller.loop.notify(),
+      lookNow: () => this.poller.lookNow('notification'),
       onListening: () => this.listening(),
       onLost: (error) => this.lost(error),
       onNotifyFailed: (error) => this.notifyFailed(error),
@@ -52,7 +53,7 @@ export class StreamWaking {
       schema: options.schema,
       watched: this.watched,
       pollIntervalMs: options.pollIntervalMs,
-      isListening: () => this.isListening,
+      isListening: () => this.hints.isProven,
       registry,
       onError: (error) => this.pollFailed(error),
       metrics,
@@ -61,6 +62,13 @@ export class StreamWaking {
 
   get isListening(): boolean {
     return this.hints.state === 'listening';
+  }
+
+  get facts(): StreamFacts {
+    const { hints, isListening, listenerState, poller } = this;
+    const missing = hints.isDeaf ? 'deaf' : 'lost';
+    const listener = isListening ? 'listening' : listenerState === 'off' ? 'off' : missing;
+    return { listener, isPollWorking: poller.isWorking };
   }
 
   /** How often LISTEN had to be made anew. */
@@ -104,7 +112,7 @@ export class StreamWaking {
       this.logger.log('LISTEN is active again', { reconnects: this.reconnects });
       this.metrics.add('listener.reconnects', 1);
     }
-    this.poller.loop.notify();
+    this.poller.lookNow(this.connects > 1 ? 'reconnect' : 'poll');
     this.events.emit('listening', { reconnects: this.reconnects });
   }
 

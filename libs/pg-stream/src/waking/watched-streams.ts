@@ -53,15 +53,20 @@ export class WatchedStreams {
     };
   }
 
-  wakeStream(name: string): void {
-    this.wakeTopic(topicOf(name));
+  /** @returns as `wakeTopic`. */
+  wakeStream(name: string): number {
+    return this.wakeTopic(topicOf(name));
   }
 
-  wakeTopic(topic: string): void {
+  /** @returns how many streams it woke a reader of. */
+  wakeTopic(topic: string): number {
+    let woken = 0;
     for (const stream of this.byTopic.get(topic)?.values() ?? []) {
       stream.revision++;
+      if (stream.waiting.size > 0) woken++;
       for (const { wake } of [...stream.waiting]) wake();
     }
+    return woken;
   }
 
   /** One pair a stream, with the lowest position at which somebody waits. */

@@ -1,5 +1,5 @@
 import { errorCode, secondsSince, systemClock } from '@nest-baton/core';
-import type { Patient } from '../connecting/patience.js';
+import type { Placed } from '../flushing/write-call.js';
 import type { PgStreamMetrics } from '../pg-stream.metrics.js';
 import type { Appended } from './append-options.js';
 
@@ -7,6 +7,8 @@ const OUTCOMES = {
   STREAM_CLOSED: 'closed',
   PRODUCER_FENCED: 'fenced',
   PRODUCER_SEQ_GAP: 'gap',
+  EXPECTED_INDEX_MISMATCH: 'misplaced',
+  STREAM_BUSY: 'busy',
   STREAM_UNAVAILABLE: 'unavailable',
   SHUTTING_DOWN: 'unavailable',
   APPEND_UNKNOWN: 'unknown',
@@ -16,16 +18,16 @@ const OUTCOMES = {
 export async function measuredAppend(
   metrics: PgStreamMetrics,
   isInTransaction: boolean,
-  append: () => Promise<Patient<Appended>>,
+  append: () => Promise<Placed>,
 ): Promise<Appended> {
   const startedAt = systemClock.monotonic();
   try {
-    const { result, wasSentBefore } = await append();
+    const { firstIndex, lastIndex, duplicate, wasSentBefore } = await append();
     // A repetition of our own that finds its first attempt stored is no duplicate to count.
-    const isDuplicate = result.duplicate && !wasSentBefore;
+    const isDuplicate = duplicate && !wasSentBefore;
     metrics.add('appends', 1, isDuplicate ? 'duplicate' : isInTransaction ? 'in_transaction' : 'stored');
     if (!isDuplicate) metrics.record('append.duration', secondsSince(startedAt));
-    return result;
+    return { firstIndex, lastIndex, duplicate };
   } catch (error) {
     metrics.add('appends', 1, OUTCOMES[errorCode(error) as keyof typeof OUTCOMES] ?? 'refused');
     throw error;

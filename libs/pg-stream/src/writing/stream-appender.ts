@@ -1,131 +1,110 @@
-import { adaptTransaction, type AdaptedTransaction, type TransactionLike } from '@nest-baton/core';
+import { adaptTransaction, type TransactionLike } from '@nest-baton/core';
 import { isConflict, isLostConnection, leavesOutcomeOpen } from '../connecting/lost-connection.js';
-import { type Patient, repeatWhileLost } from '../connecting/patience.js';
+import { repeatWhileLost } from '../connecting/patience.js';
 import type { StreamDatabase } from '../connecting/stream-database.js';
-import { AppendUnknownError, StreamUnavailableError } from '../pg-stream.errors.js';
+import type { GroupCommit } from '../flushing/group-commit.js';
+import type { Placed, WriteRequest } from '../flushing/write-call.js';
+import { busyError, conflictError, isLockTimeout, lostError } from '../flushing/write-failures.js';
+import { StreamUnavailableError } from '../pg-stream.errors.js';
 import type { PgStreamMetrics } from '../pg-stream.metrics.js';
 import type { StreamHints } from '../waking/stream-hints.js';
-import type { Appended, Producer } from './append-options.js';
+import type { Appended, EndRow, Producer } from './append-options.js';
 import { isRefusal, type Refusal, refusalError } from './refusal.js';
-import type { Opened, WritingStore } from './writing-store.js';
+import type { Opened, OpenRequest, WritingStore, Written } from './writing-store.js';
 
-export interface StreamEndRow {
-  readonly status: 'done' | 'error' | 'aborted';
-  readonly message: string | null;
+/** One append. */
+export type AppendRequest = Omit<WriteRequest, 'end'>;
+
+export interface CloseRequest extends Omit<WriteRequest, 'chunks'> {
+  readonly end: EndRow;
 }
 
 /**
  * Carries out one write each, and tells what became of it.
  *
- * - A write that may run twice (it has a producer, or is a close or an open) is repeated for about 10 s while the connection is lost.
+ * - Appends and closes leave together with those of others, see `GroupCommit`; those in a transaction of the caller run there, alone.
  * - A write whose answer did not come ends as APPEND_UNKNOWN; one that never left, or that the server undid in favour of another, as
- *   STREAM_UNAVAILABLE.
+ *   STREAM_UNAVAILABLE; one whose stream somebody else holds for too long as STREAM_BUSY.
  * - Readers are woken after the commit: by the caller's transaction where there is one.
  */
 export class StreamAppender {
   constructor(
     private readonly database: StreamDatabase,
     private readonly store: WritingStore,
+    private readonly commits: GroupCommit,
     private readonly hints: StreamHints,
     private readonly metrics: PgStreamMetrics,
+    private readonly lockTimeoutMs: number,
   ) {}
 
-  async open(
-    stream: string,
-    group: string | undefined,
-    producer: { readonly id: string; readonly epoch: number } | undefined,
-  ): Promise<Opened> {
-    const { result } = await this.typed(stream, true, () => this.store.open(this.database, stream, group, producer));
-    if (isRefusal(result)) throw refusalError(stream, producer, result);
+  async open(request: OpenRequest): Promise<Opened> {
+    const { stream, producer, mustCreate } = request;
+    const opened = await this.typed(stream, !mustCreate, () =>
+      this.store.open(this.database, request, this.lockTimeoutMs),
+    );
+    if (isRefusal(opened)) throw refusalError(stream, producer, opened);
     this.metrics.add('opens', 1);
-    return result;
+    return opened;
   }
 
-  async append(stream: string, data: Buffer, producer: Producer | undefined): Promise<Patient<Appended>> {
-    const { result, wasSentBefore } = await this.typed(stream, producer !== undefined, () =>
-      this.store.append(this.database, stream, data, producer),
-    );
-    if (isRefusal(result)) throw refusalError(stream, producer, result);
-    if (!result.duplicate || wasSentBefore) {
-      this.metrics.record('append.size', data.length);
-      this.hints.moved(stream);
-    }
-    return { result, wasSentBefore };
-  }
-
-  async close(stream: string, end: StreamEndRow, producer: Producer | undefined): Promise<void> {
-    const { result } = await this.typed(stream, true, async () => ({
-      refusal: await this.store.close(this.database, stream, end, producer),
+  async renew(stream: string, producer: { readonly id: string; readonly epoch: number } | undefined): Promise<void> {
+    const refusal = await this.typed(stream, true, async () => ({
+      why: await this.store.renew(this.database, stream, producer, this.lockTimeoutMs),
     }));
-    if (result.refusal !== undefined) throw refusalError(stream, producer, result.refusal);
-    this.metrics.add('closes', 1, end.status);
-    this.hints.moved(stream);
+    if (refusal.why !== undefined) throw refusalError(stream, producer, refusal.why);
   }
 
-  async appendIn(
-    transaction: TransactionLike,
-    stream: string,
-    data: Buffer,
-    producer: Producer | undefined,
-  ): Promise<Patient<Appended>> {
-    const result = await this.within(transaction, stream, producer, (adapted) =>
-      this.store.append(adapted, stream, data, producer),
-    );
-    if (!result.duplicate) this.metrics.record('append.size', data.length);
-    return { result, wasSentBefore: false };
+  async append(request: AppendRequest): Promise<Placed> {
+    const placed = await this.commits.write(request);
+    if (!placed.duplicate || placed.wasSentBefore) this.recordSizes(request);
+    return placed;
   }
 
-  async closeIn(
-    transaction: TransactionLike,
-    stream: string,
-    end: StreamEndRow,
-    producer: Producer | undefined,
-  ): Promise<void> {
-    await this.within(
-      transaction,
-      stream,
-      producer,
-      async (adapted) => (await this.store.close(adapted, stream, end, producer)) ?? {},
-    );
-    this.metrics.add('closes', 1, end.status);
+  async close(request: CloseRequest): Promise<void> {
+    await this.commits.write({ ...request, chunks: [] });
+    this.metrics.add('closes', 1, request.end.status);
+  }
+
+  async appendIn(transaction: TransactionLike, request: AppendRequest): Promise<Placed> {
+    const result = await this.within(transaction, request);
+    if (!result.duplicate) this.recordSizes(request);
+    return { ...result, wasSentBefore: false };
+  }
+
+  async closeIn(transaction: TransactionLike, request: CloseRequest): Promise<void> {
+    await this.within(transaction, { ...request, chunks: [] });
+    this.metrics.add('closes', 1, request.end.status);
   }
 
   /**
    * A missing row of the stream is created on a connection of ours: two transactions that create it at once would otherwise wait for each
    * other until one of them ends. One that is there is found on the caller's, whose pool may be ours, and have no other to give.
    */
-  private async within<T extends object>(
-    transaction: TransactionLike,
-    stream: string,
-    producer: Producer | undefined,
-    write: (adapted: AdaptedTransaction) => Promise<T | Refusal>,
-  ): Promise<T> {
+  private async within(transaction: TransactionLike, request: WriteRequest): Promise<Appended> {
+    const { stream, producer, chunks } = request;
     const adapted = await adaptTransaction(transaction);
     if (!(await undoneByLoss(stream, () => this.store.isSeenIn(adapted, stream))))
       await this.typed(stream, true, () => this.store.create(this.database, stream));
-    const result = await undoneByLoss(stream, () => write(adapted));
-    if (isRefusal(result)) throw refusalError(stream, producer, result);
-    if (!adapted.afterCommit(() => this.hints.moved(stream))) await this.hints.movedIn(adapted, stream);
+    const item = { ...request, calls: 1, lastCallChunks: chunks.length };
+    const [written] = await undoneByLoss(stream, () => this.store.write(adapted, [item], 0));
+    const result = toAppended(stream, producer, written);
+    if (!adapted.afterCommit(() => this.hints.appended(stream))) await this.hints.movedIn(adapted, stream);
     return result;
   }
 
-  private async typed<T>(stream: string, mayRunTwice: boolean, write: () => Promise<T>): Promise<Patient<T>> {
+  private async typed<T>(stream: string, mayRunTwice: boolean, write: () => Promise<T>): Promise<T> {
     try {
-      if (mayRunTwice) return await repeatWhileLost(write, this.database.whenClosed);
-      return { result: await write(), wasSentBefore: false };
+      return mayRunTwice ? (await repeatWhileLost(write, this.database.whenClosed)).result : await write();
     } catch (error) {
-      if (isConflict(error)) throw conflict(stream, error);
+      if (isConflict(error)) throw conflictError(stream, error);
+      if (isLockTimeout(error)) throw busyError(stream, error);
       if (!isLostConnection(error)) throw error;
-      if (error.wasSent)
-        throw new AppendUnknownError(
-          `the connection was lost while the stream '${stream}' was written; it may or may not be stored.`,
-          { cause: error.cause },
-        );
-      throw new StreamUnavailableError(
-        `Postgres could not be reached, and nothing was written to the stream '${stream}'.`,
-        { cause: error.cause },
-      );
+      throw lostError(stream, error.wasSent, error.cause);
     }
+  }
+
+  private recordSizes({ chunks }: AppendRequest): void {
+    for (const { length } of chunks) this.metrics.record('append.size', length);
   }
 }
 
@@ -134,7 +113,8 @@ async function undoneByLoss<T>(stream: string, write: () => Promise<T>): Promise
   try {
     return await write();
   } catch (error) {
-    if (isConflict(error)) throw conflict(stream, error);
+    if (isConflict(error)) throw conflictError(stream, error);
+    if (isLockTimeout(error)) throw busyError(stream, error);
     if (!leavesOutcomeOpen(error)) throw error;
     throw new StreamUnavailableError(
       `the transaction in which the stream '${stream}' was written was lost with its connection, and is undone.`,
@@ -143,9 +123,8 @@ async function undoneByLoss<T>(stream: string, write: () => Promise<T>): Promise
   }
 }
 
-function conflict(stream: string, cause: unknown): StreamUnavailableError {
-  return new StreamUnavailableError(
-    `Postgres gave up the transaction that wrote the stream '${stream}' in favour of another one: repeat all of it.`,
-    { cause },
-  );
+function toAppended(stream: string, producer: Producer | undefined, written: Written | undefined): Appended {
+  if (written === undefined || isRefusal(written)) throw refusalError(stream, producer, written as Refusal);
+  const { firstIndex, lastIndex } = written as { readonly firstIndex: number; readonly lastIndex: number };
+  return { firstIndex, lastIndex, duplicate: written.verdict === 'duplicate' };
 }

@@ -1,10 +1,10 @@
 import { errorCode } from '@nest-baton/core';
-import { AppendUnknownError, ProducerFencedError } from '../pg-stream.errors.js';
-import type { Patient } from '../connecting/patience.js';
+import type { Placed } from '../flushing/write-call.js';
+import { AppendUnknownError } from '../pg-stream.errors.js';
 import type { PgStreamMetrics } from '../pg-stream.metrics.js';
 import type { Appended, CloseOptions, Producer } from './append-options.js';
+import { type ChunkLimits, toChunks, toEnd } from './call-check.js';
 import { CallQueue } from './call-queue.js';
-import { toChunkData, toEnd } from './call-check.js';
 import { measuredAppend } from './measured-append.js';
 import type { StreamAppender } from './stream-appender.js';
 import type { Opened } from './writing-store.js';
@@ -12,7 +12,7 @@ import type { Opened } from './writing-store.js';
 /**
  * One owner's way to write a stream.
  *
- * - Numbers its calls and sends them one after another, in the order in which they were made, awaited or not.
+ * - Numbers its calls and has them carried out in the order in which they were made, awaited or not; those that are not awaited share commits.
  * - With a producer: a call whose connection is lost is repeated with its number, and stored once. When that does not succeed within about
  *   10 s, what became of it is unknown: that call and every later one are refused with APPEND_UNKNOWN until the stream is opened again,
  *   since its number must not be used for other data.
@@ -23,6 +23,14 @@ export interface StreamWriter {
   readonly nextIndex: number;
   /** Resolves when the chunk is committed. Strings are stored as UTF-8. */
   append(data: string | Uint8Array): Promise<Appended>;
+  /** All of them or none, one behind another, in one call with one number. An empty list is no call. */
+  appendMany(chunks: readonly (string | Uint8Array)[]): Promise<Appended>;
+  /**
+   * Begins the lease of `open({ writerLease })` anew, as an append does.
+   *
+   * @throws StreamClosedError when it has run out and the stream was closed, ProducerFencedError, StreamNotFoundError.
+   */
+  renew(): Promise<void>;
   /**
    * Closes the stream after all appends before. With `transaction`, the stream is closed when that commits; after a rollback the writer goes on
    * as if this call had not been made. Do not append on it before the transaction has ended: that waits for the transaction.
@@ -34,7 +42,9 @@ export interface StreamWriter {
 export class NumberingWriter implements StreamWriter {
   private readonly queue = new CallQueue();
   private position: number;
+  /** Of the first call that is not stored; those under way have the numbers from here on. */
   private nextSeq: number;
+  private underWay = 0;
   private broken: AppendUnknownError | undefined;
 
   constructor(
@@ -42,7 +52,7 @@ export class NumberingWriter implements StreamWriter {
     private readonly stream: string,
     private readonly producer: Omit<Producer, 'seq'> | undefined,
     opened: Opened,
-    private readonly maxChunkBytes: number,
+    private readonly limits: ChunkLimits,
     private readonly metrics: PgStreamMetrics,
   ) {
     this.position = opened.nextIndex;
@@ -53,60 +63,75 @@ export class NumberingWriter implements StreamWriter {
     return this.position;
   }
 
-  async append(data: string | Uint8Array): Promise<Appended> {
-    return measuredAppend(this.metrics, false, async () => {
-      const bytes = toChunkData(data, this.maxChunkBytes);
-      return this.queue.add(bytes.length, () => this.unlessBroken(() => this.appendNow(bytes)));
-    });
+  append(data: string | Uint8Array): Promise<Appended> {
+    return this.measured(() => toChunks([data], this.limits));
+  }
+
+  async appendMany(chunks: readonly (string | Uint8Array)[]): Promise<Appended> {
+    if (chunks.length === 0) return { firstIndex: -1, lastIndex: -1, duplicate: false };
+    return this.measured(() => toChunks(chunks, this.limits));
+  }
+
+  async renew(): Promise<void> {
+    this.throwIfBroken();
+    await this.appender.renew(this.stream, this.producer);
   }
 
   async close(options: Pick<CloseOptions, 'status' | 'message' | 'transaction'> = {}): Promise<void> {
     const { transaction } = options;
+    const request = () => ({ stream: this.stream, end, producer: this.numbered() });
     const end = toEnd(options);
     // The number of a close is not counted: where it is committed, nothing can follow it; where it is rolled back, it is free again.
-    await this.queue.add(0, () =>
-      transaction === undefined
-        ? this.unlessBroken(() => this.appender.close(this.stream, end, this.numbered()))
-        : this.refusedWhenBroken(() => this.appender.closeIn(transaction, this.stream, end, this.numbered())),
-    );
+    if (transaction === undefined)
+      await this.queue.add(0, () => this.unlessBroken(() => this.appender.close({ ...request(), owner: this.queue })));
+    else
+      await this.queue.addAlone(async () => {
+        this.throwIfBroken();
+        await this.appender.closeIn(transaction, request());
+      });
   }
 
-  private async appendNow(data: Buffer): Promise<Patient<Appended>> {
-    const producer = this.numbered();
-    const appended = await this.appender.append(this.stream, data, producer);
-    const { result, wasSentBefore } = appended;
-    if (result.duplicate && !wasSentBefore && producer !== undefined)
-      throw new ProducerFencedError(
-        `another writer has used number ${producer.seq} of producer '${producer.id}' on the stream '${this.stream}' in the same epoch ${producer.epoch}: ` +
-          'this chunk was not stored. Give each owner an epoch of its own.',
-        producer.epoch,
-      );
-    this.nextSeq++;
-    if (result.lastIndex >= 0) this.position = result.lastIndex + 1;
-    return appended;
-  }
-
-  private async unlessBroken<T>(call: () => Promise<T>): Promise<T> {
-    return this.refusedWhenBroken(async () => {
-      try {
-        return await call();
-      } catch (error) {
-        if (errorCode(error) === 'APPEND_UNKNOWN') this.broken = error as AppendUnknownError;
-        throw error;
-      }
+  private measured(toBuffers: () => readonly Buffer[]): Promise<Appended> {
+    return measuredAppend(this.metrics, false, () => {
+      const chunks = toBuffers();
+      const bytes = chunks.reduce((sum, { length }) => sum + length, 0);
+      return this.queue.add(bytes, () => this.unlessBroken(() => this.appendNow(chunks)));
     });
   }
 
-  private async refusedWhenBroken<T>(call: () => Promise<T>): Promise<T> {
-    if (this.broken !== undefined)
-      throw new AppendUnknownError(
-        `an earlier call of this writer on the stream '${this.stream}' may or may not be stored: open the stream again, and go on at its nextIndex.`,
-        { cause: this.broken },
-      );
-    return call();
+  private async appendNow(chunks: readonly Buffer[]): Promise<Placed> {
+    const producer = this.numbered();
+    this.underWay++;
+    try {
+      const appended = await this.appender.append({ stream: this.stream, chunks, producer, owner: this.queue });
+      const { lastIndex } = appended;
+      this.nextSeq++;
+      if (lastIndex >= 0) this.position = lastIndex + 1;
+      return appended;
+    } finally {
+      this.underWay--;
+    }
+  }
+
+  private async unlessBroken<T>(call: () => Promise<T>): Promise<T> {
+    this.throwIfBroken();
+    try {
+      return await call();
+    } catch (error) {
+      if (errorCode(error) === 'APPEND_UNKNOWN') this.broken = error as AppendUnknownError;
+      throw error;
+    }
+  }
+
+  private throwIfBroken(): void {
+    if (this.broken === undefined) return;
+    throw new AppendUnknownError(
+      `an earlier call of this writer on the stream '${this.stream}' may or may not be stored: open the stream again, and go on at its nextIndex.`,
+      { cause: this.broken },
+    );
   }
 
   private numbered(): Producer | undefined {
-    return this.producer === undefined ? undefined : { ...this.producer, seq: this.nextSeq };
+    return this.producer === undefined ? undefined : { ...this.producer, seq: this.nextSeq + this.underWay };
   }
 }

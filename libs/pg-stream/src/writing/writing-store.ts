@@ -1,13 +1,31 @@
 import { type Queryable, quoteIdentifier } from '@nest-baton/core';
 import type { StreamEnd, StreamStatus } from '../reading/chunk.js';
-import type { Appended, Producer } from './append-options.js';
 import type { Refusal } from './refusal.js';
+import type { Announcement } from '../waking/stream-hints.js';
+import { encodeWrite, type WriteItem } from './write-encoding.js';
 
 export type Opened = { readonly nextIndex: number; readonly lastSeq: number };
 
-/** The columns of all three functions, as `pg` reads them: bigint as text. */
+/** What became of an item. Indexes are those of all its chunks; of a duplicate those of its last call, and -1 when they are not known any more. */
+export type Written =
+  | { readonly verdict: 'appended' | 'duplicate'; readonly firstIndex: number; readonly lastIndex: number }
+  /** Some of its calls are stored already: they have to be given one by one. */
+  | { readonly verdict: 'overlap' }
+  | { readonly verdict: 'ended' }
+  | Refusal;
+
+export interface OpenRequest {
+  readonly stream: string;
+  readonly group: string | undefined;
+  readonly producer: { readonly id: string; readonly epoch: number } | undefined;
+  readonly leaseMs: number | undefined;
+  readonly mustCreate: boolean;
+}
+
+/** The columns of all functions, as `pg` reads them: bigint as text. */
 interface VerdictRow {
-  readonly verdict: 'opened' | 'appended' | 'duplicate' | 'done' | 'closed' | 'fenced' | 'gap';
+  readonly verdict: string;
+  readonly item?: string;
   readonly next_index?: string | null;
   readonly last_seq?: string | null;
   readonly first_index?: string | null;
@@ -22,54 +40,62 @@ interface VerdictRow {
 export class WritingStore {
   private readonly schema: string;
 
-  constructor(schema: string) {
+  /** @param announce what a statement that writes to the streams sends along, by NOTIFY, with its commit. */
+  constructor(
+    schema: string,
+    private readonly announce: (streams: readonly string[]) => Announcement | undefined = () => undefined,
+  ) {
     this.schema = quoteIdentifier(schema);
+  }
+
+  /**
+   * One element an item: `undefined` when its stream is locked by somebody else. With `waitMs` it waits for the lock, that long, or with 0 as
+   * long as the session's `lock_timeout` says.
+   */
+  async write(
+    on: Queryable,
+    items: readonly WriteItem[],
+    waitMs: number | undefined,
+  ): Promise<readonly (Written | undefined)[]> {
+    const told = this.announce(items.map(({ stream }) => stream));
+    const tell = told === undefined ? '' : '(SELECT pg_notify($15, $16)) AS told, ';
+    const { rows } = await on.query<VerdictRow>(
+      `SELECT w.* FROM ${tell}${this.schema}.stream_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) AS w`,
+      [...encodeWrite(items, waitMs), ...(told === undefined ? [] : [told.channel, told.payload])],
+    );
+    const written = new Array<Written | undefined>(items.length).fill(undefined);
+    for (const row of rows) written[Number(row.item) - 1] = toWritten(row);
+    return written;
   }
 
   async open(
     on: Queryable,
-    stream: string,
-    group: string | undefined,
-    producer: { readonly id: string; readonly epoch: number } | undefined,
+    { stream, group, producer, leaseMs, mustCreate }: OpenRequest,
+    waitMs: number,
   ): Promise<Opened | Refusal> {
-    const row = await this.call(on, 'stream_open($1, $2, $3, $4)', [
-      stream,
-      group ?? null,
-      producer?.id ?? null,
-      producer?.epoch ?? null,
-    ]);
+    const { rows } = await on.query<VerdictRow>(
+      `SELECT * FROM ${this.schema}.stream_open($1, $2, $3, $4, $5, $6, $7)`,
+      [stream, group ?? null, producer?.id ?? null, producer?.epoch ?? null, leaseMs ?? null, mustCreate, waitMs],
+    );
+    const row = rows[0] as VerdictRow;
     if (row.verdict === 'opened') return { nextIndex: Number(row.next_index), lastSeq: Number(row.last_seq ?? -1) };
     return toRefusal(row);
   }
 
-  async append(
+  async renew(
     on: Queryable,
     stream: string,
-    data: Buffer,
-    producer: Producer | undefined,
-  ): Promise<Appended | Refusal> {
-    const row = await this.call(on, 'stream_append($1, $2, $3, $4, $5)', [stream, data, ...numbered(producer)]);
-    if (row.verdict !== 'appended' && row.verdict !== 'duplicate') return toRefusal(row);
-    return {
-      firstIndex: Number(row.first_index ?? -1),
-      lastIndex: Number(row.last_index ?? -1),
-      duplicate: row.verdict === 'duplicate',
-    };
-  }
-
-  async close(
-    on: Queryable,
-    stream: string,
-    end: { readonly status: string; readonly message: string | null },
-    producer: Producer | undefined,
+    producer: { readonly id: string; readonly epoch: number } | undefined,
+    waitMs: number,
   ): Promise<Refusal | undefined> {
-    const row = await this.call(on, 'stream_close($1, $2, $3, $4, $5, $6)', [
+    const { rows } = await on.query<VerdictRow>(`SELECT * FROM ${this.schema}.stream_renew($1, $2, $3, $4)`, [
       stream,
-      end.status,
-      end.message,
-      ...numbered(producer),
+      producer?.id ?? null,
+      producer?.epoch ?? null,
+      waitMs,
     ]);
-    return row.verdict === 'done' ? undefined : toRefusal(row);
+    const row = rows[0] as VerdictRow;
+    return row.verdict === 'renewed' ? undefined : toRefusal(row);
   }
 
   /**
@@ -93,20 +119,42 @@ export class WritingStore {
       [stream],
     );
   }
+}
 
-  private async call(on: Queryable, call: string, values: readonly unknown[]): Promise<VerdictRow> {
-    const { rows } = await on.query<VerdictRow>(`SELECT * FROM ${this.schema}.${call}`, values);
-    return rows[0] as VerdictRow;
+function toWritten(row: VerdictRow): Written {
+  switch (row.verdict) {
+    case 'appended':
+    case 'duplicate':
+      return {
+        verdict: row.verdict,
+        firstIndex: Number(row.first_index ?? -1),
+        lastIndex: Number(row.last_index ?? -1),
+      };
+    case 'overlap':
+      return { verdict: 'overlap' };
+    case 'ended':
+    case 'done':
+      return { verdict: 'ended' };
+    default:
+      return toRefusal(row);
   }
 }
 
-function numbered(producer: Producer | undefined): readonly unknown[] {
-  return [producer?.id ?? null, producer?.epoch ?? null, producer?.seq ?? null];
-}
-
 function toRefusal(row: VerdictRow): Refusal {
-  if (row.verdict === 'fenced') return { refusal: 'fenced', currentEpoch: Number(row.current_epoch) };
-  if (row.verdict === 'gap') return { refusal: 'gap', expectedSeq: Number(row.expected_seq) };
-  const status = row.status as StreamEnd['status'];
-  return { refusal: 'closed', end: row.message == null ? { status } : { status, message: row.message } };
+  switch (row.verdict) {
+    case 'fenced':
+      return { refusal: 'fenced', currentEpoch: Number(row.current_epoch) };
+    case 'gap':
+      return { refusal: 'gap', expectedSeq: Number(row.expected_seq) };
+    case 'misplaced':
+      return { refusal: 'misplaced', nextIndex: Number(row.first_index) };
+    case 'existed':
+      return { refusal: 'existed' };
+    case 'missing':
+      return { refusal: 'missing' };
+    default: {
+      const status = row.status as StreamEnd['status'];
+      return { refusal: 'closed', end: row.message == null ? { status } : { status, message: row.message } };
+    }
+  }
 }

@@ -1,0 +1,7 @@
+import { createRequire } from 'node:module';
+import { dirname } from 'node:path';
+
+// For the runner of the conformance package, which its own command cannot find: by default nothing below node_modules is a test.
+const root = dirname(createRequire(import.meta.url).resolve('@durable-streams/server-conformance-tests/package.json'));
+
+export default { root, test: { include: ['dist/test-runner.js'], exclude: [], watch: false } };
