@@ -38,6 +38,21 @@ export class StreamsWorld {
     return client;
   }
 
+  /** A pool, and how many statements its connections were given. */
+  countingPool(): { readonly pool: pg.Pool; readonly statements: () => number } {
+    let count = 0;
+    const pool = new pg.Pool({ connectionString: this.url });
+    pool.on('error', () => undefined);
+    pool.on('connect', (client) => {
+      const query = client.query.bind(client) as (...values: unknown[]) => unknown;
+      client.query = ((...values: unknown[]) => {
+        count++;
+        return query(...values);
+      }) as typeof client.query;
+    });
+    return { pool, statements: () => count };
+  }
+
   async sql<Row extends object = Record<string, unknown>>(text: string, values: unknown[] = []): Promise<Row[]> {
     const client = this.clients[0] ?? (await this.client());
     return (await client.query<Row>(text, values)).rows;
