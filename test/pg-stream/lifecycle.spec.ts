@@ -14,11 +14,13 @@ let writer: PgStreamService;
 beforeAll(async () => {
   Logger.overrideLogger(false);
   database = await freshDatabase();
-  writer = new PgStreamService(
-    'writer',
-    resolvePgStreamOptions({ connectionString: database.url, hints: 'on', pollInterval: 0, poolSize: 1 }),
-  );
-  await writer.onModuleInit();
+  const options = resolvePgStreamOptions({ connectionString: database.url, hints: 'on', pollInterval: 0, poolSize: 1 });
+  const first = new PgStreamService('first', options);
+  await first.onModuleInit();
+  await first.beforeApplicationShutdown();
+  await first.onApplicationShutdown();
+  // Never started: the probe of its LISTEN would set timers while others are looked at.
+  writer = new PgStreamService('writer', options);
   // Its connection for writing is made with the first append.
   await writer.append('first', 'a chunk');
   admin = new pg.Client({ connectionString: database.url, application_name: 'lifecycle-admin' });
