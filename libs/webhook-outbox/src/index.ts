@@ -14,7 +14,14 @@ export {
   type WebhookOutboxOptions,
   webhookOutboxOptionsFromEnv,
 } from './webhook-outbox.options.js';
-export { OutboxDelivery, OutboxEvent, WebhookEndpoint, webhookOutboxEntities } from './schema/entities.js';
+export {
+  DeliveryAttempt,
+  EndpointState,
+  OutboxDelivery,
+  OutboxEvent,
+  WebhookEndpoint,
+  webhookOutboxEntities,
+} from './schema/entities.js';
 
 // Using
 export { WebhookOutboxService } from './webhook-outbox.service.js';

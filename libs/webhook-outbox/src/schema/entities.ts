@@ -28,6 +28,8 @@ export class OutboxDelivery {
   fence: string;
   /** Requests started. */
   attempts: number;
+  /** Of the request that was started under the claim of now or, after its end, the last one. */
+  startedAt: Date | null;
   /** Claims since the last recorded outcome whose owner was gone. */
   leaseLosses: number;
   lastOutcome: AttemptOutcome | null;
@@ -36,6 +38,46 @@ export class OutboxDelivery {
   lastError: string | null;
   createdAt: Date;
   settledAt: Date | null;
+}
+
+/** One request of a delivery and what it came to; rows are only added. Read-only: written together with the outcome. */
+export class DeliveryAttempt {
+  /** `bigint`, as text; later outcomes have higher ids. */
+  id: string;
+  deliveryId: string;
+  /** From 1 in each round of the schedule. */
+  attempt: number;
+  startedAt: Date;
+  /** `null` when nobody lived to see the end. */
+  durationMs: number | null;
+  outcome: AttemptOutcome;
+  reason: DeliveryReason | null;
+  status: number | null;
+  error: string | null;
+  /** Its lease had ended before it was written: a row of the same request with the outcome `unknown` may be there too. */
+  isLate: boolean;
+}
+
+/** What an endpoint has done wrong lately; one that has done nothing wrong has no row. Read-only, as all of them. */
+export class EndpointState {
+  endpointId: string;
+  breaker: 'closed' | 'open';
+  openUntil: Date | null;
+  /** The lease of the one request that is let through an open breaker. */
+  probeUntil: Date | null;
+  /** In a row. */
+  failures: number;
+  /** Since when nothing but failures. */
+  failingSince: Date | null;
+  /** Different events among them. */
+  failingEvents: number;
+  /** It asked to be left alone until then. */
+  pausedUntil: Date | null;
+  /** Left in its bucket at `tokensAt`, where its rate is limited. */
+  tokens: number | null;
+  tokensAt: Date | null;
+  /** When it was announced that it will be disabled. */
+  warnedAt: Date | null;
 }
 
 /** Where events go. Read-only: made by `WebhookEndpointsService`. */
@@ -66,7 +108,13 @@ const nullable = (column: EntitySchemaColumnOptions): EntitySchemaColumnOptions 
  */
 export function webhookOutboxEntities(options: { readonly schema?: string } = {}): EntitySchema[] {
   const { schema = 'baton' } = options;
-  return [eventSchema(schema), deliverySchema(schema), endpointSchema(schema)];
+  return [
+    eventSchema(schema),
+    deliverySchema(schema),
+    attemptSchema(schema),
+    endpointSchema(schema),
+    endpointStateSchema(schema),
+  ];
 }
 
 function eventSchema(schema: string): EntitySchema<OutboxEvent> {
@@ -105,6 +153,7 @@ function deliverySchema(schema: string): EntitySchema<OutboxDelivery> {
       leaseUntil: nullable(timestamp('lease_until')),
       fence: { name: 'fence', type: 'bigint' },
       attempts: integer('attempts'),
+      startedAt: nullable(timestamp('started_at')),
       leaseLosses: integer('lease_losses'),
       lastOutcome: nullable(text('last_outcome')),
       reason: nullable(text('reason')),
@@ -119,6 +168,52 @@ function deliverySchema(schema: string): EntitySchema<OutboxDelivery> {
       { name: 'webhook_deliveries_leased', columns: ['leaseUntil'], where: `state = 'leased'` },
       { name: 'webhook_deliveries_suspect', columns: ['nextAt'], where: `state = 'ready' AND lease_losses >= 2` },
     ],
+  });
+}
+
+function attemptSchema(schema: string): EntitySchema<DeliveryAttempt> {
+  return new EntitySchema<DeliveryAttempt>({
+    name: 'DeliveryAttempt',
+    target: DeliveryAttempt,
+    schema,
+    tableName: 'webhook_attempts',
+    synchronize: false,
+    columns: {
+      id: { name: 'id', type: 'bigint', primary: true, generated: 'increment' },
+      deliveryId: { name: 'delivery_id', type: 'bigint' },
+      attempt: integer('attempt'),
+      startedAt: timestamp('started_at'),
+      durationMs: nullable(integer('duration_ms')),
+      outcome: text('outcome'),
+      reason: nullable(text('reason')),
+      status: nullable(integer('status')),
+      error: nullable(text('error')),
+      isLate: { name: 'is_late', type: 'boolean' },
+    },
+    indices: [{ name: 'webhook_attempts_delivery', columns: ['deliveryId', 'id'] }],
+  });
+}
+
+function endpointStateSchema(schema: string): EntitySchema<EndpointState> {
+  return new EntitySchema<EndpointState>({
+    name: 'EndpointState',
+    target: EndpointState,
+    schema,
+    tableName: 'webhook_endpoint_states',
+    synchronize: false,
+    columns: {
+      endpointId: { ...uuid('endpoint_id'), primary: true },
+      breaker: text('breaker'),
+      openUntil: nullable(timestamp('open_until')),
+      probeUntil: nullable(timestamp('probe_until')),
+      failures: integer('failures'),
+      failingSince: nullable(timestamp('failing_since')),
+      failingEvents: integer('failing_events'),
+      pausedUntil: nullable(timestamp('paused_until')),
+      tokens: nullable({ name: 'tokens', type: 'float8' }),
+      tokensAt: nullable(timestamp('tokens_at')),
+      warnedAt: nullable(timestamp('warned_at')),
+    },
   });
 }
 

@@ -4,6 +4,8 @@ import type { Migration } from '@nest-baton/core';
  * - Payloads live in `webhook_events`, once, and are never rewritten; `webhook_deliveries` is narrow, since each step rewrites its row.
  * - No foreign keys from deliveries: each would lock the endpoint's and the event's row with every insert.
  * - No defaults: the statements write every column, so the tables and the entities cannot drift apart in them.
+ * - `webhook_attempts` is only added to. What an endpoint does wrong is in `webhook_endpoint_states`, away from the endpoint's own row, and one that
+ *   does nothing wrong has no row there. `webhook_hand_offs` has rows only while an event waits to be handed on.
  * - Deliveries are rewritten three times each, so vacuum goes by number of dead rows and not by a fraction of a table that keeps its history.
  */
 export const MIGRATIONS: readonly Migration[] = [
@@ -40,6 +42,7 @@ export const MIGRATIONS: readonly Migration[] = [
          lease_until timestamptz,
          fence bigint NOT NULL,
          attempts integer NOT NULL,
+         started_at timestamptz,
          lease_losses integer NOT NULL,
          last_outcome text,
          reason text,
@@ -52,6 +55,38 @@ export const MIGRATIONS: readonly Migration[] = [
       `CREATE INDEX webhook_deliveries_due ON ${schema}.webhook_deliveries (endpoint_id, next_at, id) WHERE state = 'ready'`,
       `CREATE INDEX webhook_deliveries_leased ON ${schema}.webhook_deliveries (lease_until) WHERE state = 'leased'`,
       `CREATE INDEX webhook_deliveries_suspect ON ${schema}.webhook_deliveries (next_at) WHERE state = 'ready' AND lease_losses >= 2`,
+      `CREATE TABLE ${schema}.webhook_attempts (
+         id bigserial PRIMARY KEY,
+         delivery_id bigint NOT NULL,
+         attempt integer NOT NULL,
+         started_at timestamptz NOT NULL,
+         duration_ms integer,
+         outcome text NOT NULL,
+         reason text,
+         status integer,
+         error text,
+         is_late boolean NOT NULL)`,
+      `CREATE INDEX webhook_attempts_delivery ON ${schema}.webhook_attempts (delivery_id, id)`,
+      `CREATE TABLE ${schema}.webhook_endpoint_states (
+         endpoint_id uuid PRIMARY KEY,
+         breaker text NOT NULL,
+         open_until timestamptz,
+         probe_until timestamptz,
+         failures integer NOT NULL,
+         failing_since timestamptz,
+         failing_events integer NOT NULL,
+         paused_until timestamptz,
+         tokens float8,
+         tokens_at timestamptz,
+         warned_at timestamptz)`,
+      `CREATE TABLE ${schema}.webhook_hand_offs (
+         event_id uuid PRIMARY KEY,
+         kind text NOT NULL,
+         next_at timestamptz NOT NULL,
+         lease_until timestamptz,
+         fence bigint NOT NULL,
+         count integer NOT NULL)`,
+      `CREATE INDEX webhook_hand_offs_due ON ${schema}.webhook_hand_offs (next_at)`,
     ],
   },
 ];
