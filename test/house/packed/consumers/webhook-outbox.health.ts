@@ -1,4 +1,5 @@
 import { strict as assert } from 'node:assert';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { WebhookEndpointsService, WebhookOutboxModule, WebhookOutboxService } from '@nest-baton/webhook-outbox';
 import { WebhookOutboxHealthIndicator, WebhookOutboxHealthModule } from '@nest-baton/webhook-outbox/health';
 import { Module } from '@nestjs/common';
@@ -37,10 +38,12 @@ async function main(): Promise<void> {
   const delivered = new Promise<string>((resolve) => outbox.on('delivered', ({ eventId }) => resolve(eventId)));
   const { id } = await outbox.send({ type: 'packed.sent', data: { order: 1 } });
   assert.equal(await delivered, id);
+  // The module begins on its poll and does not wait for LISTEN; until that is there it is degraded, and not every Terminus knows that word.
+  for (let tries = 0; (await outbox.health()).state !== 'up' && tries < 1_000; tries++) await sleep(10);
   const indicator = app.get(WebhookOutboxHealthIndicator);
   const report = await app.get(HealthCheckService, { strict: false }).check([() => indicator.isHealthy('webhooks')]);
   assert.equal(report.status, 'ok');
-  assert.match(String(report.details['webhooks']?.status), /^(up|degraded)$/);
+  assert.equal(report.details['webhooks']?.status, 'up');
   await app.close();
 }
 
