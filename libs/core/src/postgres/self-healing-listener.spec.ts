@@ -556,3 +556,229 @@ describe('SelfHealingListener: notifications', () => {
     expect(scene.last.calls).toContain('LISTEN "a""b"');
   });
 });
+
+/** What a nonce comes to: heard at once, committed and heard by nobody, refused, or not answered. */
+type Path = 'heard' | 'swallowed' | 'refused' | 'hanging';
+
+class EchoScene {
+  path: Path = 'heard';
+  readonly nonces: string[] = [];
+  readonly scene: Scene;
+
+  constructor(options: Partial<SelfHealingListenerOptions> = {}) {
+    this.scene = new Scene({ echo: { send: (nonce) => this.send(nonce) }, ...options });
+  }
+
+  get state(): unknown[] {
+    const { listener, clients } = this.scene;
+    return [listener.state, listener.isDeaf, clients.length];
+  }
+
+  private send(nonce: string): Promise<void> {
+    this.nonces.push(nonce);
+    if (this.path === 'hanging') return new Promise(() => undefined);
+    if (this.path === 'refused') return Promise.reject(new Error('no connection for it'));
+    if (this.path === 'heard') this.scene.last.notify('Runs', nonce);
+    return Promise.resolve();
+  }
+}
+
+describe('SelfHealingListener: with an echo', () => {
+  const INTERVAL = 4_400; // 4 s and a tenth, with the highest chance
+  const MISSES = 4_002; // two of 2 s, and a turn of the loop each
+
+  it('listens from the first echo on, and tells no echo to anybody', async () => {
+    const echo = new EchoScene();
+    const { scene } = echo;
+    echo.path = 'swallowed';
+    const started = scene.listener.start();
+    await pass(1_000);
+    expect([scene.last.calls, echo.nonces.length]).toEqual([['connect', 'LISTEN "Runs"'], 1]);
+    expect([scene.listener.state, scene.listener.isProven, scene.listenings]).toEqual(['connecting', false, 0]);
+    scene.last.notify('Runs', echo.nonces[0]);
+    await started;
+    expect([scene.listener.state, scene.listener.isProven, scene.listenings]).toEqual(['listening', true, 1]);
+    expect(scene.payloads).toEqual([]);
+  });
+
+  it('starts at 250 ms again after the first echo, and not after a LISTEN that hears nothing', async () => {
+    const echo = new EchoScene();
+    const { scene } = echo;
+    await scene.listener.start();
+    scene.next = (client) => void client.refusing();
+    scene.last.terminate();
+    await pass(250 + 500);
+    echo.path = 'swallowed';
+    scene.next = (client) => void client.willing();
+    await pass(1_000 + MISSES);
+    const heard = scene.clients.length;
+    await pass(1_999);
+    expect(scene.clients).toHaveLength(heard);
+    echo.path = 'heard';
+    await pass(1);
+    expect([scene.clients.length, scene.listener.state]).toEqual([heard + 1, 'listening']);
+    scene.last.terminate();
+    await pass(250);
+    expect([scene.clients.length, scene.listener.state]).toEqual([heard + 2, 'listening']);
+  });
+
+  it('closes a connection after two misses, one behind another, and makes another', async () => {
+    const echo = new EchoScene();
+    const { scene } = echo;
+    await scene.listener.start();
+    echo.path = 'swallowed';
+    await pass(INTERVAL + MISSES - 1);
+    expect([...echo.state, scene.last.ends]).toEqual(['listening', false, 1, 0]);
+    echo.path = 'heard';
+    await pass(1);
+    expect([...echo.state, scene.last.ends]).toEqual(['connecting', false, 1, 1]);
+    expect(scene.lost).toEqual([expect.stringContaining('hears nothing')]);
+    await pass(250);
+    expect(echo.state).toEqual(['listening', false, 2]);
+    expect(scene.listenings).toBe(2);
+  });
+
+  it('keeps a connection that misses one echo now and then', async () => {
+    const echo = new EchoScene();
+    await echo.scene.listener.start();
+    for (let round = 0; round < 5; round++) {
+      echo.path = 'swallowed';
+      for (const { length } = echo.nonces; echo.nonces.length === length;) await pass(100);
+      echo.path = 'heard';
+      await pass(2_500);
+    }
+    expect(echo.nonces).toHaveLength(1 + 5 * 2);
+    expect([echo.state, echo.scene.lost]).toEqual([['listening', false, 1], []]);
+  });
+
+  it('is deaf when fresh connections hear nothing, and after three of them tries again every 30 s, until one hears', async () => {
+    const echo = new EchoScene();
+    const { scene } = echo;
+    echo.path = 'swallowed';
+    const failed = expect(scene.listener.start()).rejects.toThrow('hears nothing');
+    await pass(MISSES);
+    await failed;
+    expect(echo.state).toEqual(['connecting', true, 1]);
+    await pass(250 + MISSES + 500 + MISSES);
+    expect(echo.state).toEqual(['connecting', true, 3]);
+    for (let count = 3; count < 6; count++) {
+      await pass(29_999);
+      expect(scene.clients).toHaveLength(count);
+      await pass(1);
+      expect(scene.clients).toHaveLength(count + 1);
+      await pass(MISSES);
+      expect(scene.listener.isDeaf).toBe(true);
+    }
+    echo.path = 'heard';
+    await pass(30_000);
+    expect(echo.state).toEqual(['listening', false, 7]);
+    scene.last.terminate();
+    await pass(250);
+    expect(echo.state).toEqual(['listening', false, 8]);
+  });
+
+  it('takes a nonce that cannot be sent for no miss: it stays, unproven', async () => {
+    const echo = new EchoScene();
+    const { scene } = echo;
+    await scene.listener.start();
+    for (const path of ['refused', 'hanging'] as const) {
+      echo.path = path;
+      await pass(10 * 60_000);
+      expect([echo.state, scene.lost]).toEqual([['listening', false, 1], []]);
+      expect(scene.listener.isProven).toBe(false);
+    }
+  });
+
+  it('is proven again by the nonce that comes through', async () => {
+    const echo = new EchoScene();
+    await echo.scene.listener.start();
+    echo.path = 'refused';
+    await pass(60_000);
+    expect(echo.scene.listener.isProven).toBe(false);
+    echo.path = 'heard';
+    await pass(500);
+    expect(echo.scene.listener.isProven).toBe(true);
+  });
+
+  it('gives up an attempt in which no nonce can be sent, with the reason, and is not deaf', async () => {
+    const echo = new EchoScene();
+    const { scene } = echo;
+    echo.path = 'refused';
+    const failed = expect(scene.listener.start()).rejects.toMatchObject({
+      message: 'LISTEN was not active within 10000 ms',
+      cause: { message: 'no connection for it' },
+    });
+    await pass(10_000);
+    await failed;
+    expect(echo.state).toEqual(['connecting', false, 1]);
+    echo.path = 'heard';
+    await pass(250);
+    expect(echo.state).toEqual(['listening', false, 2]);
+  });
+
+  it.each<[string, (echo: EchoScene) => string]>([
+    ['of somebody else', () => 'baton-echo:somebody:1'],
+    ['of its connection before', (echo) => echo.nonces[0]!],
+  ])('is proven by no nonce %s', async (_whose, nonceOf) => {
+    const echo = new EchoScene();
+    const { scene } = echo;
+    await scene.listener.start();
+    scene.last.terminate();
+    echo.path = 'swallowed';
+    await pass(250);
+    for (let second = 1; second <= 4; second++) {
+      scene.last.notify('Runs', nonceOf(echo));
+      await pass(1_000);
+      expect([echo.state, scene.payloads]).toEqual([['connecting', false, 2], []]);
+    }
+    await pass(2);
+    expect(echo.state).toEqual(['connecting', true, 2]);
+  });
+
+  it('leaves nothing behind, whenever it is stopped and whatever becomes of its nonces', async () => {
+    const paths: readonly Path[] = ['heard', 'swallowed', 'refused', 'hanging'];
+    const steps = fc.array(fc.constantFrom(...paths, 'wait', 'wait long', 'terminate', 'late echo'), { maxLength: 20 });
+    await fc.assert(
+      fc.asyncProperty(steps, fc.nat({ max: 20 }), fc.constantFrom(...paths), async (events, stopAt, first) => {
+        const echo = new EchoScene();
+        const { scene } = echo;
+        echo.path = first;
+        const started = scene.listener.start().catch(() => undefined);
+        let stopping: Promise<void> | undefined;
+        for (const [i, event] of [...events, 'last'].entries()) {
+          if (i === stopAt) stopping = scene.listener.stop();
+          if (event === 'terminate') scene.last.terminate();
+          else if (event === 'late echo') scene.last.notify('Runs', echo.nonces.at(-1));
+          else if (event === 'wait') await pass(700);
+          else if (event === 'wait long') await pass(5_000);
+          else if (event !== 'last') echo.path = event;
+          if (i % 2 === 0) await settle();
+          const alive = scene.clients.filter((client) => client.ends === 0);
+          expect(alive.length).toBeLessThanOrEqual(stopping === undefined ? 1 : 0);
+        }
+        stopping ??= scene.listener.stop();
+        await pass(1_000);
+        await Promise.all([stopping, started]);
+        const [clients, nonces] = [scene.clients.length, echo.nonces.length];
+        await pass(120_000);
+        expect([scene.clients.length, echo.nonces.length, jest.getTimerCount()]).toEqual([clients, nonces, 0]);
+        expect([scene.listener.state, scene.listener.isProven]).toEqual(['stopped', false]);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it.each(['onEcho', 'onListening'])('can be stopped by its own %s', async (hook) => {
+    const stop = (): void => void echo.scene.listener.stop();
+    const send = (nonce: string): Promise<void> => {
+      echo.scene.last.notify('Runs', nonce);
+      return Promise.resolve();
+    };
+    const echo: EchoScene = new EchoScene(
+      hook === 'onEcho' ? { echo: { send, onEcho: stop } } : { echo: { send }, onListening: stop },
+    );
+    await echo.scene.listener.start();
+    await pass(60_000);
+    expect([...echo.state, echo.scene.last.ends, jest.getTimerCount()]).toEqual(['stopped', false, 1, 1, 0]);
+  });
+});
