@@ -563,6 +563,7 @@ type Path = 'heard' | 'swallowed' | 'refused' | 'hanging';
 class EchoScene {
   path: Path = 'heard';
   readonly nonces: string[] = [];
+  readonly hanging: ((error: unknown) => void)[] = [];
   readonly scene: Scene;
 
   constructor(options: Partial<SelfHealingListenerOptions> = {}) {
@@ -576,7 +577,7 @@ class EchoScene {
 
   private send(nonce: string): Promise<void> {
     this.nonces.push(nonce);
-    if (this.path === 'hanging') return new Promise(() => undefined);
+    if (this.path === 'hanging') return new Promise((_, reject) => this.hanging.push(reject));
     if (this.path === 'refused') return Promise.reject(new Error('no connection for it'));
     if (this.path === 'heard') this.scene.last.notify('Runs', nonce);
     return Promise.resolve();
@@ -759,6 +760,8 @@ describe('SelfHealingListener: with an echo', () => {
         stopping ??= scene.listener.stop();
         await pass(1_000);
         await Promise.all([stopping, started]);
+        // As when their connection is closed after the listener.
+        for (const refuse of echo.hanging) refuse(new Error('closed'));
         const [clients, nonces] = [scene.clients.length, echo.nonces.length];
         await pass(120_000);
         expect([scene.clients.length, echo.nonces.length, jest.getTimerCount()]).toEqual([clients, nonces, 0]);
