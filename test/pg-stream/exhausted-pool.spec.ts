@@ -82,6 +82,56 @@ describe('a pool of the user all of whose connections are in transactions', () =
     expect(result).toMatchObject({ value: { lastIndex: 0 } });
   });
 
+  it('is left to its callers by the sweep, but not for ever, and the shutdown does not wait for that', async () => {
+    const sweeping = await world.service({ pool, hints: 'off', sweepInterval: '100ms' });
+    const clients = await transactions();
+    try {
+      const startedAt = performance.now();
+      await waitFor(() => pool.waitingCount === 1, { description: 'the sweep to wait for a connection' });
+      // Five sweeps are left out before.
+      expect(performance.now() - startedAt).toBeGreaterThan(400);
+      await settled(sweeping.beforeApplicationShutdown(), 2_000, 'the shutdown');
+    } finally {
+      for (const client of clients) client.release();
+    }
+    await waitFor(() => pool.waitingCount === 0, { description: 'the queue to be empty' });
+    await sweeping.onApplicationShutdown();
+  });
+
+  it('can have any number of calls waiting for it without a warning', async () => {
+    const warnings: string[] = [];
+    const warn = (warning: Error): void => void warnings.push(warning.name);
+    process.on('warning', warn);
+    const clients = await transactions();
+    const names = Array.from({ length: 50 }, (_, i) => `waiting ${i}`);
+    const calls = Promise.allSettled(names.map((name) => streams.info(name)));
+    try {
+      await waitFor(() => pool.waitingCount === names.length, { description: 'the calls to wait' });
+    } finally {
+      for (const client of clients) client.release();
+    }
+    for (const call of await calls) expect(call).toMatchObject({ reason: { code: 'STREAM_NOT_FOUND' } });
+    process.off('warning', warn);
+    expect(warnings).toEqual([]);
+  });
+
+  it('has all connections back when the shutdown returns', async () => {
+    const holder = await world.client();
+    await streams.open('busy');
+    await holder.query('BEGIN');
+    await holder.query(`SELECT FROM baton.streams WHERE name = 'busy' FOR UPDATE`);
+    const trimmed = settled(streams.trim('busy', { before: 1 }), 10_000, 'the trim');
+    await waitFor(() => world.waitingForLock(), { description: 'the trim to wait' });
+    await streams.beforeApplicationShutdown();
+    const closed = streams.onApplicationShutdown();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(pool.idleCount).toBeLessThan(pool.totalCount);
+    await holder.query('COMMIT');
+    await closed;
+    expect(pool.idleCount).toBe(pool.totalCount);
+    expect(await trimmed).toMatchObject({ status: 'fulfilled' });
+  });
+
   it('is not waited for after the shutdown', async () => {
     const clients = await transactions();
     const result = settled(streams.open('never'), 3_000, 'the open to be refused');

@@ -2,6 +2,10 @@
 export interface PgPoolLike {
   /** Of node-postgres: what a connection for LISTEN is made with, when no `listenConnectionString` is given. */
   readonly options?: object;
+  /** Of node-postgres: how many of its connections are free, how many there are, and how many callers wait for one. */
+  readonly idleCount?: number;
+  readonly totalCount?: number;
+  readonly waitingCount?: number;
   connect(): Promise<PgPoolClientLike>;
 }
 

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   describeError,
@@ -42,6 +43,7 @@ export class StreamDatabase implements Queryable {
   private readonly busy = new Set<PgPoolClientLike>();
   private readonly closed = new AbortController();
   private closing: Promise<void> | undefined;
+  private becameIdle = (): void => undefined;
 
   constructor(
     private readonly options: ConnectionOptions,
@@ -49,6 +51,8 @@ export class StreamDatabase implements Queryable {
   ) {
     if (options.pool === undefined) this.ownPool = this.createPool();
     this.pool = options.pool ?? (this.ownPool as PgPoolLike);
+    // As many listen as calls wait, each until it has what it waits for.
+    setMaxListeners(0, this.closed.signal);
     surviveLostConnections(this.pool);
   }
 
@@ -57,8 +61,22 @@ export class StreamDatabase implements Queryable {
     return this.closed.signal;
   }
 
-  query<Row>(text: string, values: readonly unknown[] = [], timeoutMs = QUERY_TIMEOUT_MS): Promise<QueryOutcome<Row>> {
-    return this.withClient((client) => send<Row>(client, text, values, timeoutMs));
+  /** @param signal ends the wait for a connection, as if it had been lost; a statement that was sent is waited for. */
+  query<Row>(
+    text: string,
+    values: readonly unknown[] = [],
+    timeoutMs = QUERY_TIMEOUT_MS,
+    signal?: AbortSignal,
+  ): Promise<QueryOutcome<Row>> {
+    return this.withClient((client) => send<Row>(client, text, values, timeoutMs), signal);
+  }
+
+  /** Whether the pool has a connection for whoever asks now; true of one that does not tell. */
+  get hasFreeConnection(): boolean {
+    const { idleCount, totalCount, waitingCount, options } = this.pool;
+    if (idleCount === undefined || totalCount === undefined || waitingCount === undefined) return true;
+    const { max } = (options ?? {}) as { readonly max?: number };
+    return waitingCount === 0 && (idleCount > 0 || max === undefined || totalCount < max);
   }
 
   /** One connection for several statements, for session locks and transactions. */
@@ -97,15 +115,14 @@ export class StreamDatabase implements Queryable {
     });
   }
 
-  /** Returns when our own pool has no connection left, also when the server answers nothing any more. */
+  /** Returns when no statement is under way and our own pool has no connection left, also when the server answers nothing any more. */
   close(): Promise<void> {
     return (this.closing ??= this.closeOnce());
   }
 
   private async closeOnce(): Promise<void> {
     this.closed.abort();
-    if (this.ownPool === undefined) return;
-    const ended = this.ownPool.end();
+    const ended = this.ownPool?.end() ?? this.whenIdle();
     const giveUp = new AbortController();
     const timedOut = sleep(CLOSE_TIMEOUT_MS, undefined, { signal: giveUp.signal }).then(
       () => this.destroyBusy(),
@@ -115,13 +132,17 @@ export class StreamDatabase implements Queryable {
     giveUp.abort();
   }
 
+  private async whenIdle(): Promise<void> {
+    if (this.busy.size > 0) await new Promise<void>((resolve) => (this.becameIdle = resolve));
+  }
+
   private destroyBusy(): void {
     for (const client of this.busy)
       (client as { connection?: { stream?: { destroy?: () => void } } }).connection?.stream?.destroy?.();
   }
 
-  private async withClient<T>(use: (client: PgPoolClientLike) => Promise<T>): Promise<T> {
-    const client = await this.connect();
+  private async withClient<T>(use: (client: PgPoolClientLike) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    const client = await this.connect(signal);
     this.busy.add(client);
     let broken: LostConnection | undefined;
     // For a pool that only looks like one, and tells nobody what it hands out.
@@ -140,25 +161,29 @@ export class StreamDatabase implements Queryable {
       this.busy.delete(client);
       emitter.off?.('error', ignore);
       client.release(broken);
+      if (this.busy.size === 0) this.becameIdle();
     }
   }
 
-  private async connect(): Promise<PgPoolClientLike> {
+  private async connect(signal: AbortSignal | undefined): Promise<PgPoolClientLike> {
     this.throwIfClosed();
     try {
-      return await this.connectInTime();
+      return await this.connectInTime(signal);
     } catch (error) {
       this.throwIfClosed();
+      if (signal?.aborted === true) throw new LostConnection(false, signal.reason);
       this.metrics.add('connections.lost', 1, 'connecting');
       throw new LostConnection(false, error);
     }
   }
 
-  /** Rejects after 5 s, and at once when this is closed. A client that comes after that goes back to its pool. */
-  private async connectInTime(): Promise<PgPoolClientLike> {
+  /** Rejects after 5 s, and at once when this is closed or `signal` aborts. A client that comes after that goes back to its pool. */
+  private async connectInTime(signal: AbortSignal | undefined): Promise<PgPoolClientLike> {
     const giveUp = new AbortController();
     const stop = (): void => giveUp.abort();
     this.closed.signal.addEventListener('abort', stop);
+    signal?.addEventListener('abort', stop);
+    if (signal?.aborted === true) stop();
     let isLate = false;
     const connected = this.pool.connect().then((client) => {
       if (isLate) client.release();
@@ -174,6 +199,7 @@ export class StreamDatabase implements Queryable {
       return await Promise.race([connected, tooLate]);
     } finally {
       this.closed.signal.removeEventListener('abort', stop);
+      signal?.removeEventListener('abort', stop);
       giveUp.abort();
     }
   }

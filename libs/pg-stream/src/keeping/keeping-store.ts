@@ -47,33 +47,41 @@ export class KeepingStore {
     await this.database.query(`SELECT ${this.schema}.stream_delete($1, $2, $3)`, [id, stream, waitMs]);
   }
 
+  /** A sweep's statement would not have to wait behind others for a connection. */
+  get hasFreeConnection(): boolean {
+    return this.database.hasFreeConnection;
+  }
+
   /** The names of at most `limit` streams that were closed since their writer lease had run out. */
-  async abortSilent(limit: number, message: string): Promise<readonly string[]> {
+  async abortSilent(limit: number, message: string, signal: AbortSignal): Promise<readonly string[]> {
     const { rows } = await this.database.query<{ name: string }>(
       `SELECT name FROM ${this.schema}.stream_abort_silent($1, $2) AS name`,
       [limit, message],
       SWEEP_TIMEOUT_MS,
+      signal,
     );
     return rows.map(({ name }) => name);
   }
 
   /** Streams with chunks that are kept no longer, by number, behind `after`. Locks nothing. */
-  async unswept(after: string, limit: number): Promise<readonly string[]> {
+  async unswept(after: string, limit: number, signal: AbortSignal): Promise<readonly string[]> {
     const { rows } = await this.database.query<{ id: string }>(
       `SELECT id FROM ${this.schema}.streams
        WHERE (deleted_at IS NOT NULL OR swept_index < first_index) AND id > $1 ORDER BY id LIMIT $2`,
       [after, limit],
       SWEEP_TIMEOUT_MS,
+      signal,
     );
     return rows.map(({ id }) => id);
   }
 
   /** How many chunks were removed; fewer than `limit`: none is left for us. */
-  async sweep(id: string, limit: number): Promise<number> {
+  async sweep(id: string, limit: number, signal: AbortSignal): Promise<number> {
     const { rows } = await this.database.query<{ removed: number }>(
       `SELECT ${this.schema}.stream_sweep($1, $2) AS removed`,
       [id, limit],
       SWEEP_TIMEOUT_MS,
+      signal,
     );
     return rows[0]?.removed ?? 0;
   }

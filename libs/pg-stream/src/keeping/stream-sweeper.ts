@@ -13,6 +13,9 @@ const BATCH_STREAMS = 100;
 /** What readers of a stream are told whose writer fell silent. */
 const LEASE_MESSAGE = 'the writer lease ran out';
 
+/** Sweeps, one behind another, that are left out while callers wait for the pool's connections; then one waits with them. */
+const MOST_LEFT_OUT = 5;
+
 /** Of all streams; numbers begin at 1. */
 const FROM_THE_FIRST = '0';
 
@@ -29,15 +32,19 @@ export interface StreamSweeperOptions {
 }
 
 /**
- * Ends in the background the streams whose writer lease ran out, and removes what is kept no longer: marks stand in the database, so whatever a process leaves undone another one does, or
- * the same one after its restart.
+ * Ends in the background the streams whose writer lease ran out, and removes what is kept no longer: marks stand in the database, so whatever a
+ * process leaves undone another one does, or the same one after its restart.
  *
- * Any number of processes may sweep at once; they pass over what another one has under its hands.
+ * - Any number of processes may sweep at once; they pass over what another one has under its hands.
+ * - A sweep has time: it leaves the connections of an exhausted pool to those who wait for them, but not for ever.
  */
 export class StreamSweeper {
   private readonly logger: Logger;
   private readonly loop: PollLoop;
   private isFailureLogged = false;
+  /** The pass under way was cut short, or not begun, since callers wait for connections. */
+  private isLeftOut = false;
+  private leftOut = 0;
 
   constructor(private readonly options: StreamSweeperOptions) {
     this.logger = new Logger(`PgStream:${options.instance}`);
@@ -65,25 +72,43 @@ export class StreamSweeper {
   }
 
   private async pass(signal: AbortSignal): Promise<void> {
-    await this.abortSilent(signal);
-    const { store } = this.options;
-    for (let after = FROM_THE_FIRST; !signal.aborted;) {
-      const ids = await store.unswept(after, BATCH_STREAMS);
-      await this.remove(ids, signal);
-      const last = ids.at(-1);
-      if (last === undefined || ids.length < BATCH_STREAMS) break;
-      after = last;
+    this.isLeftOut = false;
+    try {
+      await this.abortSilent(signal);
+      await this.removeAll(signal);
+      this.isFailureLogged = false;
+    } catch (error) {
+      // It waited for a connection that nobody needs any more.
+      if (!signal.aborted) throw error;
     }
-    this.isFailureLogged = false;
+    this.leftOut = this.isLeftOut ? this.leftOut + 1 : 0;
+  }
+
+  /** Asked before each statement. */
+  private mayGoOn(signal: AbortSignal): boolean {
+    if (signal.aborted) return false;
+    if (this.options.store.hasFreeConnection || this.leftOut >= MOST_LEFT_OUT) return true;
+    this.isLeftOut = true;
+    return false;
   }
 
   private async abortSilent(signal: AbortSignal): Promise<void> {
     const { store, moved, metrics } = this.options;
-    for (let count = BATCH_STREAMS; count === BATCH_STREAMS && !signal.aborted;) {
-      const names = await store.abortSilent(BATCH_STREAMS, LEASE_MESSAGE);
+    for (let count = BATCH_STREAMS; count === BATCH_STREAMS && this.mayGoOn(signal);) {
+      const names = await store.abortSilent(BATCH_STREAMS, LEASE_MESSAGE, signal);
       count = names.length;
       metrics.add('sweep.aborted', count);
       for (const name of names) moved(name);
+    }
+  }
+
+  private async removeAll(signal: AbortSignal): Promise<void> {
+    for (let after = FROM_THE_FIRST; this.mayGoOn(signal);) {
+      const ids = await this.options.store.unswept(after, BATCH_STREAMS, signal);
+      await this.remove(ids, signal);
+      const last = ids.at(-1);
+      if (last === undefined || ids.length < BATCH_STREAMS) return;
+      after = last;
     }
   }
 
@@ -93,8 +118,8 @@ export class StreamSweeper {
     for (let left = [...ids]; left.length > 0;) {
       const more: string[] = [];
       for (const id of left) {
-        if (signal.aborted) return;
-        const removed = await store.sweep(id, BATCH_CHUNKS);
+        if (!this.mayGoOn(signal)) return;
+        const removed = await store.sweep(id, BATCH_CHUNKS, signal);
         metrics.add('sweep.removed', removed);
         if (removed === BATCH_CHUNKS) more.push(id);
       }
