@@ -84,7 +84,9 @@ export class PgStreamService implements OnModuleInit, BeforeApplicationShutdown,
     );
     this.metrics = new Metrics(PG_STREAM_METRICS, instance);
     this.database = new StreamDatabase(options, this.metrics);
-    shareDatabase(this, { database: this.database, schema: options.schema });
+    const { schema, lockTimeoutMs } = options;
+    const moved = (stream: string): void => this.waking.hints.moved(stream);
+    shareDatabase(this, { database: this.database, schema, lockTimeoutMs, moved });
     this.waking = new StreamWaking(instance, this.database, options, this.emitter, this.metrics, registry);
     this.writing = new StreamWriting(this.database, options, this.waking.hints, this.metrics);
     this.store = new ReadingStore(this.database, options.schema);

@@ -1,9 +1,12 @@
 import type { StreamDatabase } from './stream-database.js';
 
-/** Inside this lib only: where a service keeps its streams. */
+/** Inside this lib only: where a service keeps its streams, and how it tells their readers. */
 export interface SharedDatabase {
   readonly database: StreamDatabase;
   readonly schema: string;
+  readonly lockTimeoutMs: number;
+  /** A commit has moved the stream: its readers, here and elsewhere, look again. A hint. */
+  readonly moved: (stream: string) => void;
 }
 
 const databases = new WeakMap<object, SharedDatabase>();

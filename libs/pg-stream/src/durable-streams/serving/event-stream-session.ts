@@ -1,7 +1,9 @@
+import { errorCode } from '@nest-baton/core';
 import type { ServerResponse } from 'node:http';
 import { isJson, isText } from '../protocol/content-type.js';
 import { controlOf, eventOf } from '../protocol/event-stream.js';
 import { jsonArray } from '../protocol/json-messages.js';
+import { isProtocolRefusal, statusOf } from '../protocol/protocol-refusal.js';
 import type { ReadQuery } from '../protocol/read-query.js';
 import { encodeOffset } from '../protocol/stream-offset.js';
 import type { StreamRecord } from '../storing/stream-record.js';
@@ -18,8 +20,8 @@ export interface EventStreamTimes {
  * `live=sse`: one response that gives what is there, and then what comes, each piece followed by where the client is.
  *
  * - Back-pressure: the next page is read when the socket has taken the last.
- * - It ends with the stream, after its lifetime, when the client leaves, and at shutdown; all but the first without `streamClosed`, so that the
- *   client comes back with the offset it has.
+ * - It ends with the stream, after its lifetime, when the client leaves, at shutdown, and when the stream is deleted or does not keep the
+ *   client's place; all but the first without `streamClosed`, so that the client comes back with the offset it has, and is told what is wrong.
  */
 export class EventStreamSession {
   /** Across pieces, since a character may begin in one chunk and end in the next. */
@@ -50,7 +52,7 @@ export class EventStreamSession {
     over.addEventListener('abort', end);
     if (over.aborted) end();
     try {
-      await this.follow(record, position, over);
+      await this.follow(record, position, over).catch(ignoreRefusal);
       if (!response.writableNeedDrain) response.end();
       else response.destroy();
     } catch (error) {
@@ -112,4 +114,10 @@ export class EventStreamSession {
     // A client that does not read gets none: they would pile up.
     if (!this.response.writableNeedDrain) this.response.write(COMMENT);
   }
+}
+
+/** The next request of the client is refused with it. */
+function ignoreRefusal(error: unknown): void {
+  const status = isProtocolRefusal(error) ? error.status : statusOf(errorCode(error));
+  if (status >= 500) throw error;
 }

@@ -1,18 +1,21 @@
 import { type Clock, errorCode, type Random } from '@nest-baton/core';
 import type { Page } from '../../reading/chunk.js';
-import { decodeCursor } from '../../reading/cursor.js';
+import { decodeCursor, encodeCursor } from '../../reading/cursor.js';
 import type { PgStreamService } from '../../pg-stream.service.js';
 import type { ResolvedDurableStreamsOptions } from '../durable-streams.options.js';
 import { isJson } from '../protocol/content-type.js';
 import { jsonArray } from '../protocol/json-messages.js';
 import { liveCursor } from '../protocol/live-cursor.js';
-import { badRequest, notFound, ProtocolRefusal } from '../protocol/protocol-refusal.js';
+import { badRequest, ProtocolRefusal } from '../protocol/protocol-refusal.js';
 import { headerOf } from '../protocol/request-headers.js';
 import type { ReadQuery } from '../protocol/read-query.js';
 import type { StartOffset } from '../protocol/stream-offset.js';
 import type { DurableStorage } from '../storing/durable-storage.js';
 import type { StreamRecord } from '../storing/stream-record.js';
 import { type Answer, closedHeader, offsetHeader, type ProtocolRequest } from './answer.js';
+
+/** How a reader ends whose stream has lost its name, before it began or after. */
+const REMOVED: readonly unknown[] = ['STREAM_NOT_FOUND', 'STREAM_DELETED', 'CURSOR_INVALID'];
 
 /** Chunks of one answer; it also ends at 1 MiB. */
 const PAGE_LIMIT = 1_000;
@@ -74,29 +77,38 @@ export class Reading {
     const isStaying = await this.waitForMore(record, piece.end, AbortSignal.any([timeout, request.signal]));
     // The next request of the client is for another process.
     if (!isStaying) return { ...this.emptyAnswer(piece, query), isLast: true };
-    const later = await this.pieceAt(await this.storage.get(request.stream), piece.end);
+    const later = await this.pieceAt(await this.again(record), piece.end);
     if (later.page.data.length > 0) return this.pieceAnswer(later, this.cursorHeader(query, false));
     return this.emptyAnswer(later, query);
   }
 
-  /** One page. @throws ProtocolRefusal 404 when the stream was removed meanwhile, 410 when the position is not kept any more. */
+  /** One page. @throws ProtocolRefusal or a typed error: the stream was removed meanwhile, or does not keep the position any more. */
   async pieceAt(record: StreamRecord, position: number | undefined): Promise<Piece> {
     const from = position === undefined ? {} : { startIndex: position };
     const page = await this.streams.page(record.name, { ...from, limit: PAGE_LIMIT });
     const { streamId, position: end } = decodeCursor(page.cursor);
-    if (streamId !== record.id) throw notFound(record.name);
+    if (streamId !== record.id) throw anotherStream();
+    // Closed since it was looked up: so it is too when it is deleted and forks of it live.
+    if (page.done && record.status === 'open') await this.again(record);
     return { record, page, start: page.data[0]?.index ?? end, end };
   }
 
-  /** Returns when something lies at `position`, at the stream's end, or when `signal` aborts: look again. False when the process shuts down. */
+  /**
+   * Returns when something lies at `position`, at the stream's end, when it was removed, or when `signal` aborts: look again. False when the
+   * process shuts down.
+   */
   async waitForMore(record: StreamRecord, position: number, signal: AbortSignal): Promise<boolean> {
-    const chunks = this.streams.read(record.name, { startIndex: position, signal })[Symbol.asyncIterator]();
+    // By cursor, which knows the stream from a later one of its name.
+    const cursor = encodeCursor({ streamId: record.id, position, isEnd: false });
+    const reader = this.streams.read(record.name, { cursor, ifMissing: 'fail', signal });
+    const chunks = reader[Symbol.asyncIterator]();
     try {
       await chunks.next();
       return true;
     } catch (error) {
-      if (errorCode(error) === 'SHUTTING_DOWN') return false;
-      if (!signal.aborted) throw error;
+      const code = errorCode(error);
+      if (code === 'SHUTTING_DOWN') return false;
+      if (!signal.aborted && !REMOVED.includes(code)) throw error;
       return true;
     } finally {
       await chunks.return?.();
@@ -106,6 +118,13 @@ export class Reading {
   /** Above what the client has, so that no cache answers him with the same for ever. */
   cursor({ cursor }: Pick<ReadQuery, 'cursor'>): string {
     return liveCursor(cursor, this.clock, this.random);
+  }
+
+  /** As it is now. @throws ProtocolRefusal 404 when it was removed, 410 when its name is kept for forks or is another stream's. */
+  private async again(record: StreamRecord): Promise<StreamRecord> {
+    const now = await this.storage.get(record.name);
+    if (now.id !== record.id) throw anotherStream();
+    return now;
   }
 
   private cursorHeader(query: ReadQuery, isClosed: boolean): Record<string, string> {
@@ -176,15 +195,18 @@ export class Reading {
 function positionOf(record: StreamRecord, offset: StartOffset): number | undefined {
   if (offset === 'start') return undefined;
   if (offset === 'tail') return record.nextIndex;
-  if (offset.originId < record.originId)
-    throw new ProtocolRefusal(
-      410,
-      'CURSOR_TRIMMED',
-      'the offset is of an earlier stream of this name: read from the start.',
-    );
+  if (offset.originId < record.originId) throw anotherStream();
   if (offset.originId !== record.originId || offset.position > record.nextIndex)
     throw badRequest('the offset was not given by this stream: read from the start.');
   return offset.position;
+}
+
+function anotherStream(): ProtocolRefusal {
+  return new ProtocolRefusal(
+    410,
+    'CURSOR_TRIMMED',
+    'the offset is of an earlier stream of this name: read from the start.',
+  );
 }
 
 function matches(ifNoneMatch: string, etag: string): boolean {

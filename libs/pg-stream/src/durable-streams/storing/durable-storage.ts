@@ -1,7 +1,8 @@
 import { errorCode, type PgClientLike, type Queryable } from '@nest-baton/core';
 import { isConflict, isLostConnection } from '../../connecting/lost-connection.js';
 import type { SharedDatabase } from '../../connecting/shared-database.js';
-import { AppendUnknownError, StreamUnavailableError } from '../../pg-stream.errors.js';
+import { isLockTimeout } from '../../flushing/write-failures.js';
+import { AppendUnknownError, StreamBusyError, StreamUnavailableError } from '../../pg-stream.errors.js';
 import { gone, notFound } from '../protocol/protocol-refusal.js';
 import { ForkStore } from './fork-store.js';
 import { RecordStore } from './record-store.js';
@@ -14,7 +15,9 @@ export type StorageTransaction = Queryable & PgClientLike;
  * Where the protocol keeps its streams: those of a `PgStreamService`, and what belongs to them.
  *
  * - What has expired is treated as removed from that instant on, and is removed by whoever meets it first.
- * - A stream is removed under its lock, with its record, in one transaction; one that has forks keeps its name until the last of them goes.
+ * - A stream is removed under its lock, with its record, in one transaction; one that has forks is closed and keeps its name until the last of
+ *   them goes. Its readers are woken after the commit.
+ * - A stream that somebody else's transaction holds is waited for as long as `lockTimeout` allows.
  */
 export class DurableStorage {
   readonly records: RecordStore;
@@ -58,13 +61,17 @@ export class DurableStorage {
 
   /** @param onlyExpired leaves a stream alone whose window was extended meanwhile. */
   async remove(found: StreamRecord, onlyExpired = false): Promise<void> {
-    await this.transaction(async (transaction) => {
+    const isRemoved = await this.transaction(async (transaction) => {
       const record = await this.records.lock(transaction, found);
-      if (record === undefined || record.isGone || (onlyExpired && !record.isExpired)) return;
-      if (await this.forks.hasForks(transaction, record.id)) return this.forks.markGone(transaction, record.id);
-      await this.forks.remove(transaction, record.id);
-      await this.removeForsaken(transaction, record.fork?.sourceId);
+      if (record === undefined || record.isGone || (onlyExpired && !record.isExpired)) return false;
+      if (await this.forks.hasForks(transaction, record.id)) await this.forks.markGone(transaction, record.id);
+      else {
+        await this.forks.remove(transaction, record.id);
+        await this.removeForsaken(transaction, record.fork?.sourceId);
+      }
+      return true;
     });
+    if (isRemoved) this.shared.moved(found.name);
   }
 
   /** Removes up to `limit` streams whose time is over, and as many that were kept for forks which are no more. */
@@ -79,11 +86,15 @@ export class DurableStorage {
     }
   }
 
-  /** @throws AppendUnknownError when the connection was lost at the commit, StreamUnavailableError when it was lost before or to a conflict. */
+  /**
+   * @throws AppendUnknownError when the connection was lost at the commit, StreamUnavailableError when it was lost before or to a conflict,
+   *   StreamBusyError when somebody holds what it needs.
+   */
   transaction<T>(work: (transaction: StorageTransaction) => Promise<T>): Promise<T> {
     return this.typed(() =>
       this.shared.database.session(async (session) => {
-        await session.query('BEGIN');
+        // One message of two statements: a round trip less.
+        await session.query(`BEGIN; SET LOCAL lock_timeout = ${this.shared.lockTimeoutMs}`);
         let result: T;
         try {
           result = await work(inTransaction(session));
@@ -115,6 +126,11 @@ export class DurableStorage {
         throw new StreamUnavailableError('Postgres gave up the request in favour of another one: repeat it.', {
           cause: error,
         });
+      if (isLockTimeout(error))
+        throw new StreamBusyError(
+          "the stream is held by somebody's transaction for longer than lockTimeout, and nothing was done.",
+          { cause: error },
+        );
       if (!isLostConnection(error)) throw error;
       if (error.wasSent)
         throw new AppendUnknownError('the connection was lost; what was asked may or may not have been done.', {

@@ -58,10 +58,15 @@ export class ForkStore {
     return rows.length > 0;
   }
 
-  /** The name stays taken until the last fork goes. */
+  /** The name stays taken until the last fork goes. Closed, so that whoever reads it by its name does not wait for ever. */
   async markGone(transaction: Queryable, streamId: number): Promise<void> {
     await transaction.query(
       `UPDATE ${this.schema}.durable_streams SET is_gone = true, expires_at = NULL WHERE stream_id = $1`,
+      [streamId],
+    );
+    await transaction.query(
+      `UPDATE ${this.schema}.streams SET status = 'aborted', message = 'deleted', closed_at = clock_timestamp()
+       WHERE id = $1 AND status = 'open'`,
       [streamId],
     );
   }
