@@ -48,7 +48,7 @@ async function obey(app: OutboxApp, memory: ReturnType<typeof watchMemory>, acti
     case 'states':
       return { ...(await app.outbox.stats()).byState };
     case 'clear':
-      await app.dataSource.query('TRUNCATE baton.webhook_deliveries, baton.webhook_events');
+      await app.dataSource.query('TRUNCATE baton.webhook_attempts, baton.webhook_deliveries, baton.webhook_events');
       return {};
   }
 }

@@ -64,7 +64,7 @@ export async function throughput(bench: OutboxBench, server: DurableServer, use:
   }
   const of = (...ids: readonly SystemId[]) => ids.map((id) => systems.get(id) as Subject);
   const fast = await bench.interleave(of('floor', 'ours', ...FAST), RATE);
-  const note = 'our attempts are counted on the row; there is no log of attempts yet';
+  const note = 'with its log of attempts';
   bench.shows(`deliveries a second: ${SHOWN.floor}`, fast.of(SHOWN.floor, RATE), '/s', 'no retry, no fence');
   bench.shows(`deliveries a second: ${OURS}`, fast.of(OURS, RATE), '/s', note);
   bench.shows(`deliveries a second, ${OURS} against the floor`, fast.ratio(RATE, OURS, SHOWN.floor), 'x');

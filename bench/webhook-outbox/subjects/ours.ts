@@ -92,7 +92,9 @@ export async function startOurs({ url, endpoints }: QueueSetup): Promise<QueueSu
       failed: await count(`state IN ('failed', 'dead') OR attempts > 1`),
     }),
     clear: async () =>
-      void (await producer.dataSource.query('TRUNCATE baton.webhook_deliveries, baton.webhook_events')),
+      void (await producer.dataSource.query(
+        'TRUNCATE baton.webhook_attempts, baton.webhook_deliveries, baton.webhook_events',
+      )),
     stop: () => producer.context.close(),
   };
 }

@@ -35,7 +35,14 @@ export type { WebhookOutboxEvents } from './webhook-outbox.events.js';
 export { WEBHOOK_OUTBOX_METRICS } from './webhook-outbox.metrics.js';
 export type { WebhookOutboxHealth } from './operating/outbox-health.js';
 export type { DrainReport } from './delivering/drain.js';
-export type { DeadDelivery, DeliveryReason, DeliveryReport, DeliveryState } from './delivering/delivery.js';
+export type {
+  AttemptOutcome,
+  AttemptReason,
+  DeadDelivery,
+  DeliveryReason,
+  DeliveryReport,
+  DeliveryState,
+} from './delivering/delivery.js';
 
 // Errors
 export {

@@ -31,6 +31,13 @@ export const WEBHOOK_OUTBOX_METRICS = {
       unit: '{lease}',
       description: 'Claims that ended before their outcome was written: the delivery is sent again with the same id.',
     },
+    'outcomes.late': {
+      kind: 'counter',
+      by: 'outcome',
+      values: ['delivered', 'failed', 'retry'],
+      unit: '{attempt}',
+      description: 'Outcomes that came after their lease had ended, by what they were: in the history, moving nothing.',
+    },
     'request.duration': {
       kind: 'histogram',
       by: 'outcome',

@@ -181,7 +181,9 @@ export class WebhookOutboxService
     const hooks = {
       onSettled: this.reporter.settled.bind(this.reporter),
       onReclaimedDead: this.reporter.reclaimedDead.bind(this.reporter),
+      onLate: this.reporter.late.bind(this.reporter),
       onLost: this.reporter.lost.bind(this.reporter),
+      onUnwritable: this.reporter.unwritable.bind(this.reporter),
       onError: this.reporter.failed.bind(this.reporter),
       onPollFailed: this.reporter.pollFailed.bind(this.reporter),
       onSettleFailed: this.reporter.settleFailed.bind(this.reporter),

@@ -40,9 +40,14 @@ export class StatementGate {
 const WAITING = `SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = 4711
                     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`;
 
-/** Every statement at this step fails until the returned function is called. */
-export async function refuse(admin: pg.Pool, step: keyof typeof STEPS): Promise<() => Promise<void>> {
-  await installTrigger(admin, STEPS[step], `RAISE EXCEPTION 'refused by the test' USING ERRCODE = '53100';`);
+/** Every statement at this step fails, or those with a row of which `when` is true, until the returned function is called. */
+export async function refuse(
+  admin: pg.Pool,
+  step: keyof typeof STEPS,
+  { sqlState = '53100', when = 'true' } = {},
+): Promise<() => Promise<void>> {
+  const body = `RAISE EXCEPTION 'refused by the test' USING ERRCODE = '${sqlState}';`;
+  await installTrigger(admin, `${STEPS[step]} AND ${when}`, body);
   return () => dropTrigger(admin);
 }
 

@@ -110,6 +110,10 @@ export class OutboxWorld {
     return rows;
   }
 
+  async attempts(): Promise<AttemptRow[]> {
+    return (await this.admin.query<AttemptRow>('SELECT * FROM baton.webhook_attempts ORDER BY id')).rows;
+  }
+
   async settled(count: number, timeoutMs = 8_000): Promise<DeliveryRow[]> {
     let rows: DeliveryRow[] = [];
     await waitFor(
@@ -140,9 +144,22 @@ export interface DeliveryRow {
   readonly last_status: number | null;
   readonly last_error: string | null;
   readonly reason: string | null;
+  readonly started_at: Date | null;
   readonly settled_at: Date | null;
   readonly type: string;
   readonly dedupe_key: string;
+}
+
+export interface AttemptRow {
+  readonly delivery_id: string;
+  readonly attempt: number;
+  readonly started_at: Date;
+  readonly duration_ms: number | null;
+  readonly outcome: string;
+  readonly reason: string | null;
+  readonly status: number | null;
+  readonly error: string | null;
+  readonly is_late: boolean;
 }
 
 export function header(request: ReceivedWebhook, name: string): string {

@@ -35,9 +35,15 @@ export interface StartedDelivery {
   readonly id: string;
   /** `null`: the event's row is gone. */
   readonly body: string | null;
+  /** By the database's clock, as its text: names the attempt in the history. */
+  readonly startedAt: string;
 }
 
-export interface SettledClaim extends Claim {
+/** What is written of an attempt that is over. */
+export interface EndedAttempt extends Claim {
+  readonly attempt: number;
+  readonly startedAt: string;
+  readonly durationMs: number;
   readonly settlement: Settlement;
 }
 
@@ -50,6 +56,9 @@ const COLUMNS = `c.id, c.fence, c.event_id AS "outboxId", c.endpoint_id AS "endp
 
 /** Grows also over a restored backup, whose counters are behind those that a living process holds. */
 const NEXT_FENCE = `greatest(d.fence + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)`;
+
+/** Open, and in nobody's hands. */
+const UNHELD = `'ready'`;
 
 const FENCED = `unnest($1::bigint[], $2::bigint[]) AS w(id, fence)`;
 
@@ -121,9 +130,9 @@ export class DeliveryStore {
        locked AS (${this.lockedOf('wanted')}),
        started AS (
          UPDATE ${this.schema}.webhook_deliveries d
-            SET attempts = l.attempts + 1, last_outcome = 'unknown', lease_until = ${leaseUntil('$4')}
-           FROM locked l WHERE d.id = l.id RETURNING d.id, d.event_id)
-       SELECT s.id, e.body FROM started s LEFT JOIN ${this.schema}.webhook_events e ON e.id = s.event_id`,
+            SET attempts = l.attempts + 1, last_outcome = 'unknown', started_at = clock_timestamp(), lease_until = ${leaseUntil('$4')}
+           FROM locked l WHERE d.id = l.id RETURNING d.id, d.event_id, d.started_at)
+       SELECT s.id, e.body, s.started_at::text AS "startedAt" FROM started s LEFT JOIN ${this.schema}.webhook_events e ON e.id = s.event_id`,
       [...columnsOf(claims), claims.map(({ attempts }) => attempts), leaseMs],
     );
     return rows;
@@ -140,12 +149,22 @@ export class DeliveryStore {
     return new Set(rows.map(({ id }) => id));
   }
 
-  /** Hands back, due as before; `attempts` is what it shall be, so a start that sent nothing is undone. No loss is counted. */
+  /**
+   * Hands back, due as before; `attempts` is what it shall be, so a start that sent nothing is undone. No loss is counted. A request that was
+   * cut is in the history, outcome unknown.
+   */
   async release(claims: readonly (Claim & { readonly attempts: number })[]): Promise<number> {
     const { rowCount } = await this.on.query(
       `WITH wanted AS (SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::int[]) AS w(id, fence, attempts)),
-       locked AS (${this.lockedOf('wanted')})
-       UPDATE ${this.schema}.webhook_deliveries d SET state = 'ready', lease_until = NULL, attempts = l.attempts
+       locked AS (${this.lockedOf('wanted', 'd.started_at, d.attempts > w.attempts AS is_undone')}),
+       cut AS (
+         INSERT INTO ${this.schema}.webhook_attempts (delivery_id, attempt, started_at, outcome, reason, is_late)
+         SELECT id, attempts, started_at, 'unknown', 'cut', false FROM locked WHERE started_at IS NOT NULL AND NOT is_undone)
+       UPDATE ${this.schema}.webhook_deliveries d
+          SET state = 'ready', lease_until = NULL, attempts = l.attempts,
+              started_at = CASE WHEN NOT l.is_undone THEN d.started_at END,
+              last_outcome = CASE WHEN NOT l.is_undone THEN d.last_outcome ELSE
+                (SELECT a.outcome FROM ${this.schema}.webhook_attempts a WHERE a.delivery_id = d.id ORDER BY a.id DESC LIMIT 1) END
          FROM locked l WHERE d.id = l.id RETURNING d.id`,
       [...columnsOf(claims), claims.map(({ attempts }) => attempts)],
     );
@@ -153,16 +172,24 @@ export class DeliveryStore {
   }
 
   /**
-   * Writes outcomes; returns the ids that were written. A row counts as written too when an earlier try of ours did it and only its answer
-   * was lost: same fence, same state, and no loss counted since.
+   * Writes what attempts came to, and their history; returns the ids of those that moved their delivery. Each delivery is in the list at most
+   * once.
+   *
+   * - The row is ours while it is leased under our fence. Where it is not, the outcome goes into the history as late and moves nothing, but
+   *   for a 2xx: it delivers a row that nobody holds.
+   * - Repeating after an answer that was lost writes nothing twice and gives the same answer: the history names an attempt by its start.
    */
-  async settle(settled: readonly SettledClaim[]): Promise<ReadonlySet<string>> {
-    const of = <T>(read: (settlement: Settlement) => T): T[] => settled.map(({ settlement }) => read(settlement));
+  async settle(ended: readonly EndedAttempt[]): Promise<ReadonlySet<string>> {
+    const of = <T>(read: (settlement: Settlement) => T): T[] => ended.map(({ settlement }) => read(settlement));
     const { rows } = await this.on.query<{ id: string }>(
       `WITH wanted AS (
-         SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::float8[], $5::text[], $6::text[], $7::int[], $8::text[])
-                AS w(id, fence, new_state, retry_in_ms, outcome, new_reason, status, error)),
-       locked AS (${this.lockedOf('wanted')}),
+         SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::float8[], $5::text[], $6::text[], $7::int[], $8::text[],
+                              $9::int[], $10::timestamptz[], $11::int[])
+                AS w(id, fence, new_state, retry_in_ms, outcome, new_reason, status, error, attempt, began_at, duration_ms)),
+       locked AS (
+         SELECT w.*, d.state = 'leased' AS is_ours FROM ${this.schema}.webhook_deliveries d JOIN wanted w ON d.id = w.id
+          WHERE (d.state = 'leased' AND d.fence = w.fence) OR (w.new_state = 'delivered' AND d.state IN (${UNHELD}))
+          ORDER BY d.id FOR UPDATE OF d),
        written AS (
          UPDATE ${this.schema}.webhook_deliveries d
             SET state = l.new_state, lease_until = NULL, lease_losses = 0,
@@ -170,19 +197,27 @@ export class DeliveryStore {
                           THEN clock_timestamp() + make_interval(secs => l.retry_in_ms / 1000) ELSE d.next_at END,
                 settled_at = CASE l.new_state WHEN 'ready' THEN NULL ELSE clock_timestamp() END,
                 last_outcome = l.outcome, reason = l.new_reason, last_status = l.status, last_error = l.error
-           FROM locked l WHERE d.id = l.id RETURNING d.id)
-       SELECT id FROM written
-        UNION
-       SELECT d.id FROM ${this.schema}.webhook_deliveries d JOIN wanted w ON d.id = w.id AND d.fence = w.fence
-        WHERE d.state = w.new_state AND d.lease_losses = 0`,
+           FROM locked l WHERE d.id = l.id),
+       logged AS (
+         INSERT INTO ${this.schema}.webhook_attempts
+                (delivery_id, attempt, started_at, duration_ms, outcome, reason, status, error, is_late)
+         SELECT w.id, w.attempt, w.began_at, w.duration_ms, w.outcome, w.new_reason, w.status, w.error, l.is_ours IS NOT TRUE
+           FROM wanted w LEFT JOIN locked l ON l.id = w.id
+          WHERE l.id IS NOT NULL
+             OR NOT EXISTS (${this.loggedOf('w')}) AND EXISTS (SELECT FROM ${this.schema}.webhook_deliveries d WHERE d.id = w.id))
+       SELECT w.id FROM wanted w LEFT JOIN locked l ON l.id = w.id
+        WHERE l.id IS NOT NULL OR EXISTS (${this.loggedOf('w')} AND NOT a.is_late)`,
       [
-        ...columnsOf(settled),
+        ...columnsOf(ended),
         of(({ state }): DeliveryState => state),
         of(({ retryInMs }) => retryInMs),
         of(({ outcome }): AttemptOutcome => outcome),
         of(({ reason }): DeliveryReason => reason),
         of(({ status }) => status),
         of(({ error }) => error),
+        ended.map(({ attempt }) => attempt),
+        ended.map(({ startedAt }) => startedAt),
+        ended.map(({ durationMs }) => durationMs),
       ],
     );
     return new Set(rows.map(({ id }) => id));
@@ -191,13 +226,19 @@ export class DeliveryStore {
   /** Rows are locked by the CTE of the caller; the lease begins with the statement, so a claimer who counts from before it is never late. */
   private leaseOf(due: string, leaseMs = '$6'): string {
     return `UPDATE ${this.schema}.webhook_deliveries d
-          SET state = 'leased', fence = ${NEXT_FENCE}, lease_until = ${leaseUntil(leaseMs)}
+          SET state = 'leased', fence = ${NEXT_FENCE}, lease_until = ${leaseUntil(leaseMs)}, started_at = NULL
          FROM ${due} WHERE d.id = ${due}.id
     RETURNING d.id, d.fence, d.event_id, d.endpoint_id, d.attempts, d.lease_losses, d.next_at, ${due}.version`;
   }
 
-  private lockedOf(wanted: string): string {
-    return `SELECT w.* FROM ${this.schema}.webhook_deliveries d JOIN ${wanted} w ON d.id = w.id AND d.fence = w.fence
+  /** What an attempt of `w` came to, as far as somebody has written it. */
+  private loggedOf(w: string): string {
+    return `SELECT FROM ${this.schema}.webhook_attempts a
+             WHERE a.delivery_id = ${w}.id AND a.started_at = ${w}.began_at AND a.outcome <> 'unknown'`;
+  }
+
+  private lockedOf(wanted: string, more?: string): string {
+    return `SELECT w.*${more === undefined ? '' : `, ${more}`} FROM ${this.schema}.webhook_deliveries d JOIN ${wanted} w ON d.id = w.id AND d.fence = w.fence
              WHERE d.state = 'leased' ORDER BY d.id FOR UPDATE OF d`;
   }
 }

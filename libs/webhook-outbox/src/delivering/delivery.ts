@@ -21,6 +21,9 @@ export type DeliveryReason =
   | 'exhausted'
   | 'crash-loop';
 
+/** As `DeliveryReason`; for the outcome `unknown`: the process was gone or stalled, or its shutdown cut the request. */
+export type AttemptReason = DeliveryReason | 'lease-lost' | 'cut';
+
 /** One delivery and what became of it. Holds no payload, URL or secret. */
 export interface DeliveryReport {
   readonly id: string;

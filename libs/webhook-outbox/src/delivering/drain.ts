@@ -46,7 +46,7 @@ export async function drainPump(parts: Draining, timeoutMs: number): Promise<Dra
   const cut = held.count('sending');
   await within(settleMs, Promise.all([pump.cut(), settler.idle()]));
   await within(CLOSE_TIMEOUT_MS, Promise.all([settler.abandon(), keeper.stop(), sender.stop()]));
-  return { released, cut, unsettled: held.count('settling') };
+  return { released, cut, unsettled: settler.size };
 }
 
 async function within(ms: number, work: Promise<unknown>): Promise<void> {

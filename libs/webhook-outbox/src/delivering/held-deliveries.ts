@@ -14,6 +14,8 @@ export interface Held {
   leaseEndsAt: number;
   /** Requests started, this one included once it is. */
   attempts: number;
+  /** When the database counted the request. */
+  startedAt: string;
   endpoint: OpenEndpoint | undefined;
 }
 
@@ -42,7 +44,14 @@ export class HeldDeliveries {
   }
 
   add(claim: ClaimedDelivery, leaseEndsAt: number): Held {
-    const held: Held = { claim, state: 'opening', leaseEndsAt, attempts: claim.attempts, endpoint: undefined };
+    const held: Held = {
+      claim,
+      state: 'opening',
+      leaseEndsAt,
+      attempts: claim.attempts,
+      startedAt: '',
+      endpoint: undefined,
+    };
     this.byId.set(claim.id, held);
     return held;
   }

@@ -2,7 +2,7 @@ import { type Clock, systemRandom } from '@nest-baton/core';
 import type { EndpointDirectory } from '../endpoints/endpoint-directory.js';
 import type { HttpSender } from '../sending/http-sender.js';
 import { webhookIdOf } from '../sending/signature.js';
-import type { ClaimedDelivery, DeliveryStore } from './delivery-store.js';
+import type { ClaimedDelivery, DeliveryStore, StartedDelivery } from './delivery-store.js';
 import type { Held, HeldDeliveries } from './held-deliveries.js';
 import { type OutcomeRules, settlementOf } from '../outcomes/outcome.js';
 import type { RequestOutcome } from '../webhook-outbox.metrics.js';
@@ -115,8 +115,8 @@ export class Pump {
           this.options.leaseMs,
         );
         this.failedAt = Infinity;
-        const bodies = new Map(started.map(({ id, body }) => [id, body]));
-        for (const held of batch) this.launch(held, bodies.get(held.claim.id), leaseEndsAt);
+        const byId = new Map(started.map((one) => [one.id, one]));
+        for (const held of batch) this.launch(held, byId.get(held.claim.id), leaseEndsAt);
       } catch (error) {
         this.failedAt = Math.min(this.failedAt, this.clock.monotonic());
         this.hooks.onError('counting attempts failed; nothing was sent', error);
@@ -127,10 +127,12 @@ export class Pump {
     }
   }
 
-  private launch(held: Held, body: string | null | undefined, leaseEndsAt: number): void {
+  private launch(held: Held, started: StartedDelivery | undefined, leaseEndsAt: number): void {
     if (!this.held.has(held)) return;
-    if (body === undefined) return this.hooks.onLost(held);
+    if (started === undefined) return this.hooks.onLost(held);
+    const { body } = started;
     held.leaseEndsAt = leaseEndsAt;
+    held.startedAt = started.startedAt;
     held.state = 'sending';
     const request = this.send(held, body).catch((error: unknown) => this.hooks.onError('a delivery failed', error));
     const tracked = request.finally(() => {
@@ -151,14 +153,8 @@ export class Pump {
     held.attempts = claim.attempts + 1;
     if (body === null) {
       const error = 'the event was deleted before it was sent';
-      this.settler.add(held, {
-        state: 'failed',
-        outcome: 'failed',
-        reason: 'event-missing',
-        status: null,
-        error,
-        retryInMs: 0,
-      });
+      const missing = { reason: 'event-missing', status: null, error, retryInMs: 0 } as const;
+      this.settler.add(held, { state: 'failed', outcome: 'failed', ...missing }, 0);
       return;
     }
     const { url, headers, secret } = endpoint;
@@ -172,7 +168,8 @@ export class Pump {
     }
     const settlement = settlementOf(answer, held.attempts, this.options, this.clock.now(), systemRandom);
     this.hooks.onRequestEnded(settlement.outcome, startedAtMs);
-    if (this.held.has(held)) this.settler.add(held, settlement);
+    // Also when its lease is lost by now: the history is nobody's property.
+    this.settler.add(held, settlement, this.clock.monotonic() - startedAtMs);
   }
 
   /** When it cannot be written the leases expire, which costs time and counts a loss. */

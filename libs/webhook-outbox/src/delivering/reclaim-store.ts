@@ -34,7 +34,8 @@ export class ReclaimStore {
   ) {}
 
   /**
-   * Takes back leases that expired, each counted as a loss. A request that was started under the lease keeps the outcome `unknown`; when it
+   * Takes back leases that expired, each counted as a loss. A request that was started under the lease has the outcome `unknown`, here and in
+   * the history; when it
    * was the last of the schedule, or the tenth loss in a row, the delivery is dead. Skips rows that their owner is settling at this moment:
    * whoever holds the row's lock first wins, and the other finds it changed.
    */
@@ -55,6 +56,9 @@ export class ReclaimStore {
                         ELSE o.reason END AS reason) n
           WHERE d.id = x.id
          RETURNING d.*
+       ), logged AS (
+         INSERT INTO ${this.schema}.webhook_attempts (delivery_id, attempt, started_at, outcome, reason, is_late)
+         SELECT id, attempts, started_at, 'unknown', 'lease-lost', false FROM taken WHERE started_at IS NOT NULL ORDER BY id
        )
        SELECT t.id, t.event_id AS "outboxId", t.endpoint_id AS "endpointId", t.state, t.attempts, t.last_outcome AS outcome, t.reason,
               t.last_status AS status, t.last_error AS error, e.dedupe_key AS "eventId", e.type, e.tenant,

@@ -23,7 +23,9 @@ export interface RelayParts {
 export interface RelayHooks {
   readonly onSettled: (held: Held, settlement: Settlement) => void;
   readonly onReclaimedDead: (delivery: ReclaimedDelivery) => void;
+  readonly onLate: (held: Held, settlement: Settlement) => void;
   readonly onLost: (held: Held) => void;
+  readonly onUnwritable: (held: Held, error: unknown) => void;
   readonly onError: (what: string, error: unknown) => void;
   readonly onPollFailed: (error: unknown) => void;
   readonly onSettleFailed: (error: unknown, waiting: number) => void;
@@ -84,8 +86,10 @@ export class Relay implements Runnable {
         this.pump.startSoon();
         hooks.onSettled(held, settlement);
       },
+      onLate: hooks.onLate,
       onLost,
       onError: hooks.onSettleFailed,
+      onUnwritable: hooks.onUnwritable,
     });
     this.pump = new Pump(store, this.held, directory, sender, this.settler, options, clock, {
       onSlotFreed: () => this.isMoreDue && this.loop.notify(),
@@ -147,7 +151,7 @@ export class Relay implements Runnable {
     return {
       inFlight: this.held.count('sending'),
       buffered: this.held.count('opening') + this.held.count('buffered') + this.held.count('starting'),
-      unsettled: this.held.count('settling'),
+      unsettled: this.settler.size,
       leasesLost: this.leasesLost,
     };
   }

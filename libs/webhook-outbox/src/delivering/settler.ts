@@ -1,13 +1,17 @@
-import type { Clock } from '@nest-baton/core';
-import type { DeliveryStore, SettledClaim } from './delivery-store.js';
+import { type Clock, sqlState } from '@nest-baton/core';
+import type { DeliveryStore, EndedAttempt } from './delivery-store.js';
 import type { Held, HeldDeliveries } from './held-deliveries.js';
 import type { Settlement } from '../outcomes/outcome.js';
 import { sanitisedText } from '../outcomes/sanitised-text.js';
 
 export interface SettlerHooks {
   readonly onSettled: (held: Held, settlement: Settlement) => void;
+  /** Its lease had ended, so it is in the history and moved nothing. */
+  readonly onLate: (held: Held, settlement: Settlement) => void;
   readonly onLost: (held: Held) => void;
   readonly onError: (error: unknown, waiting: number) => void;
+  /** The database refuses this outcome whatever is left out of it; its lease expires. */
+  readonly onUnwritable: (held: Held, error: unknown) => void;
 }
 
 const BATCH = 500;
@@ -18,6 +22,7 @@ const LONGEST_PAUSE_MS = 1_000;
 interface Waiting {
   readonly held: Held;
   readonly settlement: Settlement;
+  readonly durationMs: number;
 }
 
 /**
@@ -25,7 +30,8 @@ interface Waiting {
  *
  * - A write that fails is repeated for as long as the lease lives (it is renewed meanwhile): a request is never repeated only because its
  *   outcome could not be written.
- * - A refused write means that the lease was lost: told, never silent.
+ * - An outcome without its lease is written too, as late: the loss is told, never silent.
+ * - One outcome that the database refuses for what is in it keeps no other from being written.
  */
 export class Settler {
   private waiting: Waiting[] = [];
@@ -46,10 +52,14 @@ export class Settler {
     return this.waiting.length > 0 ? this.failedAt : Infinity;
   }
 
-  add(held: Held, settlement: Settlement): void {
+  get size(): number {
+    return this.waiting.length;
+  }
+
+  add(held: Held, settlement: Settlement, durationMs: number): void {
     held.state = 'settling';
     const error = settlement.error === null ? null : sanitisedText(settlement.error);
-    this.waiting.push({ held, settlement: { ...settlement, error } });
+    this.waiting.push({ held, settlement: { ...settlement, error }, durationMs: Math.round(durationMs) });
     this.current ??= this.run();
   }
 
@@ -70,15 +80,11 @@ export class Settler {
     // A turn of the loop, so that outcomes of the same turn share a statement.
     await new Promise<void>((resolve) => setImmediate(resolve));
     while (this.waiting.length > 0 && !this.isStopped) {
-      this.dropLost();
-      const batch = this.waiting.slice(0, BATCH);
-      if (batch.length === 0) break;
+      this.tellLost();
       try {
-        const written = await this.store.settle(batch.map(claimOf));
-        this.waiting = this.waiting.slice(batch.length);
+        await this.write(this.nextBatch());
         pauseMs = FIRST_PAUSE_MS;
         this.failedAt = Infinity;
-        for (const item of batch) this.conclude(item, written.has(item.held.claim.id));
       } catch (error) {
         this.failedAt = Math.min(this.failedAt, this.clock.monotonic());
         this.hooks.onError(error, this.waiting.length);
@@ -89,20 +95,59 @@ export class Settler {
     this.current = undefined;
   }
 
-  private conclude({ held, settlement }: Waiting, isWritten: boolean): void {
-    if (isWritten) {
+  /** A late outcome and that of the next claim may be of the same delivery: never in one statement. */
+  private nextBatch(): readonly Waiting[] {
+    const batch = new Map<string, Waiting>();
+    for (const item of this.waiting) {
+      if (batch.size >= BATCH) break;
+      if (!batch.has(item.held.claim.id)) batch.set(item.held.claim.id, item);
+    }
+    return [...batch.values()];
+  }
+
+  /** Halves a batch that the database refuses for what is in it, until the one is found that it means. */
+  private async write(batch: readonly Waiting[]): Promise<void> {
+    let moved: ReadonlySet<string>;
+    try {
+      moved = await this.store.settle(batch.map(endedAttempt));
+    } catch (error) {
+      if (!isRefusedContent(error)) throw error;
+      if (batch.length > 1) {
+        const half = batch.length >> 1;
+        await this.write(batch.slice(0, half));
+        return this.write(batch.slice(half));
+      }
+      return this.writePlain(batch, error);
+    }
+    const done = new Set(batch);
+    this.waiting = this.waiting.filter((item) => !done.has(item));
+    for (const item of batch) this.conclude(item, moved.has(item.held.claim.id));
+  }
+
+  /** The receiver's words are all that anybody else has put into an outcome. */
+  private async writePlain([item]: readonly Waiting[], error: unknown): Promise<void> {
+    if (item === undefined) return;
+    const plain = { ...item, settlement: { ...item.settlement, error: null } };
+    this.waiting = this.waiting.map((one) => (one === item ? plain : one));
+    if (item.settlement.error !== null) return this.write([plain]);
+    this.waiting = this.waiting.filter((one) => one !== plain);
+    this.hooks.onUnwritable(item.held, error);
+    this.hooks.onLost(item.held);
+  }
+
+  private conclude({ held, settlement }: Waiting, isMoved: boolean): void {
+    if (isMoved) {
       this.held.remove(held);
-      this.hooks.onSettled(held, settlement);
-    } else if (this.held.has(held)) this.hooks.onLost(held);
+      return this.hooks.onSettled(held, settlement);
+    }
+    this.hooks.onLost(held);
+    this.hooks.onLate(held, settlement);
   }
 
   /** The lease keeper may have told of the loss already; a lease that ended by our clock is told here. */
-  private dropLost(): void {
+  private tellLost(): void {
     const now = this.clock.monotonic();
-    const lost = this.waiting.filter(({ held }) => !this.held.has(held) || held.leaseEndsAt <= now);
-    if (lost.length === 0) return;
-    this.waiting = this.waiting.filter((item) => !lost.includes(item));
-    for (const { held } of lost) if (this.held.has(held)) this.hooks.onLost(held);
+    for (const { held } of this.waiting) if (held.leaseEndsAt <= now) this.hooks.onLost(held);
   }
 
   private async pause(ms: number): Promise<void> {
@@ -117,6 +162,13 @@ export class Settler {
   }
 }
 
-function claimOf({ held, settlement }: Waiting): SettledClaim {
-  return { id: held.claim.id, fence: held.claim.fence, settlement };
+/** Data that does not fit, or a constraint: the same statement will be refused for ever. */
+function isRefusedContent(error: unknown): boolean {
+  const state = sqlState(error) ?? '';
+  return state.startsWith('22') || state.startsWith('23');
+}
+
+function endedAttempt({ held, settlement, durationMs }: Waiting): EndedAttempt {
+  const { claim, attempts, startedAt } = held;
+  return { id: claim.id, fence: claim.fence, attempt: attempts, startedAt, durationMs, settlement };
 }

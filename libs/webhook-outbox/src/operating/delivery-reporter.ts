@@ -62,6 +62,21 @@ export class DeliveryReporter {
     this.dead(reportOf(delivery));
   }
 
+  /** Whoever holds the delivery now decides what becomes of it. */
+  late({ claim, attempts }: Held, { outcome, reason, status }: Settlement): void {
+    const details = { deliveryId: claim.id, endpointId: claim.endpointId, attempt: attempts, outcome, reason, status };
+    this.logger.warn('an outcome came after its lease had ended; it is in the history as late', details);
+    this.metrics.add('outcomes.late', 1, outcome);
+  }
+
+  unwritable({ claim }: Held, error: unknown): void {
+    const details = { deliveryId: claim.id, error: describeError(error) };
+    this.logger.error(
+      'the database refuses an outcome; the delivery is sent again when its lease has expired',
+      details,
+    );
+  }
+
   lost({ claim, attempts }: Held): void {
     const wasStarted = attempts > claim.attempts;
     const details = { deliveryId: claim.id, endpointId: claim.endpointId, wasStarted };

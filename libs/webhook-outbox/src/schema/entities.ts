@@ -1,5 +1,5 @@
 import { EntitySchema, type EntitySchemaColumnOptions } from 'typeorm';
-import type { AttemptOutcome, DeliveryReason, DeliveryState } from '../delivering/delivery.js';
+import type { AttemptOutcome, AttemptReason, DeliveryReason, DeliveryState } from '../delivering/delivery.js';
 
 /** What was sent, once for all its deliveries. Read-only: the module writes it by SQL. */
 export class OutboxEvent {
@@ -28,7 +28,7 @@ export class OutboxDelivery {
   fence: string;
   /** Requests started. */
   attempts: number;
-  /** Of the request that was started under the claim of now or, after its end, the last one. */
+  /** Of the request that was started under the last claim, if one was. */
   startedAt: Date | null;
   /** Claims since the last recorded outcome whose owner was gone. */
   leaseLosses: number;
@@ -51,7 +51,7 @@ export class DeliveryAttempt {
   /** `null` when nobody lived to see the end. */
   durationMs: number | null;
   outcome: AttemptOutcome;
-  reason: DeliveryReason | null;
+  reason: AttemptReason | null;
   status: number | null;
   error: string | null;
   /** Its lease had ended before it was written: a row of the same request with the outcome `unknown` may be there too. */

@@ -11,82 +11,96 @@ import type { Migration } from '@nest-baton/core';
 export const MIGRATIONS: readonly Migration[] = [
   {
     name: '0001-events-deliveries-endpoints',
-    statements: (schema) => [
-      `CREATE TABLE ${schema}.webhook_endpoints (
-         id uuid PRIMARY KEY,
-         tenant text NOT NULL,
-         url text NOT NULL,
-         types text[] NOT NULL,
-         headers jsonb NOT NULL,
-         state text NOT NULL,
-         version integer NOT NULL,
-         secret_key_id text NOT NULL,
-         secret_sealed bytea NOT NULL,
-         created_at timestamptz NOT NULL)`,
-      `CREATE INDEX webhook_endpoints_tenant ON ${schema}.webhook_endpoints (tenant)`,
-      `CREATE TABLE ${schema}.webhook_events (
-         id uuid PRIMARY KEY,
-         tenant text NOT NULL,
-         dedupe_key text NOT NULL,
-         type text NOT NULL,
-         body text NOT NULL,
-         content_hash bytea NOT NULL,
-         created_at timestamptz NOT NULL)`,
-      `CREATE UNIQUE INDEX webhook_events_dedupe ON ${schema}.webhook_events (tenant, dedupe_key)`,
-      `CREATE TABLE ${schema}.webhook_deliveries (
-         id bigserial PRIMARY KEY,
-         event_id uuid NOT NULL,
-         endpoint_id uuid NOT NULL,
-         state text NOT NULL,
-         next_at timestamptz NOT NULL,
-         lease_until timestamptz,
-         fence bigint NOT NULL,
-         attempts integer NOT NULL,
-         started_at timestamptz,
-         lease_losses integer NOT NULL,
-         last_outcome text,
-         reason text,
-         last_status integer,
-         last_error text,
-         created_at timestamptz NOT NULL,
-         settled_at timestamptz)
-       WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0)`,
-      `CREATE UNIQUE INDEX webhook_deliveries_pair ON ${schema}.webhook_deliveries (event_id, endpoint_id)`,
-      `CREATE INDEX webhook_deliveries_due ON ${schema}.webhook_deliveries (endpoint_id, next_at, id) WHERE state = 'ready'`,
-      `CREATE INDEX webhook_deliveries_leased ON ${schema}.webhook_deliveries (lease_until) WHERE state = 'leased'`,
-      `CREATE INDEX webhook_deliveries_suspect ON ${schema}.webhook_deliveries (next_at) WHERE state = 'ready' AND lease_losses >= 2`,
-      `CREATE TABLE ${schema}.webhook_attempts (
-         id bigserial PRIMARY KEY,
-         delivery_id bigint NOT NULL,
-         attempt integer NOT NULL,
-         started_at timestamptz NOT NULL,
-         duration_ms integer,
-         outcome text NOT NULL,
-         reason text,
-         status integer,
-         error text,
-         is_late boolean NOT NULL)`,
-      `CREATE INDEX webhook_attempts_delivery ON ${schema}.webhook_attempts (delivery_id, id)`,
-      `CREATE TABLE ${schema}.webhook_endpoint_states (
-         endpoint_id uuid PRIMARY KEY,
-         breaker text NOT NULL,
-         open_until timestamptz,
-         probe_until timestamptz,
-         failures integer NOT NULL,
-         failing_since timestamptz,
-         failing_events integer NOT NULL,
-         paused_until timestamptz,
-         tokens float8,
-         tokens_at timestamptz,
-         warned_at timestamptz)`,
-      `CREATE TABLE ${schema}.webhook_hand_offs (
-         event_id uuid PRIMARY KEY,
-         kind text NOT NULL,
-         next_at timestamptz NOT NULL,
-         lease_until timestamptz,
-         fence bigint NOT NULL,
-         count integer NOT NULL)`,
-      `CREATE INDEX webhook_hand_offs_due ON ${schema}.webhook_hand_offs (next_at)`,
-    ],
+    statements: (schema) => [...endpoints(schema), ...events(schema), ...deliveries(schema)],
   },
 ];
+
+function endpoints(schema: string): string[] {
+  return [
+    `CREATE TABLE ${schema}.webhook_endpoints (
+       id uuid PRIMARY KEY,
+       tenant text NOT NULL,
+       url text NOT NULL,
+       types text[] NOT NULL,
+       headers jsonb NOT NULL,
+       state text NOT NULL,
+       version integer NOT NULL,
+       secret_key_id text NOT NULL,
+       secret_sealed bytea NOT NULL,
+       created_at timestamptz NOT NULL)`,
+    `CREATE INDEX webhook_endpoints_tenant ON ${schema}.webhook_endpoints (tenant)`,
+    `CREATE TABLE ${schema}.webhook_endpoint_states (
+       endpoint_id uuid PRIMARY KEY,
+       breaker text NOT NULL,
+       open_until timestamptz,
+       probe_until timestamptz,
+       failures integer NOT NULL,
+       failing_since timestamptz,
+       failing_events integer NOT NULL,
+       paused_until timestamptz,
+       tokens float8,
+       tokens_at timestamptz,
+       warned_at timestamptz)`,
+  ];
+}
+
+function events(schema: string): string[] {
+  return [
+    `CREATE TABLE ${schema}.webhook_events (
+       id uuid PRIMARY KEY,
+       tenant text NOT NULL,
+       dedupe_key text NOT NULL,
+       type text NOT NULL,
+       body text NOT NULL,
+       content_hash bytea NOT NULL,
+       created_at timestamptz NOT NULL)`,
+    `CREATE UNIQUE INDEX webhook_events_dedupe ON ${schema}.webhook_events (tenant, dedupe_key)`,
+    `CREATE TABLE ${schema}.webhook_hand_offs (
+       event_id uuid PRIMARY KEY,
+       kind text NOT NULL,
+       next_at timestamptz NOT NULL,
+       lease_until timestamptz,
+       fence bigint NOT NULL,
+       count integer NOT NULL)`,
+    `CREATE INDEX webhook_hand_offs_due ON ${schema}.webhook_hand_offs (next_at)`,
+  ];
+}
+
+function deliveries(schema: string): string[] {
+  return [
+    `CREATE TABLE ${schema}.webhook_deliveries (
+       id bigserial PRIMARY KEY,
+       event_id uuid NOT NULL,
+       endpoint_id uuid NOT NULL,
+       state text NOT NULL,
+       next_at timestamptz NOT NULL,
+       lease_until timestamptz,
+       fence bigint NOT NULL,
+       attempts integer NOT NULL,
+       started_at timestamptz,
+       lease_losses integer NOT NULL,
+       last_outcome text,
+       reason text,
+       last_status integer,
+       last_error text,
+       created_at timestamptz NOT NULL,
+       settled_at timestamptz)
+     WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0)`,
+    `CREATE UNIQUE INDEX webhook_deliveries_pair ON ${schema}.webhook_deliveries (event_id, endpoint_id)`,
+    `CREATE INDEX webhook_deliveries_due ON ${schema}.webhook_deliveries (endpoint_id, next_at, id) WHERE state = 'ready'`,
+    `CREATE INDEX webhook_deliveries_leased ON ${schema}.webhook_deliveries (lease_until) WHERE state = 'leased'`,
+    `CREATE INDEX webhook_deliveries_suspect ON ${schema}.webhook_deliveries (next_at) WHERE state = 'ready' AND lease_losses >= 2`,
+    `CREATE TABLE ${schema}.webhook_attempts (
+       id bigserial PRIMARY KEY,
+       delivery_id bigint NOT NULL,
+       attempt integer NOT NULL,
+       started_at timestamptz NOT NULL,
+       duration_ms integer,
+       outcome text NOT NULL,
+       reason text,
+       status integer,
+       error text,
+       is_late boolean NOT NULL)`,
+    `CREATE INDEX webhook_attempts_delivery ON ${schema}.webhook_attempts (delivery_id, id)`,
+  ];
+}
