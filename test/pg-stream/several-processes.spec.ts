@@ -1,4 +1,4 @@
-import type { PgStreamService } from '@nest-baton/pg-stream';
+import type { Chunk, PgStreamService } from '@nest-baton/pg-stream';
 import { type ChildWorker, hintsUnderTest, startProcess } from '@nest-baton/testing';
 import { fileURLToPath } from 'node:url';
 import { StreamsWorld, textsOf } from './support/streams-world.js';
@@ -18,21 +18,35 @@ afterAll(async () => {
 });
 
 async function start(...args: string[]): Promise<ChildWorker> {
-  const child = await startProcess({ entry, args: [args[0]!, world.url, ...args.slice(1)] });
+  return startWith({}, ...args);
+}
+
+async function startWith(env: Readonly<Record<string, string>>, ...args: string[]): Promise<ChildWorker> {
+  const child = await startProcess({ entry, args: [args[0]!, world.url, ...args.slice(1)], env });
   children.push(child);
   return child;
 }
 
 describe('several processes', () => {
-  it('A4 A5 append to one stream densely, and a live reader sees the order that a late one sees', async () => {
+  it('A4 A5 whose clocks are hours apart append to one stream densely, and a live reader sees the order that a late one sees', async () => {
     const read = textsOf(streams.read('both'));
-    const processes = await Promise.all([start('write', 'both', '150'), start('write', 'both', '150')]);
+    const begunAt = Date.now();
+    const shifted = (hours: number) => ({ TEST_CLOCK_SHIFT_MS: `${hours * 3_600_000}` });
+    const processes = await Promise.all([
+      startWith(shifted(1), 'write', 'both', '150'),
+      startWith(shifted(-1), 'write', 'both', '150'),
+    ]);
     for (let i = 0; i < 100; i++) await streams.append('both', `here:0:${i}`);
     for (const child of processes) expect(await child.exited).toMatchObject({ code: 0 });
     await streams.closeStream('both');
     const texts = await read;
     expect(texts).toHaveLength(2 * 4 * 150 + 100);
-    expect(texts).toEqual(await textsOf(streams.read('both')));
+    const chunks: Chunk[] = [];
+    for await (const chunk of streams.read('both')) chunks.push(chunk);
+    expect(chunks.map(({ data }) => Buffer.from(data).toString())).toEqual(texts);
+    expect(chunks.map(({ index }) => index)).toEqual([...texts.keys()]);
+    // The server's clock, which is that of this machine here.
+    for (const { createdAt } of chunks) expect(Math.abs(createdAt.getTime() - begunAt)).toBeLessThan(600_000);
     const byWriter = new Map<string, number[]>();
     for (const text of texts) {
       const [process = '', writer = '', number] = text.split(':');

@@ -25,6 +25,29 @@ describe('a notification that never comes', () => {
     expect(reading.stats().pollQueries).toBeGreaterThan(0);
   });
 
+  it('A33 costs one poll interval at most', async () => {
+    const pollIntervalMs = 400;
+    const reading = await world.service({ hints: 'on', pollInterval: pollIntervalMs });
+    const mute = await world.service({ hints: 'on', notify: 'off' });
+    const chunks = reading.read('a33')[Symbol.asyncIterator]();
+    const delays: number[] = [];
+    for (let i = 0; i < 5; i++) {
+      const next = chunks.next().then(() => performance.now());
+      await waiting(reading);
+      // At another moment between two looks each time.
+      await new Promise((resolve) => setTimeout(resolve, (i * pollIntervalMs) / 5));
+      await mute.append('a33', `${i}`);
+      const committedAt = performance.now();
+      delays.push((await next) - committedAt);
+    }
+    // The interval, a tenth of it by chance, and the queries.
+    expect(Math.max(...delays)).toBeLessThan(pollIntervalMs * 1.1 + 150);
+    // It is the poll that brings them.
+    expect(Math.max(...delays)).toBeGreaterThan(pollIntervalMs / 4);
+    expect(reading.stats().notificationsReceived).toBe(0);
+    await chunks.return!();
+  });
+
   it('S4 two pre-seeded chunks, startIndex=2, several poll ticks deliver nothing, third write delivers exactly the third', async () => {
     const reading = await world.service({ pollInterval: '50ms' });
     const mute = await world.service({ notify: 'off' });
