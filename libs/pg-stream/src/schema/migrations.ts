@@ -1,4 +1,5 @@
 import type { Migration } from '@nest-baton/core';
+import { appendFunction } from './append-function.js';
 import { durableStreams } from './durable-streams.js';
 import { keepFunctions } from './keep-functions.js';
 import { lockFunctions } from './lock-functions.js';
@@ -19,6 +20,7 @@ export const MIGRATIONS: readonly Migration[] = [
       ...lockFunctions(schema),
       openFunction(schema),
       renewFunction(schema),
+      appendFunction(schema),
       writeFunction(schema),
       ...keepFunctions(schema),
     ],

@@ -5,40 +5,48 @@
  * its stream.
  *
  * Locks the rows of the streams, in the order of their ids, and creates missing ones in the order of their names. Without `given_wait_ms` it waits for no
- * row's lock: items of streams that somebody else holds have no row in the result, and nothing became of them. With it, it waits that long
- * for each lock (`lock_timeout`, 55P03), and with 0 as long as the transaction's own setting says.
+ * row's lock. With it, it waits that long for each lock (`lock_timeout`, 55P03), and with 0 as long as the transaction's own setting says.
  *
  * What it decides on is read in the statement after the one that took the locks: the snapshot of a statement that waits for a lock is older than
  * what the holder of the lock has written. A refusal is a verdict and not an error, so that it breaks nothing for the other items.
  *
- * `verdict`, in the order in which it is decided:
- * - `fenced`: the stream has seen a higher epoch of this producer, `current_epoch`.
- * - `duplicate` (appends): the producer has written all of the calls; `first_index` and `last_index` are those of the last one, and null when it was not the
+ * `placed`: item by item the place of its first chunk, where it was appended, and null elsewhere. `others`: of those elsewhere (null: there are none)
+ * `item`, which counts from 1, with the `verdict`, in the order in which it is decided:
+ * - `held`: somebody else has locked the stream, and nothing became of the item.
+ * - `fenced`: the stream has seen a higher epoch of this producer, `currentEpoch`.
+ * - `duplicate` (appends): the producer has written all of the calls; `firstIndex` and `lastIndex` are those of the last one, and null when it was not the
  *   producer's last. Decided before `closed`: an append that was stored and then retried after the close was not refused.
  * - `done` (closes): closed already with the same status, whoever did it.
  * - `closed`: with `status` and `message` as they are. Also for the number that the close itself has taken.
  * - `overlap`: the producer has written some of the calls: give them one by one.
- * - `gap`: `expected_seq` is the number that is due.
- * - `misplaced`: the next chunk's place, `first_index`, is not `given_expected`.
- * - `appended`, with `first_index` and `last_index` of the whole item; `ended`.
+ * - `gap`: `expectedSeq` is the number that is due.
+ * - `misplaced`: the next chunk's place, `nextIndex`, is not `given_expected`.
+ * - `ended`.
  */
 export function writeFunction(schema: string): string {
   return `
 CREATE FUNCTION ${schema}.stream_write(
   given_names text[], given_firsts integer[], given_counts integer[], given_ends integer[], given_data bytea,
   given_producers text[], given_epochs bigint[], given_seqs bigint[], given_calls integer[], given_last_counts integer[],
-  given_expected bigint[], given_statuses text[], given_messages text[], given_wait_ms integer
-)
-RETURNS TABLE (
-  item bigint, verdict text, first_index bigint, last_index bigint,
-  current_epoch bigint, expected_seq bigint, status text, message text
+  given_expected bigint[], given_statuses text[], given_messages text[], given_wait_ms integer,
+  OUT placed bigint[], OUT others jsonb
 )
 LANGUAGE plpgsql VOLATILE AS $$
 #variable_conflict use_column
 DECLARE
+  is_fresh boolean := current_setting('transaction_isolation') LIKE 'read%';
   locked bigint[];
 BEGIN
   IF given_wait_ms IS NULL THEN
+    IF is_fresh AND cardinality(given_names) = 1 AND given_expected IS NULL AND given_statuses IS NULL THEN
+      placed[1] := ${schema}.stream_append_next(
+        given_names[1], given_ends, given_data,
+        given_producers[1], given_epochs[1], given_seqs[1], given_calls[1], given_last_counts[1]
+      );
+      IF placed[1] IS NOT NULL THEN
+        RETURN;
+      END IF;
+    END IF;
     locked := ${schema}.stream_lock_free(given_names);
   ELSE
     IF given_wait_ms > 0 THEN
@@ -48,17 +56,17 @@ BEGIN
   END IF;
   -- A caller's transaction may keep the snapshot of its first query: what has changed since then is found by the lock (40001), or by the
   -- place that is taken (23505).
-  IF current_setting('transaction_isolation') NOT LIKE 'read%' THEN
+  IF NOT is_fresh THEN
     PERFORM FROM ${schema}.stream_producers p
       WHERE p.stream_id = ANY (locked) AND p.producer_id = ANY (given_producers) FOR NO KEY UPDATE;
   END IF;
-  RETURN QUERY
   ${decide(schema)}
-  SELECT d.item, d.verdict,
-         CASE WHEN d.verdict = 'duplicate' THEN d.known_first ELSE d.next_index END,
-         CASE WHEN d.verdict = 'duplicate' THEN d.known_last ELSE d.next_index + d.count - 1 END,
-         d.current_epoch, d.expected_seq, d.status, d.message
-  FROM decided d;
+  SELECT array_agg(CASE WHEN d.verdict = 'appended' THEN d.next_index END ORDER BY d.item),
+         jsonb_agg(jsonb_build_object(
+           'item', d.item, 'verdict', d.verdict, 'firstIndex', d.known_first, 'lastIndex', d.known_last, 'nextIndex', d.next_index,
+           'currentEpoch', d.current_epoch, 'expectedSeq', d.expected_seq, 'status', d.status, 'message', d.message
+         )) FILTER (WHERE d.verdict <> 'appended')
+  INTO placed, others FROM decided d;
 END
 $$`;
 }
@@ -78,7 +86,7 @@ function decide(schema: string): string {
     ) WITH ORDINALITY AS i (
       name, first, count, producer, epoch, seq, calls, last_count, expected, end_status, end_message, item
     )
-    JOIN ${schema}.streams s ON s.name = i.name AND s.id = ANY (locked)
+    LEFT JOIN ${schema}.streams s ON s.name = i.name AND s.id = ANY (locked)
     LEFT JOIN LATERAL (
       SELECT c.index, c.total_bytes, c.producer_id, c.seq, c.call_chunks FROM ${schema}.stream_chunks c
       WHERE c.stream_id = s.id ORDER BY c.index DESC LIMIT 1
@@ -92,6 +100,7 @@ function decide(schema: string): string {
            CASE WHEN d.seq + d.calls - 1 = d.last_seq THEN d.call_first END AS known_first,
            CASE WHEN d.seq + d.calls - 1 = d.last_seq THEN d.call_last END AS known_last,
            CASE
+             WHEN d.id IS NULL THEN 'held'
              WHEN d.current_epoch > d.epoch THEN 'fenced'
              WHEN d.end_status IS NULL AND d.seq + d.calls - 1 <= d.last_seq
                   AND (d.seq + d.calls - 1 < d.last_seq OR d.call_first IS NOT NULL) THEN 'duplicate'

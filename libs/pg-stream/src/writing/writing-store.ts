@@ -22,18 +22,33 @@ export interface OpenRequest {
   readonly mustCreate: boolean;
 }
 
-/** The columns of all functions, as `pg` reads them: bigint as text. */
+/** The columns of `stream_open` and `stream_renew`, as `pg` reads them: bigint as text. */
 interface VerdictRow {
   readonly verdict: string;
-  readonly item?: string;
   readonly next_index?: string | null;
   readonly last_seq?: string | null;
-  readonly first_index?: string | null;
-  readonly last_index?: string | null;
   readonly current_epoch: string | null;
-  readonly expected_seq?: string | null;
   readonly status?: StreamStatus | null;
   readonly message?: string | null;
+}
+
+/** What became of items, as text: a user may have told `pg` to read arrays and JSON otherwise. */
+interface WrittenRow {
+  readonly placed: string;
+  readonly others: string | null;
+}
+
+/** One of `others`. */
+interface OtherVerdict {
+  readonly item: number;
+  readonly verdict: string;
+  readonly firstIndex: number | null;
+  readonly lastIndex: number | null;
+  readonly nextIndex: number;
+  readonly currentEpoch: number | null;
+  readonly expectedSeq: number | null;
+  readonly status: StreamStatus | null;
+  readonly message: string | null;
 }
 
 /** The statements that write. Each is one round trip; what it locks and decides is said at its function in `schema/`. */
@@ -59,13 +74,11 @@ export class WritingStore {
   ): Promise<readonly (Written | undefined)[]> {
     const told = this.announce(items.map(({ stream }) => stream));
     const tell = told === undefined ? '' : '(SELECT pg_notify($15, $16)) AS told, ';
-    const { rows } = await on.query<VerdictRow>(
-      `SELECT w.* FROM ${tell}${this.schema}.stream_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) AS w`,
+    const { rows } = await on.query<WrittenRow>(
+      `SELECT w.placed::text, w.others::text FROM ${tell}${this.schema}.stream_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) AS w`,
       [...encodeWrite(items, waitMs), ...(told === undefined ? [] : [told.channel, told.payload])],
     );
-    const written = new Array<Written | undefined>(items.length).fill(undefined);
-    for (const row of rows) written[Number(row.item) - 1] = toWritten(row);
-    return written;
+    return toWritten(items, rows[0] as WrittenRow);
   }
 
   async open(
@@ -121,22 +134,38 @@ export class WritingStore {
   }
 }
 
-function toWritten(row: VerdictRow): Written {
-  switch (row.verdict) {
-    case 'appended':
+/** `placed` is an array's literal of numbers and NULL. */
+function toWritten(items: readonly WriteItem[], { placed, others }: WrittenRow): readonly (Written | undefined)[] {
+  const firsts = placed.slice(1, -1).split(',');
+  const written = items.map(({ chunks }, nth): Written | undefined => {
+    const firstIndex = Number(firsts[nth]);
+    return Number.isNaN(firstIndex)
+      ? undefined
+      : { verdict: 'appended', firstIndex, lastIndex: firstIndex + chunks.length - 1 };
+  });
+  if (others !== null) for (const one of JSON.parse(others) as OtherVerdict[]) written[one.item - 1] = toOther(one);
+  return written;
+}
+
+function toOther(one: OtherVerdict): Written | undefined {
+  switch (one.verdict) {
+    case 'held':
+      return undefined;
     case 'duplicate':
-      return {
-        verdict: row.verdict,
-        firstIndex: Number(row.first_index ?? -1),
-        lastIndex: Number(row.last_index ?? -1),
-      };
+      return { verdict: 'duplicate', firstIndex: one.firstIndex ?? -1, lastIndex: one.lastIndex ?? -1 };
     case 'overlap':
       return { verdict: 'overlap' };
     case 'ended':
     case 'done':
       return { verdict: 'ended' };
+    case 'fenced':
+      return { refusal: 'fenced', currentEpoch: one.currentEpoch ?? 0 };
+    case 'gap':
+      return { refusal: 'gap', expectedSeq: one.expectedSeq ?? 0 };
+    case 'misplaced':
+      return { refusal: 'misplaced', nextIndex: one.nextIndex };
     default:
-      return toRefusal(row);
+      return closedRefusal(one);
   }
 }
 
@@ -144,17 +173,16 @@ function toRefusal(row: VerdictRow): Refusal {
   switch (row.verdict) {
     case 'fenced':
       return { refusal: 'fenced', currentEpoch: Number(row.current_epoch) };
-    case 'gap':
-      return { refusal: 'gap', expectedSeq: Number(row.expected_seq) };
-    case 'misplaced':
-      return { refusal: 'misplaced', nextIndex: Number(row.first_index) };
     case 'existed':
       return { refusal: 'existed' };
     case 'missing':
       return { refusal: 'missing' };
-    default: {
-      const status = row.status as StreamEnd['status'];
-      return { refusal: 'closed', end: row.message == null ? { status } : { status, message: row.message } };
-    }
+    default:
+      return closedRefusal(row);
   }
+}
+
+function closedRefusal(row: { readonly status?: StreamStatus | null; readonly message?: string | null }): Refusal {
+  const status = row.status as StreamEnd['status'];
+  return { refusal: 'closed', end: row.message == null ? { status } : { status, message: row.message } };
 }
