@@ -65,6 +65,24 @@ describe('a deleted stream', () => {
     await expect(chunks.next()).rejects.toMatchObject({ code: 'STREAM_DELETED' });
   });
 
+  it('fails a reader who waits for more, also when its name was taken again by a shorter stream, and no hint came', async () => {
+    const reading = await world.service({ hints: 'off', pollInterval: '100ms' });
+    await streams.appendMany('shorter', ['a', 'b', 'c']);
+    const waiting = textsOf(reading.read('shorter'));
+    const later = textsOf(reading.read('not yet', { startIndex: 5 }));
+    await waitFor(() => reading.stats().waitingStreams === 2, { description: 'the readers to wait' });
+    await streams.delete('shorter');
+    await streams.append('shorter', 'x');
+    await expect(waiting).rejects.toMatchObject({ code: 'STREAM_DELETED' });
+    const { slicesRead, pollQueries } = reading.stats();
+    await waitFor(() => reading.stats().pollQueries > pollQueries + 2, { description: 'more looks' });
+    // Whoever waits for a stream that nobody has opened is not woken by each look.
+    expect(reading.stats().slicesRead).toBe(slicesRead);
+    await streams.appendMany('not yet', ['0', '1', '2', '3', '4', '5']);
+    await streams.closeStream('not yet');
+    expect(await later).toEqual(['5']);
+  });
+
   it('leaves nothing behind in the tables', async () => {
     await streams.open('traces', { producer: { id: 'p', epoch: 1 } });
     await streams.appendMany(

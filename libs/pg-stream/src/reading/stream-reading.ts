@@ -165,7 +165,7 @@ export class StreamReading implements StreamReader {
         }
       }
       if (!live) return 'tail';
-      await watch.changed(revision, this.position ?? 0, this.stopping.signal);
+      await watch.changed(revision, this.position ?? 0, this.stopping.signal, this.streamId);
     }
     return undefined;
   }

@@ -42,7 +42,7 @@ export class StreamPoller {
   constructor(private readonly options: StreamPollerOptions) {
     this.loop = new PollLoop({
       name: options.name,
-      pass: () => this.pass(),
+      pass: (signal) => this.pass(signal),
       intervalMs: () => this.intervalMs(),
       registry: options.registry,
       onError: options.onError,
@@ -71,19 +71,21 @@ export class StreamPoller {
     return Math.max(FASTEST_MS, COST_FACTOR * this.lastCostMs);
   }
 
-  private async pass(): Promise<void> {
+  private async pass(signal: AbortSignal): Promise<void> {
     const { because } = this;
     this.because = 'poll';
-    const { names, positions } = this.options.watched.waiting();
+    const waiting = this.options.watched.waiting();
     // A failure of which nobody is left to suffer must not be held against readers who come later.
-    if (names.length === 0) return void (this.isLastPassGood = true);
+    if (waiting.names.length === 0) return void (this.isLastPassGood = true);
     const startedAt = systemClock.monotonic();
     this.queryCount++;
     let moved: readonly string[];
     try {
-      moved = await this.findMoved(names, positions);
+      moved = await this.findMoved(waiting, signal);
       this.isLastPassGood = true;
     } catch (error) {
+      // It waited for a connection that nobody needs any more.
+      if (signal.aborted) return;
       this.isLastPassGood = false;
       throw error;
     }
@@ -95,17 +97,21 @@ export class StreamPoller {
   }
 
   /**
-   * A stream that is created and still empty has not moved; one that is closed has, wherever its reader waits, and one that
-   * was removed, which a reader behind its start must learn.
+   * A stream that is created and still empty has not moved; one that is closed has, wherever its reader waits, and so has one that has lost its
+   * name to another one or to nobody, which whoever has seen it must learn.
    */
-  private async findMoved(names: readonly string[], positions: readonly number[]): Promise<readonly string[]> {
+  private async findMoved(
+    { names, positions, streamIds }: ReturnType<WatchedStreams['waiting']>,
+    signal: AbortSignal,
+  ): Promise<readonly string[]> {
     const { database, schema } = this.options;
     const { rows } = await database.query<{ name: string }>(
-      `SELECT w.name FROM unnest($1::text[], $2::bigint[]) AS w (name, position)
+      `SELECT w.name FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS w (name, position, stream_id)
        LEFT JOIN ${quoteIdentifier(schema)}.stream_heads s ON s.name = w.name
-       WHERE s.next_index > w.position OR s.status <> 'open' OR (s.id IS NULL AND w.position > 0)`,
-      [names, positions],
+       WHERE s.next_index > w.position OR s.status <> 'open' OR (w.stream_id IS NOT NULL AND s.id IS DISTINCT FROM w.stream_id)`,
+      [names, positions, streamIds],
       LOOK_TIMEOUT_MS,
+      signal,
     );
     return rows.map(({ name }) => name);
   }

@@ -21,10 +21,16 @@ describe('watched streams', () => {
     const waits = [a.changed(0, 7, signal), b.changed(0, 3, signal)];
     let isOtherAwake = false;
     void other.changed(0, 1, signal).then(() => (isOtherAwake = true));
-    expect(watched.waiting()).toEqual({ names: ['s', 't'], positions: [3, 1] });
+    expect(watched.waiting()).toEqual({ names: ['s', 't'], positions: [3, 1], streamIds: [null, null] });
     watched.wakeTopic(topicOf('s'));
     await Promise.all(waits);
     expect([isOtherAwake, watched.waiting().names]).toEqual([false, ['t']]);
+  });
+
+  it('give the oldest stream that a reader of the name has seen', () => {
+    const watched = new WatchedStreams();
+    for (const streamId of [9, undefined, 5, 7]) void watched.watch('s').changed(0, 0, signal, streamId);
+    expect(watched.waiting()).toEqual({ names: ['s'], positions: [0], streamIds: [5] });
   });
 
   it('hold nothing once nobody reads, however often a watch is released', () => {

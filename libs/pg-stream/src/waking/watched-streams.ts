@@ -10,6 +10,7 @@ interface WatchedStream {
 
 interface Waiting {
   readonly position: number;
+  readonly streamId: number | undefined;
   readonly wake: () => void;
 }
 
@@ -17,8 +18,11 @@ interface Waiting {
 export interface StreamWatch {
   /** Grows with each wake-up. Remember it before a query, and give it to `changed` when the query found nothing. */
   readonly revision: number;
-  /** Resolves when the revision is no longer `since`, which may be at once: what moved during the query is never slept over. Also when `signal` aborts. */
-  changed(since: number, position: number, signal: AbortSignal): Promise<void>;
+  /**
+   * Resolves when the revision is no longer `since`, which may be at once: what moved during the query is never slept over. Also when `signal`
+   * aborts. With `streamId` the reader has seen the stream of that number, and waits for no other one of its name.
+   */
+  changed(since: number, position: number, signal: AbortSignal, streamId?: number): Promise<void>;
   release(): void;
 }
 
@@ -44,7 +48,7 @@ export class WatchedStreams {
       get revision() {
         return stream.revision;
       },
-      changed: (since, position, signal) => changed(stream, since, position, signal),
+      changed: (since, position, signal, streamId) => changed(stream, since, { position, streamId }, signal),
       release: () => {
         if (isReleased) return;
         isReleased = true;
@@ -69,19 +73,28 @@ export class WatchedStreams {
     return woken;
   }
 
-  /** One pair a stream, with the lowest position at which somebody waits. */
-  waiting(): { readonly names: string[]; readonly positions: number[] } {
+  /**
+   * One entry a stream, with the lowest position at which somebody waits, and the lowest number of those that readers have seen: numbers grow, so
+   * that is the one that has lost the name, if any has.
+   */
+  waiting(): { readonly names: string[]; readonly positions: number[]; readonly streamIds: (number | null)[] } {
     const names: string[] = [];
     const positions: number[] = [];
+    const streamIds: (number | null)[] = [];
     for (const streams of this.byTopic.values())
       for (const { name, waiting } of streams.values()) {
         if (waiting.size === 0) continue;
         let lowest = Infinity;
-        for (const { position } of waiting) lowest = Math.min(lowest, position);
+        let oldest = Infinity;
+        for (const { position, streamId = Infinity } of waiting) {
+          lowest = Math.min(lowest, position);
+          oldest = Math.min(oldest, streamId);
+        }
         names.push(name);
         positions.push(lowest);
+        streamIds.push(oldest === Infinity ? null : oldest);
       }
-    return { names, positions };
+    return { names, positions, streamIds };
   }
 
   private obtain(name: string): WatchedStream {
@@ -104,10 +117,10 @@ export class WatchedStreams {
   }
 }
 
-function changed(stream: WatchedStream, since: number, position: number, signal: AbortSignal): Promise<void> {
+function changed(stream: WatchedStream, since: number, at: Omit<Waiting, 'wake'>, signal: AbortSignal): Promise<void> {
   if (stream.revision !== since || signal.aborted) return Promise.resolve();
   return new Promise((resolve) => {
-    const waiting: Waiting = { position, wake };
+    const waiting: Waiting = { ...at, wake };
     function wake(): void {
       stream.waiting.delete(waiting);
       signal.removeEventListener('abort', wake);
