@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   CoalescedNotifier,
   decodeTopics,
@@ -7,10 +8,12 @@ import {
   type Queryable,
   randomToken,
   SelfHealingListener,
+  systemClock,
 } from '@nest-baton/core';
 import type { StreamDatabase } from '../connecting/stream-database.js';
 import type { PgStreamMetrics } from '../pg-stream.metrics.js';
 import { NotifyConnection } from './notify-connection.js';
+import { NotifyPace } from './notify-pace.js';
 import { topicOf } from './topic.js';
 import type { WatchedStreams } from './watched-streams.js';
 
@@ -52,6 +55,7 @@ export class StreamHints {
   private readonly listener: SelfHealingListener | undefined;
   private readonly notifier: CoalescedNotifier | undefined;
   private readonly connection: NotifyConnection | undefined;
+  private readonly pace = new NotifyPace(systemClock);
   private received = 0;
   private sent = 0;
 
@@ -165,5 +169,8 @@ export class StreamHints {
     await connection.send(this.payloadOf(topics));
     this.sent++;
     this.options.metrics.add('notifications.sent', 1);
+    // Until this returns, what moves is gathered for the next one.
+    const waitMs = this.pace.spend();
+    if (waitMs > 0) await sleep(waitMs);
   }
 }
