@@ -1,6 +1,6 @@
 import { type INestApplication, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { PgStreamModule, PgStreamService } from '@nest-baton/pg-stream';
+import { PgStreamModule, type PgStreamOptions, PgStreamService } from '@nest-baton/pg-stream';
 import { DurableStreamsModule } from '@nest-baton/pg-stream/durable-streams';
 import { hintsUnderTest } from '@nest-baton/testing';
 import type { AddressInfo } from 'node:net';
@@ -19,10 +19,15 @@ export class DurableStreamsApp {
     readonly url: string,
   ) {}
 
-  static async create(connectionString: string, options: Options = {}, host = '127.0.0.1'): Promise<DurableStreamsApp> {
+  static async create(
+    connectionString: string,
+    options: Options = {},
+    host = '127.0.0.1',
+    streamsOptions: PgStreamOptions = {},
+  ): Promise<DurableStreamsApp> {
     @Module({
       imports: [
-        PgStreamModule.forRoot({ connectionString, hints: hintsUnderTest() }),
+        PgStreamModule.forRoot({ connectionString, hints: hintsUnderTest(), ...streamsOptions }),
         DurableStreamsModule.forRoot({ path: 'v1/stream', longPollTimeout: '1s', ...options }),
       ],
     })

@@ -191,13 +191,19 @@ export class Reading {
   }
 }
 
-/** @throws ProtocolRefusal 400, or 410 for an offset of an earlier stream of the name. */
+/** @throws ProtocolRefusal 400, or 410 for an offset of an earlier stream of the name, or of what is not kept any more. */
 function positionOf(record: StreamRecord, offset: StartOffset): number | undefined {
   if (offset === 'start') return undefined;
   if (offset === 'tail') return record.nextIndex;
   if (offset.originId < record.originId) throw anotherStream();
   if (offset.originId !== record.originId || offset.position > record.nextIndex)
     throw badRequest('the offset was not given by this stream: read from the start.');
+  if (offset.position < record.firstIndex)
+    throw new ProtocolRefusal(
+      410,
+      'CURSOR_TRIMMED',
+      'the stream does not keep what lies behind that offset any more: read from the start.',
+    );
   return offset.position;
 }
 

@@ -93,10 +93,10 @@ export class DurableStorage {
   transaction<T>(work: (transaction: StorageTransaction) => Promise<T>): Promise<T> {
     return this.typed(() =>
       this.shared.database.session(async (session) => {
-        // One message of two statements: a round trip less.
-        await session.query(`BEGIN; SET LOCAL lock_timeout = ${this.shared.lockTimeoutMs}`);
+        await session.query('BEGIN');
         let result: T;
         try {
+          await session.query(`SET LOCAL lock_timeout = ${this.shared.lockTimeoutMs}`);
           result = await work(inTransaction(session));
         } catch (error) {
           if (!isLostConnection(error)) await session.query('ROLLBACK');
