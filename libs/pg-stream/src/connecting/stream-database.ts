@@ -10,6 +10,7 @@ import {
 } from '@nest-baton/core';
 import { Logger } from '@nestjs/common';
 import pg from 'pg';
+import { PreparedStatements } from './prepared-statements.js';
 import type { PgStreamMetrics } from '../pg-stream.metrics.js';
 import type { ResolvedPgStreamOptions } from '../pg-stream.options.js';
 import { leavesOutcomeOpen, LostConnection } from './lost-connection.js';
@@ -42,6 +43,7 @@ export class StreamDatabase implements Queryable {
   private readonly ownPool: pg.Pool | undefined;
   private readonly busy = new Set<PgPoolClientLike>();
   private readonly closed = new AbortController();
+  private readonly statements = new PreparedStatements();
   private closing: Promise<void> | undefined;
   private becameIdle = (): void => undefined;
 
@@ -69,6 +71,13 @@ export class StreamDatabase implements Queryable {
     signal?: AbortSignal,
   ): Promise<QueryOutcome<Row>> {
     return this.withClient((client) => send<Row>(client, text, values, timeoutMs), signal);
+  }
+
+  /** For a statement that is sent again and again, always with the same text. */
+  queryPrepared<Row>(text: string, values: readonly unknown[]): Promise<QueryOutcome<Row>> {
+    return this.withClient((client) =>
+      send<Row>({ query: (query) => this.statements.query(client, query) }, text, values),
+    );
   }
 
   /** Whether the pool has a connection for whoever asks now; true of one that does not tell. */
@@ -229,7 +238,7 @@ export class StreamDatabase implements Queryable {
 }
 
 async function send<Row>(
-  client: PgPoolClientLike,
+  client: Pick<PgPoolClientLike, 'query'>,
   text: string,
   values: readonly unknown[],
   timeoutMs = QUERY_TIMEOUT_MS,

@@ -1,10 +1,8 @@
-import { type Queryable, type QueryOutcome, ShuttingDownError, sqlState } from '@nest-baton/core';
+import { type Queryable, type QueryOutcome, ShuttingDownError } from '@nest-baton/core';
 import { leavesOutcomeOpen, LostConnection } from '../connecting/lost-connection.js';
 import type { PgClientOfOurs } from '../connecting/pg-pool.js';
+import { PreparedStatements } from '../connecting/prepared-statements.js';
 import type { PgStreamMetrics } from '../pg-stream.metrics.js';
-
-/** No such statement; one of that name already, of somebody else; or its plan is of an older schema. In each case nothing was executed. */
-const NOT_PREPARED: ReadonlySet<string> = new Set(['26000', '42P05', '0A000']);
 
 /**
  * One connection outside every pool, made when it is first needed and made anew after a loss.
@@ -18,9 +16,7 @@ export class OwnConnection implements Queryable {
   private client: Promise<PgClientOfOurs> | undefined;
   private idleTimer: NodeJS.Timeout | undefined;
   private isClosed = false;
-  private isPreparing = true;
-  /** The few texts that are ever sent here. */
-  private readonly names = new Map<string, string>();
+  private readonly statements = new PreparedStatements();
 
   constructor(
     private readonly options: {
@@ -37,7 +33,8 @@ export class OwnConnection implements Queryable {
     const client = await this.connected();
     client.ref?.();
     try {
-      return await this.prepared<Row>(client, text, values);
+      const query = { text, values: [...values], query_timeout: this.options.timeoutMs };
+      return outcomeOf(await this.statements.query(client, query));
     } catch (error) {
       if (!leavesOutcomeOpen(error)) throw error;
       this.forget(client);
@@ -54,29 +51,6 @@ export class OwnConnection implements Queryable {
     this.isClosed = true;
     clearTimeout(this.idleTimer);
     this.end();
-  }
-
-  /** Parsed and planned once a connection; not behind a pooler that gives each statement another one, which is noticed by the first refusal. */
-  private async prepared<Row>(
-    client: PgClientOfOurs,
-    text: string,
-    values: readonly unknown[],
-  ): Promise<QueryOutcome<Row>> {
-    const query = { text, values: [...values], query_timeout: this.options.timeoutMs };
-    if (this.isPreparing)
-      try {
-        return outcomeOf(await client.query({ ...query, name: this.nameOf(text) }));
-      } catch (error) {
-        if (!NOT_PREPARED.has(sqlState(error) ?? '')) throw error;
-        this.isPreparing = false;
-      }
-    return outcomeOf(await client.query(query));
-  }
-
-  private nameOf(text: string): string {
-    const name = this.names.get(text) ?? `baton_pg_stream_${this.names.size}`;
-    this.names.set(text, name);
-    return name;
   }
 
   private async connected(): Promise<PgClientOfOurs> {

@@ -1,4 +1,5 @@
-import { type Queryable, quoteIdentifier } from '@nest-baton/core';
+import { quoteIdentifier } from '@nest-baton/core';
+import type { StreamDatabase } from '../connecting/stream-database.js';
 import type { Chunk, StreamEnd, StreamInfo, StreamStatus } from './chunk.js';
 import { encodeCursor } from './cursor.js';
 import type { StreamSlice } from './slice.js';
@@ -18,12 +19,17 @@ interface SliceRow {
 }
 
 interface InfoRow {
+  readonly first_index: string;
   readonly next_index: string;
+  readonly kept_bytes: string | null;
   readonly status: StreamStatus;
   readonly message: string | null;
   readonly stream_group: string | null;
   readonly created_at: Date;
+  readonly written_at: Date | null;
   readonly closed_at: Date | null;
+  readonly lease_ms: number | null;
+  readonly lease_until: Date | null;
   readonly epoch: string | null;
   readonly last_seq: string | null;
   readonly last_index: string | null;
@@ -34,7 +40,7 @@ export class ReadingStore {
   private readonly schema: string;
 
   constructor(
-    private readonly database: Queryable,
+    private readonly database: Pick<StreamDatabase, 'query' | 'queryPrepared'>,
     schema: string,
   ) {
     this.schema = quoteIdentifier(schema);
@@ -45,7 +51,7 @@ export class ReadingStore {
    * closed stream has all its chunks. `undefined`: nobody has opened the stream.
    */
   async slice(stream: string, position: number | undefined, limit: number): Promise<StreamSlice | undefined> {
-    const { rows } = await this.database.query<SliceRow>(
+    const { rows } = await this.database.queryPrepared<SliceRow>(
       `SELECT s.id, s.first_index, s.next_index, s.status, s.message, c.index, c.data, c.created_at
        FROM ${this.schema}.stream_heads s LEFT JOIN LATERAL (
          SELECT b.index, b.data, b.created_at FROM (
@@ -76,31 +82,41 @@ export class ReadingStore {
   /** `undefined`: nobody has opened the stream. */
   async info(stream: string, producer: string | undefined): Promise<StreamInfo | undefined> {
     const { rows } = await this.database.query<InfoRow>(
-      `SELECT s.next_index, s.status, s.message, s.stream_group, s.created_at, s.closed_at, p.epoch, p.last_seq, p.last_index
+      `SELECT s.first_index, s.next_index, s.kept_bytes, s.status, s.message, s.stream_group, s.created_at, s.written_at, s.closed_at,
+              s.lease_ms, s.lease_until, p.epoch, p.last_seq, p.last_index
        FROM ${this.schema}.stream_heads s
        LEFT JOIN ${this.schema}.stream_producer_calls p ON p.stream_id = s.id AND p.producer_id = $2
        WHERE s.name = $1`,
       [stream, producer ?? null],
     );
     const [row] = rows;
-    if (row === undefined) return undefined;
-    return {
-      tailIndex: Number(row.next_index) - 1,
-      done: row.status !== 'open',
-      status: row.status,
-      createdAt: new Date(row.created_at),
-      ...(row.message !== null && { message: row.message }),
-      ...(row.stream_group !== null && { group: row.stream_group }),
-      ...(row.closed_at !== null && { closedAt: new Date(row.closed_at) }),
-      ...(row.epoch !== null && {
-        producer: {
-          epoch: Number(row.epoch),
-          lastSeq: Number(row.last_seq),
-          ...(row.last_index !== null && { lastIndex: Number(row.last_index) }),
-        },
-      }),
-    };
+    return row === undefined ? undefined : toInfo(row);
   }
+}
+
+function toInfo(row: InfoRow): StreamInfo {
+  return {
+    tailIndex: Number(row.next_index) - 1,
+    firstIndex: Number(row.first_index),
+    keptBytes: Number(row.kept_bytes ?? 0),
+    done: row.status !== 'open',
+    status: row.status,
+    createdAt: new Date(row.created_at),
+    ...(row.message !== null && { message: row.message }),
+    ...(row.stream_group !== null && { group: row.stream_group }),
+    ...(row.written_at !== null && { writtenAt: new Date(row.written_at) }),
+    ...(row.lease_ms !== null &&
+      row.lease_until !== null &&
+      row.status === 'open' && { lease: { ms: row.lease_ms, until: new Date(row.lease_until) } }),
+    ...(row.closed_at !== null && { closedAt: new Date(row.closed_at) }),
+    ...(row.epoch !== null && {
+      producer: {
+        epoch: Number(row.epoch),
+        lastSeq: Number(row.last_seq),
+        ...(row.last_index !== null && { lastIndex: Number(row.last_index) }),
+      },
+    }),
+  };
 }
 
 function toEnd(status: StreamStatus, message: string | null): StreamEnd | undefined {
