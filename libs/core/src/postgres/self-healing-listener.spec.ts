@@ -738,7 +738,14 @@ describe('SelfHealingListener: with an echo', () => {
 
   it('leaves nothing behind, whenever it is stopped and whatever becomes of its nonces', async () => {
     const paths: readonly Path[] = ['heard', 'swallowed', 'refused', 'hanging'];
-    const steps = fc.array(fc.constantFrom(...paths, 'wait', 'wait long', 'terminate', 'late echo'), { maxLength: 20 });
+    const kinds = fc.constantFrom<Path | 'wait' | 'wait long' | 'terminate' | 'late echo'>(
+      ...paths,
+      'wait',
+      'wait long',
+      'terminate',
+      'late echo',
+    );
+    const steps = fc.array(kinds, { maxLength: 20 });
     await fc.assert(
       fc.asyncProperty(steps, fc.nat({ max: 20 }), fc.constantFrom(...paths), async (events, stopAt, first) => {
         const echo = new EchoScene();
@@ -746,7 +753,7 @@ describe('SelfHealingListener: with an echo', () => {
         echo.path = first;
         const started = scene.listener.start().catch(() => undefined);
         let stopping: Promise<void> | undefined;
-        for (const [i, event] of [...events, 'last'].entries()) {
+        for (const [i, event] of [...events, 'last' as const].entries()) {
           if (i === stopAt) stopping = scene.listener.stop();
           if (event === 'terminate') scene.last.terminate();
           else if (event === 'late echo') scene.last.notify('Runs', echo.nonces.at(-1));
