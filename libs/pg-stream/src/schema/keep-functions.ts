@@ -41,25 +41,33 @@ $$`;
 }
 
 /**
- * Closes at most `given_limit` streams as `aborted` whose writer lease has run out, and returns their names. Passes over those that somebody holds:
- * he writes, renews or closes. Looks at the lease once more under the lock, in a new snapshot: an append or a renewal may have come between.
+ * Of at most `given_limit` streams whose writer lease has run out since its last renewal, closes as `aborted` those to which nothing was appended since
+ * either, and returns their names; for the others, null, and the append counts as the last renewal, so that a sweep looks at a stream
+ * once a lease and not each time. Passes over streams that somebody holds: he writes, renews or closes. Looks at the lease once more under the
+ * lock, in a new snapshot: an append or a renewal may have come between.
  */
 function abortFunction(schema: string): string {
   return `
 CREATE FUNCTION ${schema}.stream_abort_silent(given_limit integer, given_message text) RETURNS SETOF text
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
+  -- A value, so that the index can be asked for it.
+  present timestamptz := clock_timestamp();
   locked bigint[];
 BEGIN
   SELECT array_agg(l.id) INTO locked FROM (
     SELECT s.id FROM ${schema}.streams s
     WHERE s.status = 'open' AND s.lease_ms IS NOT NULL AND s.name IS NOT NULL
-      AND (SELECT h.lease_until FROM ${schema}.stream_heads h WHERE h.id = s.id) < clock_timestamp()
-    ORDER BY s.id LIMIT given_limit FOR NO KEY UPDATE OF s SKIP LOCKED
+      AND (s.renewed_at AT TIME ZONE 'UTC') + s.lease_ms * interval '1 ms' < present AT TIME ZONE 'UTC'
+    ORDER BY (s.renewed_at AT TIME ZONE 'UTC') + s.lease_ms * interval '1 ms' LIMIT given_limit FOR NO KEY UPDATE OF s SKIP LOCKED
   ) l;
   RETURN QUERY UPDATE ${schema}.streams s SET status = 'aborted', message = given_message, closed_at = clock_timestamp()
     FROM ${schema}.stream_heads h
-    WHERE s.id = ANY (locked) AND h.id = s.id AND h.lease_until < clock_timestamp() RETURNING s.name;
+    WHERE s.id = ANY (locked) AND h.id = s.id AND h.lease_until < present RETURNING s.name;
+  RETURN QUERY UPDATE ${schema}.streams s SET renewed_at = h.written_at
+    FROM ${schema}.stream_heads h
+    WHERE s.id = ANY (locked) AND s.status = 'open' AND h.id = s.id AND h.lease_until >= present AND h.written_at > s.renewed_at
+    RETURNING NULL::text;
 END
 $$`;
 }

@@ -4,6 +4,7 @@ import { durableStreams } from './durable-streams.js';
 import { keepFunctions } from './keep-functions.js';
 import { lockFunctions } from './lock-functions.js';
 import { openFunction, renewFunction } from './open-functions.js';
+import { retainFunctions } from './retain-functions.js';
 import { tables, views } from './tables.js';
 import { writeFunction } from './write-function.js';
 
@@ -23,6 +24,7 @@ export const MIGRATIONS: readonly Migration[] = [
       appendFunction(schema),
       writeFunction(schema),
       ...keepFunctions(schema),
+      ...retainFunctions(schema),
     ],
   },
   { name: '0002-durable-streams', statements: durableStreams },

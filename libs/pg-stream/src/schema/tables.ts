@@ -2,7 +2,8 @@
  * - `streams`: one row a stream. Its lock is held from drawing a position to the commit, which makes the order of positions the order of commits.
  *   An append only locks it: an update would leave a version behind each time, which the next ones walk over as long as anybody's old
  *   snapshot keeps them. A deleted stream has no name, so that the name is free at once, and its row is found by id until its
- *   chunks are gone. `lease_ms` is how long its writer may be silent after `renewed_at` and after its last chunk.
+ *   chunks are gone. `lease_ms` is how long its writer may be silent after `renewed_at` and after its last chunk;
+ *   a sweep that finds the first of the two over and the second not moves `renewed_at` to the last chunk.
  * - `stream_chunks`: the last chunk of a stream is its tail, and tells what the next one needs; so it is never removed before the stream's row is:
  *   a trim that reaches it empties `data` and moves `first_index` past it. What lies before `swept_index` is gone already; what lies
  *   between the two is not read any more, and goes in batches. `total_bytes` counts from the stream's first chunk to the
@@ -29,7 +30,9 @@ export function tables(schema: string): readonly string[] {
      ) WITH (fillfactor = 70)`,
     `CREATE INDEX streams_stream_group ON ${schema}.streams (stream_group, name) WHERE stream_group IS NOT NULL AND name IS NOT NULL`,
     `CREATE INDEX streams_unswept ON ${schema}.streams (id) WHERE deleted_at IS NOT NULL OR swept_index < first_index`,
-    `CREATE INDEX streams_leased ON ${schema}.streams (id) WHERE status = 'open' AND lease_ms IS NOT NULL AND name IS NOT NULL`,
+    `CREATE INDEX streams_leased ON ${schema}.streams (((renewed_at AT TIME ZONE 'UTC') + lease_ms * interval '1 ms'))
+       WHERE status = 'open' AND lease_ms IS NOT NULL AND name IS NOT NULL`,
+    `CREATE INDEX streams_closed_at ON ${schema}.streams (closed_at) WHERE closed_at IS NOT NULL AND name IS NOT NULL`,
     `CREATE TABLE ${schema}.stream_chunks (
        stream_id bigint NOT NULL,
        index bigint NOT NULL,

@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as endOfTurn, setTimeout as sleep } from 'node:timers/promises';
 import {
   CoalescedNotifier,
   decodeTopics,
@@ -166,6 +166,8 @@ export class StreamHints {
   }
 
   private async send(connection: NotifyConnection, topics: string): Promise<void> {
+    // Whoever was answered by the same commit sends his next append before it.
+    await endOfTurn();
     await connection.send(this.payloadOf(topics));
     this.sent++;
     this.options.metrics.add('notifications.sent', 1);
