@@ -3,6 +3,10 @@ import { waitFor } from '@nest-baton/testing';
 import { DataSource } from 'typeorm';
 import { header, type OutboxApp, OutboxWorld } from './support/outbox-world.js';
 
+/** Of this database only: others are tested on the same server at the same time. */
+const WAITING = `SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
+                  WHERE NOT granted AND locktype = 'transactionid' AND datname = current_database()`;
+
 let world: OutboxWorld;
 let app: OutboxApp;
 beforeAll(async () => {
@@ -138,12 +142,9 @@ describe('send', () => {
     const event = { type: 'a', tenant, id: 'one', data: 1 };
     const won = await app.outbox.send(event, { transaction: first });
     const waiting = app.outbox.send(event, { transaction: second });
-    await waitFor(
-      async () =>
-        (await world.admin.query(`SELECT FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'`)).rowCount ===
-        1,
-      { description: 'the second send to wait for the first' },
-    );
+    await waitFor(async () => (await world.admin.query(WAITING)).rowCount === 1, {
+      description: 'the second send to wait for the first',
+    });
     await first.commitTransaction();
     expect(await waiting).toEqual({ ...won, duplicate: true });
     await second.commitTransaction();
@@ -181,7 +182,7 @@ describe('send', () => {
     await waitFor(
       async () => {
         const { rowCount } = await world.admin.query(
-          `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%webhook_events (id, tenant%'`,
+          `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%webhook_events (id, tenant%'`,
         );
         return rowCount === 1;
       },

@@ -3,28 +3,60 @@ import { BatonError } from '@nest-baton/core';
 /** The event's type, id, tenant or data cannot be sent. Nothing was written. */
 export class EventInvalidError extends BatonError {
   override readonly code = 'EVENT_INVALID';
+  /** Which event of a `sendMany`. */
+  readonly index: number | undefined;
+
+  constructor(message: string, options: OfOneEvent = {}) {
+    super(message, options);
+    this.index = options.index;
+  }
 }
 
-/** The event's JSON is longer than `maxPayloadBytes`. Nothing was written. */
+/** The event's JSON is longer than `maxPayloadBytes`, or all of a `sendMany` are longer than one call takes. Nothing was written. */
 export class PayloadTooLargeError extends BatonError {
   override readonly code = 'PAYLOAD_TOO_LARGE';
+  /** Which event of a `sendMany`. */
+  readonly index: number | undefined;
+
+  constructor(message: string, options: OfOneEvent = {}) {
+    super(message, options);
+    this.index = options.index;
+  }
 }
 
 /** An event with this id and other content is stored already. Nothing was written. */
 export class EventConflictError extends BatonError {
   override readonly code = 'EVENT_CONFLICT';
+  /** Which event of a `sendMany`. */
+  readonly index: number | undefined;
+
+  constructor(message: string, options: OfOneEvent = {}) {
+    super(message, options);
+    this.index = options.index;
+  }
 }
 
-/** The connection was lost while the event was being written: it may or may not be stored. Repeat `send` with `eventId` as `id`. */
+interface OfOneEvent {
+  readonly cause?: unknown;
+  readonly retryable?: boolean;
+  readonly index?: number;
+}
+
+/**
+ * The connection was lost while the event was being written: it may or may not be stored. Repeat `send` with `eventId` as `id`; a `sendMany`
+ * with `eventIds`, which are in the order of its events.
+ */
 export class PersistUnknownError extends BatonError {
   override readonly code = 'PERSIST_UNKNOWN';
+  readonly eventId: string;
 
   constructor(
     message: string,
-    readonly eventId: string,
+    readonly eventIds: readonly string[],
     options: { readonly cause?: unknown } = {},
   ) {
     super(message, { ...options, retryable: true });
+    this.eventId = eventIds[0] ?? '';
   }
 }
 

@@ -100,6 +100,19 @@ export class WebhookOutboxService
     return sent;
   }
 
+  /**
+   * Stores up to 1 000 events, together at most 16 MiB, in one statement: all or none. The results are in order, each as `send` would give it;
+   * an event that is there twice is a duplicate the second time.
+   *
+   * @throws as `send`, nothing being stored then; errors about one event have its `index`. `PersistUnknownError` has the ids of all.
+   */
+  async sendMany(events: readonly WebhookEvent[], options?: SendOptions): Promise<readonly SentEvent[]> {
+    if (this.isShutDown) throw new ShuttingDownError('WebhookOutboxModule has shut down; no event was stored.');
+    const all = await this.producer.sendMany(events, options);
+    for (const sent of all) this.reporter.sent(sent);
+    return all;
+  }
+
   /** Reads the whole table of deliveries: for dashboards, not for each request. */
   async stats(): Promise<OutboxStats> {
     await this.database.prepare();

@@ -5,15 +5,14 @@ import {
   describeError,
   NotInTransactionError,
   type Queryable,
-  randomToken,
   sqlState,
   type TransactionLike,
 } from '@nest-baton/core';
 import { type OutboxDatabase, runQuery } from '../schema/outbox-database.js';
 import { EventConflictError, PersistUnknownError } from '../webhook-outbox.errors.js';
+import { type EventBatch, eventBatch, singleEvent } from './event-batch.js';
 import { EventStore } from './event-store.js';
-import { type EventText, eventText } from './event-text.js';
-import { timeOrderedUuid } from './time-ordered-uuid.js';
+import { persistEvents } from './persist-events.js';
 import type { SendOptions, SentEvent, WebhookEvent } from './webhook-event.js';
 
 /**
@@ -22,7 +21,8 @@ import type { SendOptions, SentEvent, WebhookEvent } from './webhook-event.js';
  * - Outside a transaction `send` resolves when the event is committed; with one, the event is part of it and of nothing else.
  * - Repeating a `send` under the same id is safe: it reports a duplicate, or a conflict when the content differs. Neither breaks the
  *   caller's transaction.
- * - `onCommitted` is called after the commit that made the event visible, never before and never after a rollback.
+ * - `sendMany` is all or nothing: an event that is refused, or that conflicts, leaves nothing of the others either.
+ * - `onCommitted` is called after the commit that made events visible, never before and never after a rollback.
  */
 export class EventProducer {
   private readonly store: EventStore;
@@ -37,19 +37,22 @@ export class EventProducer {
   }
 
   async send(event: WebhookEvent, options: SendOptions = {}): Promise<SentEvent> {
-    const text = eventText(event, this.clock.now(), this.maxPayloadBytes);
-    const key = event.id ?? `evt_${randomToken(26)}`;
-    await this.database.prepare();
-    if (options.transaction !== undefined) return this.sendWithin(options.transaction, key, text);
-    const sent = await this.sendAlone(key, text);
-    if (isNew(sent)) this.onCommitted();
-    return sent;
+    const [sent] = await this.sendBatch(singleEvent(event, this.clock.now(), this.maxPayloadBytes), options);
+    return sent as SentEvent;
   }
 
-  private async sendWithin(transaction: TransactionLike, key: string, text: EventText): Promise<SentEvent> {
-    const adapted = await this.adapt(transaction);
-    const sent = await this.persist(adapted, key, text);
-    if (isNew(sent)) adapted.afterCommit(this.onCommitted);
+  async sendMany(events: readonly WebhookEvent[], options: SendOptions = {}): Promise<readonly SentEvent[]> {
+    return this.sendBatch(eventBatch(events, this.clock.now(), this.maxPayloadBytes), options);
+  }
+
+  private async sendBatch(batch: EventBatch, { transaction }: SendOptions): Promise<readonly SentEvent[]> {
+    await this.database.prepare();
+    const adapted = transaction === undefined ? undefined : await this.adapt(transaction);
+    if (batch.events.length === 0) return [];
+    const sent = adapted === undefined ? await this.sendAlone(batch) : await persistEvents(this.store, adapted, batch);
+    if (!sent.some(isNew)) return sent;
+    if (adapted === undefined) this.onCommitted();
+    else adapted.afterCommit(this.onCommitted);
     return sent;
   }
 
@@ -64,54 +67,32 @@ export class EventProducer {
     return adapted;
   }
 
-  private sendAlone(key: string, text: EventText): Promise<SentEvent> {
+  /** One event is one statement. Several are a transaction: a conflict that only shows after the insert takes back the others. */
+  private sendAlone(batch: EventBatch): Promise<readonly SentEvent[]> {
     return this.database.withRunner(async (runner) => {
       const on: Queryable = { query: (sql, values) => runQuery(runner, sql, values) };
       try {
-        return await this.persist(on, key, text);
+        if (batch.events.length === 1) return await persistEvents(this.store, on, batch);
+        await runner.startTransaction();
+        const sent = await persistEvents(this.store, on, batch);
+        await runner.commitTransaction();
+        return sent;
       } catch (error) {
-        if (!isOutcomeUnknown(error)) throw error;
-        throw new PersistUnknownError(
-          `The connection was lost while event ${key} was being stored (${describeError(error)}); repeat send with this id.`,
-          key,
-          { cause: error },
-        );
+        if (runner.isTransactionActive) await runner.rollbackTransaction().catch(() => undefined);
+        throw isOutcomeUnknown(error) ? unknown(error, batch) : error;
       }
     });
   }
+}
 
-  private async persist(on: Queryable, key: string, text: EventText): Promise<SentEvent> {
-    const stored = await this.store.insert(on, timeOrderedUuid(this.clock.now()), key, text);
-    if (stored.wasInserted)
-      return {
-        id: key,
-        outboxId: stored.outboxId,
-        deliveries: stored.deliveries,
-        duplicate: false,
-        state: 'persisted',
-      };
-    if (stored.outboxId === null && stored.subscribers === 0)
-      return { id: key, outboxId: null, deliveries: 0, duplicate: false, state: 'nobody_subscribed' };
-    return this.explainTaken(on, key, text);
-  }
-
-  private async explainTaken(on: Queryable, key: string, text: EventText): Promise<SentEvent> {
-    const winner = await this.store.find(on, text.tenant, key);
-    // Only when the winner was deleted in between, or is outside the snapshot of a stricter isolation level.
-    if (winner === undefined)
-      throw new EventConflictError(`Event ${key} was stored by another transaction that this one cannot see.`, {
-        retryable: true,
-      });
-    if (!winner.contentHash.equals(text.contentHash))
-      throw new EventConflictError(`Event ${key} is stored already with another type or other data; use another id.`);
-    return {
-      id: key,
-      outboxId: winner.outboxId,
-      deliveries: winner.deliveries,
-      duplicate: true,
-      state: 'persisted',
-    };
-  }
+function unknown(cause: unknown, { events, places }: EventBatch): PersistUnknownError {
+  const keys = places.map(({ nth }) => events[nth]?.key ?? '');
+  const what = keys.length === 1 ? `event ${keys[0]} was` : `${keys.length} events were`;
+  return new PersistUnknownError(
+    `The connection was lost while ${what} being stored (${describeError(cause)}); repeat with the same id.`,
+    keys,
+    { cause },
+  );
 }
 
 function isNew({ duplicate, state }: SentEvent): boolean {

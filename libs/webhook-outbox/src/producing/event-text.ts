@@ -22,7 +22,8 @@ const MAX_NAME_LENGTH = 256;
  * @throws PayloadTooLargeError when the body is longer than `maxPayloadBytes`.
  */
 export function eventText(event: WebhookEvent, now: number, maxPayloadBytes: number): EventText {
-  const { type, tenant = '', id } = event;
+  // Callers without types, and lists with holes.
+  const { type, tenant = '', id } = (event as WebhookEvent | null | undefined) ?? ({} as Partial<WebhookEvent>);
   if (typeof type !== 'string' || type.length > MAX_TYPE_LENGTH || !TYPE.test(type))
     throw new EventInvalidError(
       `type must be words of letters, digits and underscores with dots between, at most ${MAX_TYPE_LENGTH} characters, such as run.done.`,
