@@ -57,12 +57,20 @@ export interface Page {
 export interface StreamInfo {
   /** Index of the last chunk; -1 when there is none. */
   readonly tailIndex: number;
+  /** Index of the earliest chunk that is kept, where readers without a start begin; `tailIndex` + 1 when none is. */
+  readonly firstIndex: number;
+  /** Bytes of the chunks that are kept. */
+  readonly keptBytes: number;
   readonly done: boolean;
   readonly status: StreamStatus;
   readonly message?: string;
   readonly group?: string;
   readonly createdAt: Date;
+  /** When the last chunk was written. */
+  readonly writtenAt?: Date;
   readonly closedAt?: Date;
+  /** Of an open stream with a `writerLease`: a sweep that finds `until` passed closes it as `aborted`. */
+  readonly lease?: { readonly ms: number; readonly until: Date };
   /** Of the producer asked for, when it has written or opened. `lastSeq` is -1 before its first call in this epoch; `lastIndex` is where that call ended, unless it closed the stream. */
   readonly producer?: { readonly epoch: number; readonly lastSeq: number; readonly lastIndex?: number };
 }
