@@ -4,6 +4,7 @@ export { getPgStreamToken, InjectPgStream } from './pg-stream.module-definition.
 export {
   PG_STREAM_ENVIRONMENT,
   type PgStreamOptions,
+  type RetentionOptions,
   pgStreamOptionsFromEnv,
   type ResolvedPgStreamOptions,
   resolvePgStreamOptions,

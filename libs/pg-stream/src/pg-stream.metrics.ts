@@ -99,6 +99,12 @@ export const PG_STREAM_METRICS = {
       values: ['local', 'notification', 'poll', 'reconnect'],
       description: 'Streams of which a waiting reader was woken, by what.',
     },
+    'delivery.lag': {
+      kind: 'histogram',
+      unit: 's',
+      buckets: QUICK_SECONDS,
+      description: 'From the writing of a chunk, by the clock of Postgres, until a reader who waited for it has it.',
+    },
     'notifications.sent': { kind: 'counter', unit: '{notification}', description: 'NOTIFYs sent after commits.' },
     'notifications.received': { kind: 'counter', unit: '{notification}', description: 'NOTIFYs received.' },
     'notifications.failed': { kind: 'counter', unit: '{notification}', description: 'NOTIFYs that were not sent.' },
@@ -115,6 +121,13 @@ export const PG_STREAM_METRICS = {
       kind: 'counter',
       unit: '{stream}',
       description: 'Streams closed since their writer lease ran out.',
+    },
+    'sweep.expired': {
+      kind: 'counter',
+      unit: '{stream}',
+      by: 'how',
+      values: ['deleted', 'trimmed'],
+      description: 'Streams that retention has deleted or trimmed.',
     },
     'sweep.failures': { kind: 'counter', unit: '{failure}', description: 'Sweeps that failed.' },
     // Connections

@@ -37,6 +37,7 @@ describe('options', () => {
       poolSize: 10,
       heartbeatMs: 15_000,
       sweepIntervalMs: 10_000,
+      retention: { closedForMs: undefined, maxAgeMs: undefined, maxBytes: undefined },
     });
     expect(Object.isFrozen(resolved)).toBe(true);
   });
@@ -56,6 +57,11 @@ describe('options', () => {
     [{ connectionString, hints: 'off', pollInterval: 0 }, /nothing would ever wake a reader/],
     [{ connectionString, sweepInterval: 99 }, /0 or at least 100 ms/],
     [{ connectionString, maxChunkBytes: 0 }, /maxChunkBytes must be at least 1/],
+    [{ connectionString, retention: { maxAge: 999 } }, /retention.maxAge must be at least 1000/],
+    [{ connectionString, retention: { closedFor: 'soon' } }, /retention.closedFor must be a duration/],
+    [{ connectionString, retention: { maxBytes: 1_048_575 } }, /retention.maxBytes must be at least 1048576/],
+    [{ connectionString, retention: { age: 1 } }, /retention.*age/],
+    [{ connectionString, retention: 7 }, /retention.options must be an object/],
     [{ connectionString, polInterval: 1 }, /pollInterval/],
   ])('refuse %j', (options, problem) => {
     expect(problemsOf(options)).toEqual([expect.stringMatching(problem)]);
@@ -64,10 +70,19 @@ describe('options', () => {
 
   it('come from the environment under the name of each', () => {
     for (const { variable, option } of PG_STREAM_ENVIRONMENT)
-      expect(variable).toBe(`BATON_PG_STREAM_${option.replace(/[A-Z]/g, '_$&').toUpperCase()}`);
+      expect(variable).toBe(`BATON_PG_STREAM_${option.replace('.', '_').replace(/[A-Z]/g, '_$&').toUpperCase()}`);
     expect(pgStreamOptionsFromEnv({ BATON_PG_STREAM_HINTS: 'off', BATON_PG_STREAM_POLL_INTERVAL: '1s' })).toEqual({
       hints: 'off',
       pollInterval: '1s',
     });
+    expect(
+      resolvePgStreamOptions({
+        connectionString,
+        ...pgStreamOptionsFromEnv({
+          BATON_PG_STREAM_RETENTION_CLOSED_FOR: '1h',
+          BATON_PG_STREAM_RETENTION_MAX_BYTES: '2000000',
+        }),
+      }).retention,
+    ).toEqual({ closedForMs: 3_600_000, maxAgeMs: undefined, maxBytes: 2_000_000 });
   });
 });

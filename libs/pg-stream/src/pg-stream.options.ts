@@ -57,6 +57,21 @@ export interface PgStreamOptions {
    * and leaves it to the others.
    */
   readonly sweepInterval?: Duration;
+  /** What is kept, beside what `trim` and `delete` say. Default: everything. */
+  readonly retention?: RetentionOptions;
+}
+
+/**
+ * Applied to all streams of the schema by each sweep of a process that has these options; give all processes the same. Readers who are behind are told,
+ * with `CURSOR_TRIMMED` or `STREAM_DELETED`.
+ */
+export interface RetentionOptions {
+  /** A stream that has been closed for so long is deleted. Too short: readers who come back late find nothing. 1 s to 10 years. */
+  readonly closedFor?: Duration;
+  /** Chunks that are older are trimmed. Too short: readers who pause lose their place. 1 s to 10 years. */
+  readonly maxAge?: Duration;
+  /** Of a stream that holds more bytes, the oldest chunks are trimmed. Too small: readers who are slow lose their place. At least `maxChunkBytes`. */
+  readonly maxBytes?: number;
 }
 
 export interface ResolvedPgStreamOptions {
@@ -76,6 +91,12 @@ export interface ResolvedPgStreamOptions {
   readonly poolSize: number;
   readonly heartbeatMs: number;
   readonly sweepIntervalMs: number;
+  /** Undefined: without limit. */
+  readonly retention: {
+    readonly closedForMs: number | undefined;
+    readonly maxAgeMs: number | undefined;
+    readonly maxBytes: number | undefined;
+  };
 }
 
 const DEFAULTS = Object.freeze({
@@ -108,6 +129,9 @@ export const PG_STREAM_ENVIRONMENT: readonly EnvironmentVariable[] = [
   { variable: 'BATON_PG_STREAM_POOL_SIZE', option: 'poolSize', kind: 'integer' },
   { variable: 'BATON_PG_STREAM_HEARTBEAT', option: 'heartbeat', kind: 'duration' },
   { variable: 'BATON_PG_STREAM_SWEEP_INTERVAL', option: 'sweepInterval', kind: 'duration' },
+  { variable: 'BATON_PG_STREAM_RETENTION_CLOSED_FOR', option: 'retention.closedFor', kind: 'duration' },
+  { variable: 'BATON_PG_STREAM_RETENTION_MAX_AGE', option: 'retention.maxAge', kind: 'duration' },
+  { variable: 'BATON_PG_STREAM_RETENTION_MAX_BYTES', option: 'retention.maxBytes', kind: 'integer' },
 ];
 
 /** Pure; checked when the module resolves its options. @throws OptionsInvalidError for a text that cannot be read as its kind. */
@@ -115,10 +139,15 @@ export function pgStreamOptionsFromEnv(env: Environment): PgStreamOptions {
   return readEnvironment('PgStreamModule', env, PG_STREAM_ENVIRONMENT);
 }
 
-const KNOWN = [...PG_STREAM_ENVIRONMENT.map(({ option }) => option), 'pool'] as (keyof PgStreamOptions)[];
+const KNOWN = [
+  ...new Set(PG_STREAM_ENVIRONMENT.map(({ option }) => option.split('.')[0])),
+  'pool',
+] as (keyof PgStreamOptions)[];
 
 const POSTGRES_URL = ['postgres:', 'postgresql:'];
 const HOUR_MS = 3_600_000;
+/** Ten years. */
+const LONGEST_MS = 10 * 366 * 24 * HOUR_MS;
 
 /** @throws OptionsInvalidError naming everything wrong. */
 export function resolvePgStreamOptions(options: PgStreamOptions): ResolvedPgStreamOptions {
@@ -126,6 +155,7 @@ export function resolvePgStreamOptions(options: PgStreamOptions): ResolvedPgStre
   const given: PgStreamOptions = typeof options === 'object' && options !== null ? options : {};
   const url = (key: 'connectionString' | 'listenConnectionString') =>
     given[key] === undefined ? undefined : check.url(key, POSTGRES_URL);
+  const maxChunkBytes = check.integer('maxChunkBytes', DEFAULTS.maxChunkBytes, { min: 1, max: 64 * 1024 * 1024 });
   const resolved: ResolvedPgStreamOptions = {
     connectionString: url('connectionString'),
     pool: given.pool,
@@ -136,16 +166,36 @@ export function resolvePgStreamOptions(options: PgStreamOptions): ResolvedPgStre
     notify: check.oneOf('notify', DEFAULTS.notify, ['coalesced', 'transactional', 'off']),
     pollIntervalMs: check.duration('pollInterval', DEFAULTS.pollInterval, { max: HOUR_MS }),
     startup: check.oneOf('startup', DEFAULTS.startup, ['require', 'degrade']),
-    maxChunkBytes: check.integer('maxChunkBytes', DEFAULTS.maxChunkBytes, { min: 1, max: 64 * 1024 * 1024 }),
+    maxChunkBytes,
     maxPendingBytes: check.integer('maxPendingBytes', DEFAULTS.maxPendingBytes, { min: 1024 * 1024, max: 1024 ** 3 }),
     lockTimeoutMs: check.duration('lockTimeout', DEFAULTS.lockTimeout, { min: 10, max: 60_000 }),
     poolSize: check.integer('poolSize', DEFAULTS.poolSize, { min: 1, max: 1_000 }),
     heartbeatMs: check.duration('heartbeat', DEFAULTS.heartbeat, { max: HOUR_MS }),
     sweepIntervalMs: check.duration('sweepInterval', DEFAULTS.sweepInterval, { max: HOUR_MS }),
+    retention: resolveRetention(check, given.retention, maxChunkBytes),
   };
   checkRules(check, given, resolved);
   check.finish();
   return Object.freeze(resolved);
+}
+
+function resolveRetention(
+  parent: OptionsCheck<PgStreamOptions>,
+  given: RetentionOptions | undefined,
+  maxChunkBytes: number,
+): ResolvedPgStreamOptions['retention'] {
+  const check = new OptionsCheck<RetentionOptions>('retention', given, ['closedFor', 'maxAge', 'maxBytes']);
+  const options = typeof given === 'object' && given !== null ? given : {};
+  const age = (key: 'closedFor' | 'maxAge') =>
+    options[key] === undefined ? undefined : check.duration(key, 0, { min: 1_000, max: LONGEST_MS });
+  const retention = {
+    closedForMs: age('closedFor'),
+    maxAgeMs: age('maxAge'),
+    // With less, a chunk that may be appended would not be kept.
+    maxBytes: options.maxBytes === undefined ? undefined : check.integer('maxBytes', 0, { min: maxChunkBytes }),
+  };
+  for (const problem of check.problems) parent.problem(`retention.${problem}`);
+  return Object.freeze(retention);
 }
 
 function checkRules(

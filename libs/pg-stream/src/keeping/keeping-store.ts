@@ -2,7 +2,7 @@ import { quoteIdentifier } from '@nest-baton/core';
 import type { StreamDatabase } from '../connecting/stream-database.js';
 
 /** A batch takes a fraction of a second; a shutdown waits for it, also on a dead network path. */
-const SWEEP_TIMEOUT_MS = 10_000;
+export const SWEEP_TIMEOUT_MS = 10_000;
 
 /** The statements that find, mark and remove. What the functions lock is said there, in `schema/keep-functions.ts`. */
 export class KeepingStore {
@@ -52,9 +52,9 @@ export class KeepingStore {
     return this.database.hasFreeConnection;
   }
 
-  /** The names of at most `limit` streams that were closed since their writer lease had run out. */
-  async abortSilent(limit: number, message: string, signal: AbortSignal): Promise<readonly string[]> {
-    const { rows } = await this.database.query<{ name: string }>(
+  /** Of at most `limit` streams whose writer lease had ended by what was known: the names of those that were closed, and `null` for those that were written since. */
+  async abortSilent(limit: number, message: string, signal: AbortSignal): Promise<readonly (string | null)[]> {
+    const { rows } = await this.database.query<{ name: string | null }>(
       `SELECT name FROM ${this.schema}.stream_abort_silent($1, $2) AS name`,
       [limit, message],
       SWEEP_TIMEOUT_MS,

@@ -8,6 +8,8 @@ import type { ResolvedPgStreamOptions } from '../pg-stream.options.js';
 import type { StreamHints } from '../waking/stream-hints.js';
 import { checkGroup, checkStreamName } from '../writing/call-check.js';
 import { KeepingStore } from './keeping-store.js';
+import { RetentionStore } from './retention-store.js';
+import { StreamRetention } from './stream-retention.js';
 import { StreamSweeper, type StreamSweeperOptions } from './stream-sweeper.js';
 
 export interface TrimOptions {
@@ -31,10 +33,18 @@ export class StreamKeeping {
     observing: Pick<StreamSweeperOptions, 'instance' | 'registry' | 'events' | 'metrics'>,
   ) {
     this.store = new KeepingStore(database, options.schema);
+    const moved = (stream: string): void => hints.moved(stream);
+    const retention = new StreamRetention({
+      store: new RetentionStore(database, options.schema),
+      limits: options.retention,
+      moved,
+      metrics: observing.metrics,
+    });
     this.sweeper = new StreamSweeper({
       ...observing,
       store: this.store,
-      moved: (stream) => hints.moved(stream),
+      retention,
+      moved,
       sweepIntervalMs: options.sweepIntervalMs,
     });
   }

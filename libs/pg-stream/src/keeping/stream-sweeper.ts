@@ -3,6 +3,7 @@ import { Logger } from '@nestjs/common';
 import type { PgStreamEvents } from '../pg-stream.events.js';
 import type { PgStreamMetrics } from '../pg-stream.metrics.js';
 import type { KeepingStore } from './keeping-store.js';
+import type { StreamRetention } from './stream-retention.js';
 
 /** Chunks of a statement: a commit now and then, and no lock for long, however much there is to remove. */
 const BATCH_CHUNKS = 500;
@@ -22,6 +23,7 @@ const FROM_THE_FIRST = '0';
 export interface StreamSweeperOptions {
   readonly instance: string;
   readonly store: KeepingStore;
+  readonly retention: StreamRetention;
   /** A stream has ended: whoever waits for it looks again. */
   readonly moved: (stream: string) => void;
   /** 0: this process removes nothing. */
@@ -32,7 +34,7 @@ export interface StreamSweeperOptions {
 }
 
 /**
- * Ends in the background the streams whose writer lease ran out, and removes what is kept no longer: marks stand in the database, so whatever a
+ * Ends in the background the streams whose writer lease ran out, marks what `retention` lets go, and removes what is kept no longer: marks stand in the database, so whatever a
  * process leaves undone another one does, or the same one after its restart.
  *
  * - Any number of processes may sweep at once; they pass over what another one has under its hands.
@@ -75,6 +77,7 @@ export class StreamSweeper {
     this.isLeftOut = false;
     try {
       await this.abortSilent(signal);
+      await this.options.retention.pass(signal, () => this.mayGoOn(signal));
       await this.removeAll(signal);
       this.isFailureLogged = false;
     } catch (error) {
@@ -95,9 +98,10 @@ export class StreamSweeper {
   private async abortSilent(signal: AbortSignal): Promise<void> {
     const { store, moved, metrics } = this.options;
     for (let count = BATCH_STREAMS; count === BATCH_STREAMS && this.mayGoOn(signal);) {
-      const names = await store.abortSilent(BATCH_STREAMS, LEASE_MESSAGE, signal);
-      count = names.length;
-      metrics.add('sweep.aborted', count);
+      const found = await store.abortSilent(BATCH_STREAMS, LEASE_MESSAGE, signal);
+      const names = found.filter((name) => name !== null);
+      count = found.length;
+      metrics.add('sweep.aborted', names.length);
       for (const name of names) moved(name);
     }
   }

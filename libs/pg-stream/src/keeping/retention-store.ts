@@ -1,0 +1,72 @@
+import { quoteIdentifier } from '@nest-baton/core';
+import type { StreamDatabase } from '../connecting/stream-database.js';
+import { SWEEP_TIMEOUT_MS } from './keeping-store.js';
+
+/** What is kept of each stream. */
+export interface RetentionLimits {
+  readonly maxAgeMs: number | undefined;
+  readonly maxBytes: number | undefined;
+}
+
+/** What one look at some streams came to. */
+export interface RetentionLook {
+  /** Where the next look goes on; `undefined` when there are no more streams. */
+  readonly lastId: string | undefined;
+  readonly looked: number;
+  readonly trimmed: number;
+  /** Streams with more than is to be kept, which somebody held. */
+  readonly held: readonly string[];
+}
+
+interface LookRow {
+  readonly last_id: string | null;
+  readonly looked: number;
+  readonly trimmed: number;
+  readonly held: readonly string[];
+}
+
+/** The statements that mark what is too old or too much. What the functions lock is said there, in `schema/retain-functions.ts`. */
+export class RetentionStore {
+  private readonly schema: string;
+
+  constructor(
+    private readonly database: StreamDatabase,
+    schema: string,
+  ) {
+    this.schema = quoteIdentifier(schema);
+  }
+
+  /** The names that were taken from at most `limit` streams which were closed that long ago. */
+  async expire(limit: number, closedForMs: number, signal: AbortSignal): Promise<readonly string[]> {
+    const { rows } = await this.database.query<{ name: string }>(
+      `SELECT name FROM ${this.schema}.stream_expire($1, $2) AS name`,
+      [limit, closedForMs],
+      SWEEP_TIMEOUT_MS,
+      signal,
+    );
+    return rows.map(({ name }) => name);
+  }
+
+  /** The next `limit` streams behind `after`. Waits for no lock, or as long as `waitMs` says. */
+  async retain(
+    after: string,
+    limit: number,
+    { maxAgeMs, maxBytes }: RetentionLimits,
+    waitMs: number | undefined,
+    signal: AbortSignal,
+  ): Promise<RetentionLook> {
+    const { rows } = await this.database.query<LookRow>(
+      `SELECT last_id, looked, trimmed, held FROM ${this.schema}.stream_retain($1, $2, $3, $4, $5)`,
+      [after, limit, maxAgeMs ?? null, maxBytes ?? null, waitMs ?? null],
+      SWEEP_TIMEOUT_MS,
+      signal,
+    );
+    const [row] = rows;
+    return {
+      lastId: row?.last_id ?? undefined,
+      looked: row?.looked ?? 0,
+      trimmed: row?.trimmed ?? 0,
+      held: row?.held ?? [],
+    };
+  }
+}
