@@ -3,6 +3,9 @@ import { waitFor } from '@nest-baton/testing';
 import type pg from 'pg';
 import { StreamsWorld, textsOf } from './support/streams-world.js';
 
+/** As long as the design says, and a lock is waited for ten times. */
+const HELD_MS = 10_000;
+
 let world: StreamsWorld;
 let streams: PgStreamService;
 
@@ -42,6 +45,36 @@ describe('a stream that somebody holds in a transaction', () => {
     await streams.append('A', 'z');
     expect(await texts('A')).toEqual(['held', 'z']);
   }, 20_000);
+
+  it('leaves the p99 of the others where it was, as long as it is held', async () => {
+    const [other, ours, theirs] = [await world.service({ lockTimeout: '1s' }), [] as number[], [] as number[]];
+    const timed = async (times: number[]) => {
+      const begun = performance.now();
+      await streams.append('quick', 'x');
+      times.push(performance.now() - begun);
+      await new Promise((resolve) => setTimeout(resolve, 4));
+    };
+    const p99 = (times: number[]) => times.toSorted((a, b) => a - b)[Math.floor(times.length * 0.99)]!;
+    for (let i = 0; i < 500; i++) await timed(ours);
+    const client = await holding('slow');
+    const until = performance.now() + HELD_MS;
+    let refusals = 0;
+    const callers = [streams, streams, streams, other].map(async (service) => {
+      while (performance.now() < until)
+        await service.append('slow', 'x').catch((error: { code: string }) => {
+          expect(error.code).toBe('STREAM_BUSY');
+          refusals++;
+        });
+    });
+    while (performance.now() < until) await timed(theirs);
+    await Promise.all(callers);
+    await client.query('ROLLBACK');
+    expect(refusals).toBeGreaterThan(4);
+    expect(theirs.length).toBeGreaterThan(200);
+    // A wait for the lock would be a second. Whatever else this machine does meanwhile is not ours.
+    expect(p99(theirs)).toBeLessThan(Math.max(2 * p99(ours), p99(ours) + 50));
+    expect(p99(theirs)).toBeLessThan(500);
+  }, 30_000);
 
   it('gets what waited for it in the order in which it came, once its holder has committed', async () => {
     const client = await holding('late');

@@ -67,15 +67,86 @@ describe('closing', () => {
     expect(await reader.ended).toEqual({ status: 'aborted' });
   });
 
-  it('never lets a chunk lie behind the end, in 50 races of an append with a close', async () => {
-    for (let i = 0; i < 50; i++) {
-      const stream = `race ${i}`;
+  it('never lets a chunk lie behind the end, in 1 000 races of an append with a close, in one process and between two', async () => {
+    const other = await world.service();
+    const race = async (nth: number) => {
+      const stream = `race ${nth}`;
       await streams.append(stream, 'first');
-      const [append] = await Promise.allSettled([streams.append(stream, 'second'), streams.closeStream(stream)]);
-      const { tailIndex, done } = await streams.info(stream);
-      expect({ tailIndex, done }).toEqual({ tailIndex: append.status === 'fulfilled' ? 1 : 0, done: true });
-      if (append.status === 'rejected') expect(append.reason).toMatchObject({ code: 'STREAM_CLOSED' });
+      const closing = nth % 2 === 0 ? streams : other;
+      const append = () => streams.append(stream, 'second');
+      const close = () => closing.closeStream(stream);
+      const calls = nth % 4 < 2 ? [append(), close()] : [close(), append()].toReversed();
+      const [appended] = await Promise.allSettled(calls);
+      if (appended!.status === 'rejected') expect(appended!.reason).toMatchObject({ code: 'STREAM_CLOSED' });
+      return appended!.status === 'fulfilled' ? 2 : 1;
+    };
+    const chunks: number[] = [];
+    for (let begin = 0; begin < 1_000; begin += 40)
+      chunks.push(...(await Promise.all(Array.from({ length: 40 }, (_, i) => race(begin + i)))));
+    const stored = await world.sql<{ chunks: number; status: string }>(
+      `SELECT s.next_index::int AS chunks, s.status FROM baton.stream_heads s WHERE s.name ~ '^race ' ORDER BY substr(s.name, 6)::int`,
+    );
+    expect(stored.map((one) => one.chunks)).toEqual(chunks);
+    expect(new Set(stored.map(({ status }) => status))).toEqual(new Set(['done']));
+    // Both had their chance.
+    expect(new Set(chunks)).toEqual(new Set([1, 2]));
+  });
+});
+
+describe('bad input', () => {
+  /** All that there is; a lock leaves its trace in no column. */
+  const everything = () =>
+    world.sql(
+      `SELECT 'stream' AS kind, to_jsonb(s) AS row FROM baton.streams s UNION ALL
+       SELECT 'chunk', to_jsonb(c) FROM baton.stream_chunks c UNION ALL
+       SELECT 'producer', to_jsonb(p) FROM baton.stream_producers p ORDER BY 1, 2`,
+    );
+
+  it('is refused with a typed error, and the tables are as before', async () => {
+    await streams.append('bad', 'a', { producer: { id: 'p', epoch: 2, seq: 0 } });
+    await streams.append('bad closed', 'a');
+    await streams.closeStream('bad closed', { status: 'error' });
+    const before = await everything();
+    const large = Buffer.alloc(1024 * 1024 + 1);
+    const calls: readonly (readonly [string, () => Promise<unknown>])[] = [
+      ...['', 'a\0b', 'n'.repeat(513), '\udc00', 7 as never].flatMap((name): [string, () => Promise<unknown>][] => [
+        ['STREAM_NAME_INVALID', () => streams.append(name, 'x')],
+        ['STREAM_NAME_INVALID', () => streams.appendMany(name, [])],
+        ['STREAM_NAME_INVALID', () => streams.open(name)],
+        ['STREAM_NAME_INVALID', () => streams.closeStream(name)],
+      ]),
+      ['CHUNK_TOO_LARGE', () => streams.append('bad new', large)],
+      ['CHUNK_TOO_LARGE', () => streams.append('bad', 'é'.repeat(512 * 1024 + 1))],
+      ['CHUNK_TOO_LARGE', () => streams.appendMany('bad', ['small', large])],
+      ['OPTIONS_INVALID', () => streams.append('bad new', null as never)],
+      ['OPTIONS_INVALID', () => streams.append('bad new', new DataView(new ArrayBuffer(1)) as never)],
+      ['OPTIONS_INVALID', () => streams.appendMany('bad', ['a', undefined as never])],
+      ['OPTIONS_INVALID', () => streams.append('bad', 'x', { producer: { id: 'p', epoch: -1, seq: 0 } })],
+      ['OPTIONS_INVALID', () => streams.append('bad', 'x', { producer: { id: 'p', epoch: 2, seq: 1.5 } })],
+      ['OPTIONS_INVALID', () => streams.append('bad', 'x', { expectedIndex: -1 })],
+      ['OPTIONS_INVALID', () => streams.closeStream('bad', { status: 'over' as never })],
+      ['OPTIONS_INVALID', () => streams.open('bad new', { writerLease: '10ms' })],
+      ['OPTIONS_INVALID', () => streams.open('bad new', { group: 'a\0b' })],
+      ['OPTIONS_INVALID', () => streams.open('bad new', { producer: { id: '', epoch: 1 } })],
+      ['STREAM_CLOSED', () => streams.append('bad closed', 'x')],
+      ['STREAM_CLOSED', () => streams.appendMany('bad closed', ['x', 'y'])],
+      ['STREAM_CLOSED', () => streams.closeStream('bad closed', { status: 'done' })],
+      ['EXPECTED_INDEX_MISMATCH', () => streams.append('bad', 'x', { expectedIndex: 0 })],
+      ['EXPECTED_INDEX_MISMATCH', () => streams.closeStream('bad', { expectedIndex: 2 })],
+      ['PRODUCER_FENCED', () => streams.append('bad', 'x', { producer: { id: 'p', epoch: 1, seq: 1 } })],
+      ['PRODUCER_FENCED', () => streams.closeStream('bad', { producer: { id: 'p', epoch: 1, seq: 1 } })],
+      ['PRODUCER_FENCED', () => streams.open('bad', { producer: { id: 'p', epoch: 1 } })],
+      ['PRODUCER_SEQ_GAP', () => streams.append('bad', 'x', { producer: { id: 'p', epoch: 2, seq: 2 } })],
+      ['STREAM_EXISTS', () => streams.open('bad', { ifExists: 'fail' })],
+    ];
+    for (const [code, call] of calls) {
+      const refused = await call().then(
+        () => 'nothing',
+        (error: unknown) => error,
+      );
+      expect([call.toString(), refused]).toMatchObject([call.toString(), { code, retryable: false }]);
     }
+    expect(await everything()).toEqual(before);
   });
 });
 
