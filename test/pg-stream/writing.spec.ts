@@ -83,11 +83,13 @@ describe('closing', () => {
     const chunks: number[] = [];
     for (let begin = 0; begin < 1_000; begin += 40)
       chunks.push(...(await Promise.all(Array.from({ length: 40 }, (_, i) => race(begin + i)))));
-    const stored = await world.sql<{ chunks: number; status: string }>(
-      `SELECT s.next_index::int AS chunks, s.status FROM baton.stream_heads s WHERE s.name ~ '^race ' ORDER BY substr(s.name, 6)::int`,
+    const stored = await world.sql<{ chunks: number; status: string; isLast: boolean }>(
+      `SELECT s.next_index::int AS chunks, s.status, s.written_at < s.closed_at AS "isLast" FROM baton.stream_heads s WHERE s.name ~ '^race ' ORDER BY substr(s.name, 6)::int`,
     );
     expect(stored.map((one) => one.chunks)).toEqual(chunks);
     expect(new Set(stored.map(({ status }) => status))).toEqual(new Set(['done']));
+    // Both times are taken while the stream's row is locked.
+    expect(stored.filter(({ isLast }) => !isLast)).toEqual([]);
     // Both had their chance.
     expect(new Set(chunks)).toEqual(new Set([1, 2]));
   });
