@@ -115,6 +115,21 @@ describe('events', () => {
     await expect(streams.events('one', { cursor })).rejects.toMatchObject({ code: 'CURSOR_INVALID' });
   });
 
+  it('say nothing of the cursor of a client that has left before it was looked up', async () => {
+    await streams.append('left', 'a');
+    const { cursor } = await streams.page('left');
+    const left = AbortSignal.abort(new Error('left'));
+    await expect(streams.events('left', { cursor, signal: left })).rejects.toThrow('left');
+    const leaving = new AbortController();
+    // The lookups wait behind eight others.
+    const asked = Array.from({ length: 20 }, () => streams.events('left', { cursor, signal: leaving.signal }));
+    leaving.abort(new Error('left'));
+    const outcomes = await Promise.allSettled(asked);
+    expect(new Set(outcomes.map((outcome) => String((outcome as { reason?: unknown }).reason)))).toEqual(
+      new Set(['Error: left']),
+    );
+  });
+
   it('keep a quiet connection open with comments, and free the reader of a client that leaves', async () => {
     const response = await fetch(`${baseUrl}/quiet`);
     const body = response.body!.getReader();

@@ -189,6 +189,12 @@ describe('server-sent events', () => {
     expect(text).toContain('event: end\ndata: {"status":"done"}');
   });
 
+  it('are not waited for by HEAD, which Express gives to the handler of GET', async () => {
+    const head = await fetch(`${baseUrl}/nobody%20yet`, { method: 'HEAD' });
+    expect([head.status, head.headers.get('content-type')]).toEqual([200, 'text/event-stream; charset=utf-8']);
+    await waitFor(() => streams.stats().sseResponses === 0, { description: 'the response to be over' });
+  });
+
   it('free the reader of a client that disconnects while it waits', async () => {
     const abort = new AbortController();
     await fetch(`${baseUrl}/waiting`, { signal: abort.signal });

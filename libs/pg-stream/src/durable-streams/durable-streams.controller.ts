@@ -1,6 +1,16 @@
 import { describeError, errorCode } from '@nest-baton/core';
-import { All, Controller, Inject, Logger, Req, Res, type Type, UseGuards } from '@nestjs/common';
-import type { CanActivate } from '@nestjs/common';
+import {
+  All,
+  type CanActivate,
+  Controller,
+  Inject,
+  Logger,
+  type OnModuleInit,
+  Req,
+  Res,
+  type Type,
+  UseGuards,
+} from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import type { ServerResponse } from 'node:http';
 import { DurableStreams } from './durable-streams.js';
@@ -8,6 +18,7 @@ import type { ResolvedDurableStreamsOptions } from './durable-streams.options.js
 import { isProtocolRefusal, statusOf } from './protocol/protocol-refusal.js';
 import { Access } from './serving/access.js';
 import type { Answer, ProtocolRequest } from './serving/answer.js';
+import { checkIsExpress } from './express-only.js';
 import { bodyOf, type ParsedRequest } from './serving/request-body.js';
 
 /** The resolved options, with whether guards stand before the controller. */
@@ -36,7 +47,7 @@ const CLIENT_LEFT = Symbol('client left');
  * - `authorize` is asked before anything of a stream is read, for both streams of a fork.
  */
 @Controller()
-export class DurableStreamsController {
+export class DurableStreamsController implements OnModuleInit {
   private readonly logger = new Logger('DurableStreams');
   private readonly access: Access;
 
@@ -49,9 +60,16 @@ export class DurableStreamsController {
     this.access = new Access({ ...options, hasGuards });
   }
 
+  /** @throws OptionsInvalidError on another adapter than Express. */
+  onModuleInit(): void {
+    checkIsExpress(this.host.httpAdapter as unknown);
+  }
+
   @All('*stream')
   async handle(@Req() request: ExpressRequest, @Res() response: ServerResponse): Promise<void> {
     response.setHeader('x-content-type-options', 'nosniff');
+    // Whoever writes a stream chooses its content type: as a page of this origin it may do nothing.
+    response.setHeader('content-security-policy', "default-src 'none'; sandbox");
     response.setHeader('cross-origin-resource-policy', this.settings.options.resourcePolicy);
     const left = new AbortController();
     const leave = (): void => left.abort(CLIENT_LEFT);
@@ -91,11 +109,19 @@ export class DurableStreamsController {
       if (error.status >= 500 || error.code === 'UNGUARDED') this.logger.error(error.message);
       return send(response, refusal(error.status, error.code, error.message, error.headers));
     }
-    const status = statusOf(code);
+    const status = httpStatusOf(error) ?? statusOf(code);
     if (status >= 500)
       this.logger.error('a request of the Durable Streams protocol failed', { code, error: describeError(error) });
     const message = status === 500 ? 'the request failed' : describeError(error);
-    send(response, refusal(status, code ?? 'INTERNAL', message, status === 503 ? { 'retry-after': '1' } : {}));
+    send(
+      response,
+      refusal(
+        status,
+        code ?? (status === 500 ? 'INTERNAL' : 'REFUSED'),
+        message,
+        status === 503 ? { 'retry-after': '1' } : {},
+      ),
+    );
   }
 }
 
@@ -109,10 +135,12 @@ export function controllerAt(path: string, guards: readonly Type<CanActivate>[])
 
 function send(response: ServerResponse, { status, headers, body, isLast = false }: Answer): void {
   if (response.destroyed) return;
+  const isHead = response.req.method === 'HEAD';
   if (isLast && response.req.httpVersionMajor === 1) response.setHeader('connection', 'close');
   response.writeHead(status, {
     ...headers,
-    ...(status !== 204 && status !== 304 && { 'content-length': Buffer.byteLength(body ?? '') }),
+    // Of a GET it would be another one, which nobody knows without reading.
+    ...(status !== 204 && status !== 304 && !isHead && { 'content-length': Buffer.byteLength(body ?? '') }),
   });
   response.end(body);
 }
@@ -123,6 +151,12 @@ function refusal(status: number, code: string, message: string, headers: Readonl
     headers: { 'content-type': 'application/json', 'cache-control': 'no-store', ...headers },
     body: JSON.stringify({ code, message }),
   };
+}
+
+/** Of an exception of Nest, which `authorize` may throw. Pure. */
+function httpStatusOf(error: unknown): number | undefined {
+  const { getStatus } = (error ?? {}) as { readonly getStatus?: () => number };
+  return typeof getStatus === 'function' ? getStatus.call(error) : undefined;
 }
 
 /** All but the body, which is not read before the request may ask. Pure. */

@@ -100,6 +100,8 @@ export class StreamReaders {
   async isAllSeen(stream: string, cursor: string, signal: AbortSignal | undefined): Promise<boolean> {
     const start = startOf({ cursor });
     const slice = await this.slices.slice(stream, start.position, 1, signal === undefined ? {} : { signal });
+    // What nobody waits for is not looked up, and says nothing about the cursor.
+    signal?.throwIfAborted();
     checkCursor(stream, slice, start.cursor);
     if (slice !== undefined) checkContiguous(stream, slice);
     return start.cursor?.isEnd === true;

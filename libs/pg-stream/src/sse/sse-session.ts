@@ -41,6 +41,12 @@ export class SseSession {
     // Kept alive, it would hold back the server's close by the seconds for which another request is waited for.
     if (response.req.httpVersionMajor === 1) response.setHeader('connection', 'close');
     response.writeHead(200, HEADERS);
+    // Express answers HEAD with the handler of GET: what follows would be thrown away, and waited for.
+    if (response.req.method === 'HEAD') {
+      reading.stop(DISCONNECTED);
+      response.off('close', disconnect).end();
+      return;
+    }
     response.flushHeaders();
     this.startHeartbeat();
     try {

@@ -6,9 +6,10 @@ export function mediaTypeOf(contentType: string): string {
   return type.trim().toLowerCase();
 }
 
-/** Something like `type/subtype`, in at most 200 characters. Pure. */
+/** Something like `type/subtype`, with or without parameters, in at most 200 characters that a header can carry. Pure. */
 export function isContentType(contentType: string): boolean {
-  return contentType.length <= 200 && /^[\w!#$&^.+-]+\/[\w!#$&^.+-]+$/.test(mediaTypeOf(contentType));
+  if (contentType.length > 200 || !/^[\t\x20-\x7e]+$/.test(contentType)) return false;
+  return /^[\w!#$&^.+-]+\/[\w!#$&^.+-]+$/.test(mediaTypeOf(contentType));
 }
 
 /** Chunks are messages of their own, and bodies are arrays of them. Pure. */

@@ -8,6 +8,7 @@ import type { ReadQuery } from '../protocol/read-query.js';
 import { encodeOffset } from '../protocol/stream-offset.js';
 import type { StreamRecord } from '../storing/stream-record.js';
 import type { Piece, Reading } from './reading.js';
+import { timeLimit } from './time-limit.js';
 
 const COMMENT = ':\n\n';
 
@@ -47,7 +48,7 @@ export class EventStreamSession {
     response.writeHead(200);
     response.flushHeaders();
     const heartbeat = times.heartbeatMs > 0 ? setInterval(() => this.beat(), times.heartbeatMs).unref() : undefined;
-    const over = AbortSignal.any([this.left, AbortSignal.timeout(times.sseLifetimeMs)]);
+    const { signal: over, clear } = timeLimit(this.left, times.sseLifetimeMs);
     const end = (): void => void (this.isOver = true);
     over.addEventListener('abort', end);
     if (over.aborted) end();
@@ -60,6 +61,7 @@ export class EventStreamSession {
       throw error;
     } finally {
       clearInterval(heartbeat);
+      clear();
       over.removeEventListener('abort', end);
     }
   }

@@ -13,6 +13,7 @@ import type { StartOffset } from '../protocol/stream-offset.js';
 import type { DurableStorage } from '../storing/durable-storage.js';
 import type { StreamRecord } from '../storing/stream-record.js';
 import { type Answer, closedHeader, offsetHeader, type ProtocolRequest } from './answer.js';
+import { timeLimit } from './time-limit.js';
 
 /** How a reader ends whose stream has lost its name, before it began or after. */
 const REMOVED: readonly unknown[] = ['STREAM_NOT_FOUND', 'STREAM_DELETED', 'CURSOR_INVALID'];
@@ -73,8 +74,8 @@ export class Reading {
     if (query.live === undefined) return this.catchUpAnswer(request, piece);
     if (piece.page.data.length > 0) return this.pieceAnswer(piece, this.cursorHeader(query, false));
     if (piece.page.done) return this.emptyAnswer(piece, query);
-    const timeout = AbortSignal.timeout(this.options.longPollTimeoutMs);
-    const isStaying = await this.waitForMore(record, piece.end, AbortSignal.any([timeout, request.signal]));
+    const { signal, clear } = timeLimit(request.signal, this.options.longPollTimeoutMs);
+    const isStaying = await this.waitForMore(record, piece.end, signal).finally(clear);
     // The next request of the client is for another process.
     if (!isStaying) return { ...this.emptyAnswer(piece, query), isLast: true };
     const later = await this.pieceAt(await this.again(record), piece.end);
