@@ -1,3 +1,4 @@
+import { systemClock } from '@nest-baton/core';
 import { PgStreamModule, PgStreamService, resolvePgStreamOptions } from '@nest-baton/pg-stream';
 import { type FreshDatabase, freshDatabase, lifecycleContract, openGate } from '@nest-baton/testing';
 import { Logger } from '@nestjs/common';
@@ -5,6 +6,7 @@ import { Test } from '@nestjs/testing';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import pg from 'pg';
 import { StreamPoller, type StreamPollerOptions } from '../../libs/pg-stream/src/waking/stream-poller.js';
+import { ServerClock } from '../../libs/pg-stream/src/waking/server-clock.js';
 import { WatchedStreams } from '../../libs/pg-stream/src/waking/watched-streams.js';
 
 let database: FreshDatabase;
@@ -74,6 +76,7 @@ async function poller() {
     isListening: () => true,
     registry: undefined,
     onError: () => undefined,
+    serverClock: new ServerClock(systemClock),
     metrics: { add: () => undefined, record: () => undefined } as unknown as StreamPollerOptions['metrics'],
   });
   const abort = new AbortController();

@@ -8,6 +8,7 @@ import {
   PgStreamModule,
   PgStreamService,
   type PgPoolLike,
+  type PgStreamOptions,
 } from '@nest-baton/pg-stream';
 import { waitFor } from '@nest-baton/testing';
 import { Injectable, Module } from '@nestjs/common';
@@ -35,6 +36,10 @@ const total = (name: keyof typeof PG_STREAM_METRICS.instruments, instance: strin
   seen.add(name);
   return collected.total(`baton.pg_stream.${name}`, instance);
 };
+
+/** The sum of what a histogram has recorded. */
+const seconds = (name: keyof typeof PG_STREAM_METRICS.instruments, instance: string) =>
+  collected.sum(`baton.pg_stream.${name}`, instance);
 
 /** What a gauge shows now. */
 const shown = async (name: keyof typeof PG_STREAM_METRICS.instruments, instance: string) => {
@@ -201,6 +206,36 @@ describe('how readers are woken', () => {
     expect(await shown('listener.up', 'told')).toBe(1);
     expect((await total('listener.echo.duration', 'told'))['']).toBeGreaterThan(0);
     await chunks.return?.();
+  });
+
+  it.each<[string, PgStreamOptions]>([
+    ['in-process', {}],
+    ['by-notify', { hints: 'on' }],
+    ['by-poll', { hints: 'off', pollInterval: '50ms' }],
+  ])('counts once a wake how late a chunk was, whatever the clock here says: %s', async (how, options) => {
+    const reading = await world.service({ hints: 'on', ...options }, `late-${how}`);
+    const writing = how === 'in-process' ? reading : await world.service({ hints: 'on' }, 'writing-late');
+    const { now } = Date;
+    const clock = jest.spyOn(Date, 'now').mockImplementation(() => now() - 3_600_000);
+    try {
+      const chunks = reading.read(`late-${how}`)[Symbol.asyncIterator]();
+      for (let i = 0; i < 3; i++) {
+        const next = take(chunks, 1);
+        await waitFor(() => reading.stats().waitingStreams === 1, { description: 'the reader to wait' });
+        await writing.append(`late-${how}`, `${i}`);
+        expect(await next).toEqual([`${i}`]);
+      }
+      if (writing === reading) {
+        // Nobody is woken for what is there already when he asks.
+        await writing.append(`late-${how}`, 'not waited for');
+        expect(await take(chunks, 1)).toHaveLength(1);
+      }
+      await chunks.return?.();
+    } finally {
+      clock.mockRestore();
+    }
+    expect(await total('delivery.lag', `late-${how}`)).toEqual({ '': 3 });
+    expect(await seconds('delivery.lag', `late-${how}`)).toBeLessThan(3);
   });
 
   it('counts losses of LISTEN, and its return', async () => {

@@ -35,6 +35,11 @@ export class CollectedMetrics {
     return Object.fromEntries(own.map(([key, value]) => [key.slice(instance.length).trim(), value]));
   }
 
+  /** Of all that a histogram of one instance has recorded since the start. */
+  async sum(name: string, instance: string): Promise<number> {
+    return (await pointsOf(this.sums, ({ sum }) => sum ?? NaN)).get(name)?.[instance] ?? 0;
+  }
+
   /** Gauges, as they were read for this very collection; one that nobody shows any more is not there. */
   async latest(): Promise<Map<string, Points>> {
     // What the other reader's collections have observed since is told too, by the next one.
@@ -56,7 +61,10 @@ export class CollectedMetrics {
   }
 }
 
-async function pointsOf(reader: Reader): Promise<Map<string, Points>> {
+async function pointsOf(
+  reader: Reader,
+  figureOf: (histogram: Histogram) => number = ({ count }) => count,
+): Promise<Map<string, Points>> {
   const { resourceMetrics, errors } = await reader.collect();
   if (errors.length > 0) throw new AggregateError(errors);
   const points = new Map<string, Points>();
@@ -67,7 +75,7 @@ async function pointsOf(reader: Reader): Promise<Map<string, Points>> {
         Object.fromEntries(
           dataPoints.map(({ attributes: { 'baton.instance': instance, ...own }, value }) => [
             [instance, ...Object.values(own)].join(' '),
-            typeof value === 'number' ? value : (value as Histogram).count,
+            typeof value === 'number' ? value : figureOf(value as Histogram),
           ]),
         ),
       );

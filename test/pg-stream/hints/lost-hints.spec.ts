@@ -27,8 +27,8 @@ describe('a notification that never comes', () => {
 
   it('A33 costs one poll interval at most', async () => {
     const pollIntervalMs = 400;
-    const reading = await world.service({ hints: 'on', pollInterval: pollIntervalMs });
-    const mute = await world.service({ hints: 'on', notify: 'off' });
+    const reading = await world.service({ hints: 'on', schema: 'a33', pollInterval: pollIntervalMs });
+    const mute = await world.service({ hints: 'on', schema: 'a33', notify: 'off' });
     const chunks = reading.read('a33')[Symbol.asyncIterator]();
     const delays: number[] = [];
     for (let i = 0; i < 5; i++) {
@@ -107,10 +107,10 @@ describe('a notification that never comes', () => {
 describe('with hints off', () => {
   it('delivers by the poll alone: no LISTEN, no NOTIFY, no wake-up in the process', async () => {
     const listening = await world.count(LISTENING);
-    const streams = await world.service({ hints: 'off' });
+    const streams = await world.service({ hints: 'off', schema: 'off' });
     expect(await world.count(LISTENING)).toBe(listening);
     const witness = await world.client();
-    await witness.query('LISTEN "baton_pg_stream:baton"');
+    await witness.query('LISTEN "baton_pg_stream:off"');
     const heard: unknown[] = [];
     witness.on('notification', (message) => heard.push(message));
     const read = textsOf(streams.read('off'));

@@ -140,6 +140,7 @@ export class StreamReading implements StreamReader {
     /** Without `live`: the tail of the first page, so that a fast writer cannot hold the reader for ever. */
     let limit = Infinity;
     let isFirst = true;
+    let isWoken = false;
     while (!this.isStopped()) {
       // Before the query: what is committed after its snapshot raises the revision, and is not slept over.
       const { revision } = watch;
@@ -150,6 +151,9 @@ export class StreamReading implements StreamReader {
         throw new StreamNotFoundError(`nobody has opened or written the stream '${stream}'.`);
       if (slice !== undefined) {
         if (!live) limit = Math.min(limit, slice.nextIndex);
+        const [earliest] = slice.chunks;
+        if (isWoken && earliest !== undefined) watch.delivered(earliest.createdAt);
+        isWoken = false;
         for (const chunk of slice.chunks) {
           if (chunk.index >= limit) return 'tail';
           this.position = chunk.index + 1;
@@ -165,6 +169,8 @@ export class StreamReading implements StreamReader {
         }
       }
       if (!live) return 'tail';
+      // What moved meanwhile was late because its consumer was.
+      isWoken = watch.revision === revision;
       await watch.changed(revision, this.position ?? 0, this.stopping.signal, this.streamId);
     }
     return undefined;

@@ -14,6 +14,7 @@ import type { StreamDatabase } from '../connecting/stream-database.js';
 import type { PgStreamMetrics } from '../pg-stream.metrics.js';
 import { NotifyConnection } from './notify-connection.js';
 import { NotifyPace } from './notify-pace.js';
+import type { ServerClock } from './server-clock.js';
 import { topicOf } from './topic.js';
 import type { WatchedStreams } from './watched-streams.js';
 
@@ -34,6 +35,7 @@ export interface StreamHintsOptions {
   readonly onListening: () => void;
   readonly onLost: (error: unknown) => void;
   readonly onNotifyFailed: (error: unknown) => void;
+  readonly serverClock: ServerClock;
   readonly metrics: PgStreamMetrics;
 }
 
@@ -61,7 +63,12 @@ export class StreamHints {
 
   constructor(private readonly options: StreamHintsOptions) {
     if (options.hints === 'off') return;
-    const connection = (this.connection = new NotifyConnection(options.database, options.metrics, options.channel));
+    const connection = (this.connection = new NotifyConnection(
+      options.database,
+      options.metrics,
+      options.channel,
+      options.serverClock,
+    ));
     this.listener = new SelfHealingListener({
       createClient: options.createListenClient,
       channel: options.channel,

@@ -1,6 +1,7 @@
 import { PollLoop, quoteIdentifier, secondsSince, systemClock, type TimeoutRegistry } from '@nest-baton/core';
 import type { StreamDatabase } from '../connecting/stream-database.js';
 import type { PgStreamMetrics } from '../pg-stream.metrics.js';
+import type { ServerClock } from './server-clock.js';
 import type { WatchedStreams } from './watched-streams.js';
 
 /** Without LISTEN the poll is all there is: a quarter of a second, or longer where a look is expensive. */
@@ -24,6 +25,7 @@ export interface StreamPollerOptions {
   readonly isListening: () => boolean;
   readonly registry: TimeoutRegistry | undefined;
   readonly onError: (error: unknown) => void;
+  readonly serverClock: ServerClock;
   readonly metrics: PgStreamMetrics;
 }
 
@@ -105,14 +107,17 @@ export class StreamPoller {
     signal: AbortSignal,
   ): Promise<readonly string[]> {
     const { database, schema } = this.options;
-    const { rows } = await database.query<{ name: string }>(
-      `SELECT w.name FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS w (name, position, stream_id)
+    const askedAt = systemClock.monotonic();
+    const { rows } = await database.query<{ name: string; server_ms: string }>(
+      `SELECT w.name, extract(epoch FROM clock_timestamp()) * 1000 AS server_ms
+       FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS w (name, position, stream_id)
        LEFT JOIN ${quoteIdentifier(schema)}.stream_heads s ON s.name = w.name
        WHERE s.next_index > w.position OR s.status <> 'open' OR (w.stream_id IS NOT NULL AND s.id IS DISTINCT FROM w.stream_id)`,
       [names, positions, streamIds],
       LOOK_TIMEOUT_MS,
       signal,
     );
+    if (rows[0] !== undefined) this.options.serverClock.heard(Number(rows[0].server_ms), askedAt);
     return rows.map(({ name }) => name);
   }
 }

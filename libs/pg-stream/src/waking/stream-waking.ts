@@ -1,4 +1,10 @@
-import { describeError, type ListenerState, type TimeoutRegistry, type TypedEvents } from '@nest-baton/core';
+import {
+  describeError,
+  type ListenerState,
+  systemClock,
+  type TimeoutRegistry,
+  type TypedEvents,
+} from '@nest-baton/core';
 import { Logger } from '@nestjs/common';
 import type { StreamDatabase } from '../connecting/stream-database.js';
 import type { PgStreamEvents } from '../pg-stream.events.js';
@@ -6,6 +12,7 @@ import type { PgStreamMetrics } from '../pg-stream.metrics.js';
 import type { ResolvedPgStreamOptions } from '../pg-stream.options.js';
 import type { StreamFacts } from '../operating/stream-health.js';
 import { StreamUnavailableError } from '../pg-stream.errors.js';
+import { ServerClock } from './server-clock.js';
 import { StreamHints } from './stream-hints.js';
 import { StreamPoller } from './stream-poller.js';
 import { channelOf } from './topic.js';
@@ -17,9 +24,10 @@ import { WatchedStreams } from './watched-streams.js';
  * After each connect of the listener, and after each loss, one look at everything follows at once.
  */
 export class StreamWaking {
-  readonly watched = new WatchedStreams();
+  readonly watched = new WatchedStreams((writtenAt) => this.delivered(writtenAt));
   readonly hints: StreamHints;
   readonly poller: StreamPoller;
+  private readonly serverClock = new ServerClock(systemClock);
   private readonly logger: Logger;
   private connects = 0;
   private isLossLogged = false;
@@ -45,6 +53,7 @@ export class StreamWaking {
       onListening: () => this.listening(),
       onLost: (error) => this.lost(error),
       onNotifyFailed: (error) => this.notifyFailed(error),
+      serverClock: this.serverClock,
       metrics,
     });
     this.poller = new StreamPoller({
@@ -56,6 +65,7 @@ export class StreamWaking {
       isListening: () => this.hints.isProven,
       registry,
       onError: (error) => this.pollFailed(error),
+      serverClock: this.serverClock,
       metrics,
     });
   }
@@ -103,6 +113,11 @@ export class StreamWaking {
 
   async stop(): Promise<void> {
     await Promise.all([this.stopWaking(), this.hints.stopNotifying()]);
+  }
+
+  private delivered(writtenAt: Date): void {
+    const lagMs = this.serverClock.since(writtenAt);
+    if (lagMs !== undefined) this.metrics.record('delivery.lag', lagMs / 1_000);
   }
 
   private listening(): void {

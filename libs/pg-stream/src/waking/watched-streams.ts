@@ -23,6 +23,8 @@ export interface StreamWatch {
    * aborts. With `streamId` the reader has seen the stream of that number, and waits for no other one of its name.
    */
   changed(since: number, position: number, signal: AbortSignal, streamId?: number): Promise<void>;
+  /** The reader was woken, and has a chunk that was written then. */
+  delivered(writtenAt: Date): void;
   release(): void;
 }
 
@@ -35,6 +37,8 @@ export interface StreamWatch {
 export class WatchedStreams {
   private readonly byTopic = new Map<string, Map<string, WatchedStream>>();
   private watched = 0;
+
+  constructor(private readonly onDelivered: (writtenAt: Date) => void = () => undefined) {}
 
   get size(): number {
     return this.watched;
@@ -49,6 +53,7 @@ export class WatchedStreams {
         return stream.revision;
       },
       changed: (since, position, signal, streamId) => changed(stream, since, { position, streamId }, signal),
+      delivered: this.onDelivered,
       release: () => {
         if (isReleased) return;
         isReleased = true;
