@@ -3,6 +3,9 @@ import { ChunkTooLargeError, StreamNameInvalidError } from '../pg-stream.errors.
 import type { CloseOptions, OpenOptions, Producer } from './append-options.js';
 
 const MAX_NAME_BYTES = 512;
+/** With `u`, the two halves of a pair are one character and no surrogates. */
+const HALF_A_PAIR = /\p{Surrogate}/u;
+
 const MAX_MESSAGE_LENGTH = 2_000;
 
 /** Below a second, the pause of a garbage collection or a slow disk ends a stream. The column is an integer of milliseconds. */
@@ -108,10 +111,9 @@ function sizeOf(data: unknown, nth: number): number {
 
 function nameProblem(name: unknown): string | undefined {
   if (typeof name !== 'string') return `must be a string, not ${typeof name}`;
-  const utf8 = Buffer.from(name, 'utf8');
-  if (utf8.length < 1 || utf8.length > MAX_NAME_BYTES)
-    return `must have 1 to ${MAX_NAME_BYTES} bytes, not ${utf8.length}`;
+  const bytes = Buffer.byteLength(name);
+  if (bytes < 1 || bytes > MAX_NAME_BYTES) return `must have 1 to ${MAX_NAME_BYTES} bytes, not ${bytes}`;
   if (name.includes('\0')) return 'must not hold NUL';
   // Otherwise two names would be one stream: each half of a pair is stored as the same replacement character.
-  return utf8.toString('utf8') === name ? undefined : 'must not hold half a surrogate pair';
+  return HALF_A_PAIR.test(name) ? 'must not hold half a surrogate pair' : undefined;
 }

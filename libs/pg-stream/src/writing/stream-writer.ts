@@ -83,7 +83,10 @@ export class NumberingWriter implements StreamWriter {
     const end = toEnd(options);
     // The number of a close is not counted: where it is committed, nothing can follow it; where it is rolled back, it is free again.
     if (transaction === undefined)
-      await this.queue.add(0, () => this.unlessBroken(() => this.appender.close({ ...request(), owner: this.queue })));
+      await this.queue.add(0, async () => {
+        this.throwIfBroken();
+        await this.appender.close({ ...request(), owner: this.queue }).catch((error: unknown) => this.failed(error));
+      });
     else
       await this.queue.addAlone(async () => {
         this.throwIfBroken();
@@ -94,12 +97,14 @@ export class NumberingWriter implements StreamWriter {
   private measured(toBuffers: () => readonly Buffer[]): Promise<Appended> {
     return measuredAppend(this.metrics, false, () => {
       const chunks = toBuffers();
-      const bytes = chunks.reduce((sum, { length }) => sum + length, 0);
-      return this.queue.add(bytes, () => this.unlessBroken(() => this.appendNow(chunks)));
+      let bytes = 0;
+      for (const { length } of chunks) bytes += length;
+      return this.queue.add(bytes, () => this.appendNow(chunks));
     });
   }
 
   private async appendNow(chunks: readonly Buffer[]): Promise<Placed> {
+    this.throwIfBroken();
     const producer = this.numbered();
     this.underWay++;
     try {
@@ -108,19 +113,16 @@ export class NumberingWriter implements StreamWriter {
       this.nextSeq++;
       if (lastIndex >= 0) this.position = lastIndex + 1;
       return appended;
+    } catch (error) {
+      return this.failed(error);
     } finally {
       this.underWay--;
     }
   }
 
-  private async unlessBroken<T>(call: () => Promise<T>): Promise<T> {
-    this.throwIfBroken();
-    try {
-      return await call();
-    } catch (error) {
-      if (errorCode(error) === 'APPEND_UNKNOWN') this.broken = error as AppendUnknownError;
-      throw error;
-    }
+  private failed(error: unknown): never {
+    if (errorCode(error) === 'APPEND_UNKNOWN') this.broken = error as AppendUnknownError;
+    throw error;
   }
 
   private throwIfBroken(): void {
@@ -132,6 +134,8 @@ export class NumberingWriter implements StreamWriter {
   }
 
   private numbered(): Producer | undefined {
-    return this.producer === undefined ? undefined : { ...this.producer, seq: this.nextSeq + this.underWay };
+    if (this.producer === undefined) return undefined;
+    const { id, epoch } = this.producer;
+    return { id, epoch, seq: this.nextSeq + this.underWay };
   }
 }

@@ -63,5 +63,10 @@ function numbers(values: readonly (number | undefined)[]): string | null {
 
 /** As a literal of `text[]`. Inside the quotes only the quote and the backslash mean something. */
 function texts(values: readonly (string | null | undefined)[]): string {
-  return `{${values.map((value) => (value == null ? 'NULL' : `"${value.replace(/["\\]/g, '\\$&')}"`)).join(',')}}`;
+  return `{${values.map((value) => (value == null ? 'NULL' : `"${escaped(value)}"`)).join(',')}}`;
+}
+
+/** Looks first: there is hardly ever anything to replace, and a replacement takes five times as long. */
+function escaped(text: string): string {
+  return /["\\]/.test(text) ? text.replace(/["\\]/g, '\\$&') : text;
 }
