@@ -2,6 +2,7 @@ import { defineBenchmark, type Use } from '../harness/index.js';
 import { type DurableServer, startDurableServer } from '../postgres/durable-server.js';
 import { delivering } from './sections/delivering.js';
 import { listenerFaults } from './sections/listener-faults.js';
+import { notifyModes } from './sections/notify-modes.js';
 import { oldSnapshot } from './sections/old-snapshot.js';
 import { scale } from './sections/scale.js';
 import { sseMemory } from './sections/sse-memory.js';
@@ -13,6 +14,7 @@ const SECTIONS: readonly (readonly [string, (bench: StreamBench, server: Durable
   [
     ['throughput', throughput],
     ['delivering', delivering],
+    ['NOTIFY modes', notifyModes],
     ['waiting readers', waitingReaders],
     ['listener faults', listenerFaults],
     ['SSE memory', sseMemory],

@@ -55,7 +55,8 @@ async function killed(bench: StreamBench, server: DurableServer, pair: Pair, bas
 
 async function blackHoled(bench: StreamBench, pair: Pair, baseline: Sample): Promise<void> {
   const before = await pair.reader.run({ action: 'stats' });
-  const patienceMs = bench.pick(30_000, 5_000);
+  // A probe every 4 s, and two misses of 2 s: about 8 s after the last echo.
+  const patienceMs = bench.pick(30_000, 12_000);
   let foundMs: number | undefined;
   const arrived = await underLoad(pair, { seconds: patienceMs / 1_000 }, async () => {
     // Only the connection that is there: the next one gets through, as after the loss of a route's state.
@@ -67,8 +68,6 @@ async function blackHoled(bench: StreamBench, pair: Pair, baseline: Sample): Pro
   bench.meets('holeLost', single(missing(arrived)));
   bench.meets('holeDelay', single(extraMs(arrived, baseline, pair)), `poll interval ${pair.pollMs} ms`);
   if (foundMs !== undefined) bench.meets('holeFound', single(foundMs / 1_000));
-  else if (bench.scale !== 'full')
-    bench.notBuilt('holeFound', 'not found in the 5 s that a quick run waits; there is no echo probe yet');
   else bench.meets('holeFound', single(patienceMs / 1_000), 'not found by then; nobody waited longer');
 }
 
