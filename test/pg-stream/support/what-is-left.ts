@@ -1,0 +1,39 @@
+import type { PgStreamService } from '@nest-baton/pg-stream';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
+
+const MB = 1024 * 1024;
+
+/** What clients that have left may not have left behind. */
+export interface WhatIsLeft {
+  readonly readers: number;
+  readonly sseResponses: number;
+  readonly watchedStreams: number;
+  readonly waitingStreams: number;
+  readonly sockets: number;
+  readonly timers: number;
+  /** Of V8, and of buffers outside it. */
+  readonly heapMb: number;
+}
+
+export async function whatIsLeft(streams: PgStreamService, connections: () => Promise<number>): Promise<WhatIsLeft> {
+  for (let nth = 0; nth < 3; nth++) {
+    collect();
+    await sleep(20);
+  }
+  const { readers, sseResponses, watchedStreams, waitingStreams } = streams.stats();
+  const { heapUsed, external } = process.memoryUsage();
+  return {
+    readers,
+    sseResponses,
+    watchedStreams,
+    waitingStreams,
+    sockets: await connections(),
+    timers: process.getActiveResourcesInfo().filter((resource) => resource === 'Timeout').length,
+    heapMb: (heapUsed + external) / MB,
+  };
+}
