@@ -39,13 +39,12 @@ export async function sseMemory(bench: StreamBench, server: DurableServer, use: 
   await expectAll(WARM_READERS + READERS, 50 + chunks);
   const after = await ask({ action: 'measure' });
 
-  const over = Math.max(busy.rss ?? NaN, after.rss ?? NaN) - (idle.rss ?? NaN);
-  bench.meets('sseMemory', single(over), `after ${chunks} chunks to each reader; all of them got all, in order`);
-  bench.shows(
-    'live heap of 1 000 SSE readers over idle',
-    single((after.heapUsed ?? NaN) - (idle.heapUsed ?? NaN)),
-    'MB',
-  );
+  const resident = Math.max(busy.rss ?? NaN, after.rss ?? NaN) - (idle.rss ?? NaN);
+  const live = Math.max(busy.heapUsed ?? NaN, after.heapUsed ?? NaN) - (idle.heapUsed ?? NaN);
+  // What starting has left free in the idle process takes some of what they need, and resident memory does not show it.
+  const note = `after ${chunks} chunks to each reader; all of them got all, in order`;
+  bench.meets('sseMemory', single(Math.max(resident, live)), note);
+  bench.shows('live heap of 1 000 SSE readers over idle', single(live), 'MB');
 
   async function expectAll(readers: number, count: number): Promise<void> {
     const { complete = NaN } = await tell({ action: 'await', chunks: count, patienceMs: 60_000 });
