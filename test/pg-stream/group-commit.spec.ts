@@ -27,13 +27,19 @@ const codeOf = (call: Promise<unknown>) =>
   );
 
 describe('appends that are under way together', () => {
-  it('share a commit, whatever their streams', async () => {
+  it.each([
+    [50, 1],
+    [200, 2],
+  ])('to %d streams share commits: %d', async (count, commits) => {
     await streams.append('warm', 'so that there is a connection');
-    const calls = Array.from({ length: 256 }, (_, i) => streams.append(`shared ${i % 200}`, `${i}`));
+    const calls = Array.from({ length: 256 }, (_, i) => streams.append(`shared ${count} ${i % count}`, `${i}`));
     const appended = await Promise.all(calls);
-    expect(await commitsOf('^shared ')).toBe(1);
-    expect(appended.map(({ lastIndex }) => lastIndex)).toEqual(appended.map((_, i) => Math.floor(i / 200)));
-    expect(await textsOf(streams.read('shared 7', { live: false }))).toEqual(['7', '207']);
+    expect(await commitsOf(`^shared ${count} `)).toBe(commits);
+    expect(appended.map(({ lastIndex }) => lastIndex)).toEqual(appended.map((_, i) => Math.floor(i / count)));
+    for (const stream of [0, 7, count - 1]) {
+      const texts = appended.map((_, i) => `${i}`).filter((_, i) => i % count === stream);
+      expect(await textsOf(streams.read(`shared ${count} ${stream}`, { live: false }))).toEqual(texts);
+    }
   });
 
   it('of a producer share it too, with the numbers of a writer that does not await', async () => {

@@ -19,6 +19,9 @@ import type { Placed, WriteRequest } from './write-call.js';
 const MAX_FLUSH_BYTES = 8 * 1024 * 1024;
 const MAX_FLUSH_STREAMS = 2_000;
 
+/** From so many streams on it pays to halve them, so that one half is written while the callers of the other are answered and call again. */
+const MIN_SPLIT_STREAMS = 64;
+
 /** What a chunk costs beside its bytes, about. */
 const CHUNK_OVERHEAD_BYTES = 64;
 
@@ -32,7 +35,8 @@ const BACKOFF: Backoff = { baseMs: 50, factor: 2, capMs: 1_000, jitter: 'equal' 
 
 export interface GroupCommitOptions {
   readonly store: WritingStore;
-  readonly flusher: Queryable;
+  /** As many statements are under way at a time, lanes aside; the first alone unless many streams are written at once. */
+  readonly flushers: readonly Queryable[];
   readonly lanes: readonly Queryable[];
   readonly lockTimeoutMs: number;
   readonly maxPendingBytes: number;
@@ -40,9 +44,16 @@ export interface GroupCommitOptions {
   readonly metrics: PgStreamMetrics;
 }
 
+/** A connection on which one statement at a time is under way. */
+interface Flusher {
+  readonly on: Queryable;
+  isFlushing: boolean;
+}
+
 /**
  * Writes what all callers of the process want written, to any streams, in one statement and one commit at a time: whatever comes while one is
- * under way leaves together in the next, as soon as it is back. Each caller is answered after the commit that holds his chunks.
+ * under way leaves together in the next, as soon as it is back; of many streams, half of them in one and half in another beside it. Each
+ * caller is answered after the commit that holds his chunks.
  *
  * - The calls for one stream are carried out in the order in which they came.
  * - No statement of it waits for a row's lock: a stream that somebody else holds gets a lane, and STREAM_BUSY after `lockTimeout`; the others do not
@@ -55,15 +66,16 @@ export class GroupCommit {
   private readonly lines = new Map<string, StreamLine>();
   private readonly ready: StreamLine[] = [];
   private readonly repeats = new Map<StreamLine, NodeJS.Timeout>();
+  private readonly flushers: readonly Flusher[];
   private readonly lanes: Lanes;
   private readonly settling: Settling;
   private bytes = 0;
   private calls = 0;
-  private isFlushing = false;
   private isStopping = false;
   private idle: (() => void) | undefined;
 
   constructor(private readonly options: GroupCommitOptions) {
+    this.flushers = options.flushers.map((on) => ({ on, isFlushing: false }));
     this.lanes = new Lanes(options.lanes, (line, on) => this.writeHeld(line, on));
     this.settling = new Settling({
       moved: options.moved,
@@ -136,35 +148,47 @@ export class GroupCommit {
 
   private enqueue(line: StreamLine): void {
     this.ready.push(line);
-    if (this.isFlushing) return;
-    this.isFlushing = true;
-    void this.flushAll();
+    const isIdle = this.flushers.every(({ isFlushing }) => !isFlushing);
+    if (isIdle || this.ready.length >= MIN_SPLIT_STREAMS) this.begin();
   }
 
-  private async flushAll(): Promise<void> {
-    for (await everybodyHasCalled(); this.ready.length > 0; await everybodyHasCalled()) await this.flush(this.take());
-    this.isFlushing = false;
+  /** The first that is free, so that the others are idle unless they are needed. */
+  private begin(): void {
+    const flusher = this.flushers.find(({ isFlushing }) => !isFlushing);
+    if (flusher !== undefined) void this.flushAll(flusher);
+  }
+
+  private async flushAll(flusher: Flusher): Promise<void> {
+    flusher.isFlushing = true;
+    for (await everybodyHasCalled(); this.ready.length > 0; await everybodyHasCalled()) {
+      const lines = this.take();
+      if (this.ready.length >= MIN_SPLIT_STREAMS / 2) this.begin();
+      await this.flush(flusher.on, lines);
+    }
+    flusher.isFlushing = false;
   }
 
   private take(): readonly StreamLine[] {
+    const { size } = this.lines;
+    const most = Math.min(MAX_FLUSH_STREAMS, size < MIN_SPLIT_STREAMS ? size : Math.ceil(size / 2));
     let bytes = 0;
     let count = 0;
     for (const line of this.ready) {
       bytes += line.head().bytes;
-      if (count > 0 && (bytes > MAX_FLUSH_BYTES || count >= MAX_FLUSH_STREAMS || line.isSuspect)) break;
+      if (count > 0 && (bytes > MAX_FLUSH_BYTES || count >= most || line.isSuspect)) break;
       count++;
       if (line.isSuspect) break;
     }
     return this.ready.splice(0, count);
   }
 
-  private async flush(lines: readonly StreamLine[]): Promise<void> {
-    const { store, flusher, metrics } = this.options;
+  private async flush(on: Queryable, lines: readonly StreamLine[]): Promise<void> {
+    const { store, metrics } = this.options;
     const startedAt = systemClock.monotonic();
     const items = lines.map((line) => line.head().item);
     let written: readonly (Written | undefined)[];
     try {
-      written = await store.write(flusher, items, undefined);
+      written = await store.write(on, items, undefined);
     } catch (error) {
       for (const line of lines) this.then(line, this.settling.failed(line, error, lines.length === 1));
       return;

@@ -25,8 +25,8 @@ import { WritingStore } from './writing-store.js';
 /** Waits for no lock, so it is slow only when the server is; and a dead network path answers nothing. */
 const FLUSH_TIMEOUT_MS = 10_000;
 
-/** A lane is needed rarely. */
-const LANE_IDLE_MS = 10_000;
+/** A lane is needed rarely, and a second flusher only while many streams are written at once. */
+const RARE_IDLE_MS = 10_000;
 
 type WritingOptions = Pick<ResolvedPgStreamOptions, 'schema' | 'maxChunkBytes' | 'maxPendingBytes' | 'lockTimeoutMs'>;
 
@@ -45,10 +45,10 @@ export class StreamWriting {
     const { schema, lockTimeoutMs, maxPendingBytes } = options;
     const store = new WritingStore(schema, (streams) => hints.announcementOf(streams));
     this.connections = connectionsOf(database, lockTimeoutMs, metrics);
-    const [flusher = database, ...lanes] = this.connections;
+    const [first = database, second = database, ...lanes] = this.connections;
     this.commits = new GroupCommit({
       store,
-      flusher,
+      flushers: [first, second],
       lanes: lanes.length > 0 ? lanes : Array.from({ length: MAX_LANES }, () => database),
       lockTimeoutMs,
       maxPendingBytes,
@@ -117,7 +117,7 @@ function checkCall(
   checkExpectedIndex(expectedIndex);
 }
 
-/** The flusher's and the lanes'; none with a pool that does not show its options. */
+/** Two flushers' and the lanes'; none with a pool that does not show its options. */
 function connectionsOf(
   database: StreamDatabase,
   lockTimeoutMs: number,
@@ -125,11 +125,12 @@ function connectionsOf(
 ): readonly OwnConnection[] {
   if (!database.canCreateClients) return [];
   const createClient = () => database.createWriteClient();
-  const flusher = new OwnConnection({ createClient, timeoutMs: FLUSH_TIMEOUT_MS, metrics });
+  const first = new OwnConnection({ createClient, timeoutMs: FLUSH_TIMEOUT_MS, metrics });
+  const second = new OwnConnection({ createClient, timeoutMs: FLUSH_TIMEOUT_MS, idleMs: RARE_IDLE_MS, metrics });
   const timeoutMs = lockTimeoutMs + FLUSH_TIMEOUT_MS;
   const lanes = Array.from(
     { length: MAX_LANES },
-    () => new OwnConnection({ createClient, timeoutMs, idleMs: LANE_IDLE_MS, metrics }),
+    () => new OwnConnection({ createClient, timeoutMs, idleMs: RARE_IDLE_MS, metrics }),
   );
-  return [flusher, ...lanes];
+  return [first, second, ...lanes];
 }
