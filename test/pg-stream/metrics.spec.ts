@@ -216,7 +216,7 @@ describe('how readers are woken', () => {
     const reading = await world.service({ hints: 'on', ...options }, `late-${how}`);
     const writing = how === 'in-process' ? reading : await world.service({ hints: 'on' }, 'writing-late');
     const { now } = Date;
-    const clock = jest.spyOn(Date, 'now').mockImplementation(() => now() - 3_600_000);
+    const clock = jest.spyOn(Date, 'now').mockImplementation(() => now() + 3_600_000);
     try {
       const chunks = reading.read(`late-${how}`)[Symbol.asyncIterator]();
       for (let i = 0; i < 3; i++) {
@@ -300,8 +300,9 @@ describe('how readers are woken', () => {
 });
 
 describe('what is kept no longer', () => {
-  it('counts the chunks that were removed, and passes that failed', async () => {
-    const streams = await world.service({ schema: 'kept', sweepInterval: '100ms' }, 'keeping');
+  it('counts the chunks that were removed, the streams that expired, and passes that failed', async () => {
+    const retention = { closedFor: '1h', maxAge: '1h' } as const;
+    const streams = await world.service({ schema: 'kept', sweepInterval: '100ms', retention }, 'keeping');
     await streams.appendMany('k', ['a', 'b', 'c']);
     await streams.trim('k', { before: 2 });
     await streams.open('silent', { writerLease: '1s' });
@@ -309,6 +310,14 @@ describe('what is kept no longer', () => {
       description: 'the end of a lease',
     });
     await waitFor(async () => (await total('sweep.removed', 'keeping'))[''] === 2, { description: 'the removal' });
+    await streams.append('old', 'x');
+    await streams.closeStream('old');
+    await world.sql(`UPDATE kept.streams SET closed_at = closed_at - interval '1 day' WHERE name = 'old'`);
+    await world.sql(`UPDATE kept.stream_chunks SET created_at = created_at - interval '1 day' WHERE index = 2`);
+    const expired = () => total('sweep.expired', 'keeping');
+    await waitFor(async () => (await expired())['deleted'] === 1 && (await expired())['trimmed'] === 1, {
+      description: 'retention',
+    });
     expect(await total('sweep.failures', 'keeping')).toEqual({});
     await world.sql('DROP SCHEMA kept CASCADE');
     await waitFor(async () => ((await total('sweep.failures', 'keeping'))[''] ?? 0) > 0, { description: 'a failure' });
