@@ -14,15 +14,12 @@ export interface RetentionLook {
   readonly lastId: string | undefined;
   readonly looked: number;
   readonly trimmed: number;
-  /** Streams with more than is to be kept, which somebody held. */
-  readonly held: readonly string[];
 }
 
 interface LookRow {
   readonly last_id: string | null;
   readonly looked: number;
   readonly trimmed: number;
-  readonly held: readonly string[];
 }
 
 /** The statements that mark what is too old or too much. What the functions lock is said there, in `schema/retain-functions.ts`. */
@@ -47,17 +44,16 @@ export class RetentionStore {
     return rows.map(({ name }) => name);
   }
 
-  /** The next `limit` streams behind `after`. Waits for no lock, or as long as `waitMs` says. */
+  /** The next `limit` streams behind `after`, without those that somebody holds. */
   async retain(
     after: string,
     limit: number,
     { maxAgeMs, maxBytes }: RetentionLimits,
-    waitMs: number | undefined,
     signal: AbortSignal,
   ): Promise<RetentionLook> {
     const { rows } = await this.database.query<LookRow>(
-      `SELECT last_id, looked, trimmed, held FROM ${this.schema}.stream_retain($1, $2, $3, $4, $5)`,
-      [after, limit, maxAgeMs ?? null, maxBytes ?? null, waitMs ?? null],
+      `SELECT last_id, looked, trimmed FROM ${this.schema}.stream_retain($1, $2, $3, $4)`,
+      [after, limit, maxAgeMs ?? null, maxBytes ?? null],
       SWEEP_TIMEOUT_MS,
       signal,
     );
@@ -66,7 +62,6 @@ export class RetentionStore {
       lastId: row?.last_id ?? undefined,
       looked: row?.looked ?? 0,
       trimmed: row?.trimmed ?? 0,
-      held: row?.held ?? [],
     };
   }
 }

@@ -1,4 +1,3 @@
-import { isLockTimeout } from '../flushing/write-failures.js';
 import type { PgStreamMetrics } from '../pg-stream.metrics.js';
 import type { ResolvedPgStreamOptions } from '../pg-stream.options.js';
 import type { RetentionStore } from './retention-store.js';
@@ -8,9 +7,6 @@ const BATCH_STREAMS = 500;
 
 /** Streams that one sweep looks at for what is too old or too much: a few hundredths of a second, however many there are. */
 const SWEEP_STREAMS = 2_000;
-
-/** A stream under steady appends is rarely free, but each append holds it for a moment only. */
-const LOCK_WAIT_MS = 100;
 
 const FROM_THE_FIRST = '0';
 
@@ -26,7 +22,8 @@ export interface StreamRetentionOptions {
  * Marks in the background what `retention` says is to be kept no longer: a step of each sweep, which then removes it.
  *
  * - Closed streams go in the order of their ends, found by an index.
- * - No append tells what a stream holds by now, so ages and sizes are looked at in turn, some streams a sweep, and the next sweep goes on there.
+ * - No append tells what a stream holds by now, so ages and sizes are looked at in turn, some streams a sweep, and the next sweep goes on there. One
+ *   that somebody holds is left to the next round: an append holds it for a moment only.
  */
 export class StreamRetention {
   private after = FROM_THE_FIRST;
@@ -53,23 +50,11 @@ export class StreamRetention {
   private async retain(signal: AbortSignal, mayGoOn: () => boolean): Promise<void> {
     const { store, limits, metrics } = this.options;
     for (let looked = 0; looked < SWEEP_STREAMS && mayGoOn();) {
-      const look = await store.retain(this.after, BATCH_STREAMS, limits, undefined, signal);
+      const look = await store.retain(this.after, BATCH_STREAMS, limits, signal);
       metrics.add('sweep.expired', look.trimmed, 'trimmed');
-      for (const id of look.held) if (mayGoOn()) await this.retainHeld(id, signal);
       this.after = look.lastId ?? FROM_THE_FIRST;
       if (look.lastId === undefined) return;
       looked += look.looked;
-    }
-  }
-
-  /** One whose lock is not to be had now is looked at again in the next round. */
-  private async retainHeld(id: string, signal: AbortSignal): Promise<void> {
-    const { store, limits, metrics } = this.options;
-    try {
-      const { trimmed } = await store.retain(String(BigInt(id) - 1n), 1, limits, LOCK_WAIT_MS, signal);
-      metrics.add('sweep.expired', trimmed, 'trimmed');
-    } catch (error) {
-      if (!isLockTimeout(error)) throw error;
     }
   }
 }

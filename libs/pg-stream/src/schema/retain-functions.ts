@@ -61,14 +61,14 @@ $$`;
  * Looks at the next `given_limit` streams behind number `given_after`, and trims those whose earliest kept chunk is older than `given_max_age_ms`, or
  * that keep more than `given_max_bytes`; either may be null. Stops behind the fiftieth such stream, so that no lock is held for long.
  *
- * `last_id`: where the next call goes on; null when there are no more streams. Without `given_wait_ms` it waits for no row's lock: `held` are the
- * streams that it passed over, since somebody appends to them. With it, it waits that long (`lock_timeout`, 55P03). What to trim is read after the lock.
+ * `last_id`: where the next call goes on; null when there are no more streams. Waits for no row's lock: a stream that somebody holds is trimmed the next
+ * time. What to trim is read after the lock.
  */
 function retainFunction(schema: string): string {
   return `
 CREATE FUNCTION ${schema}.stream_retain(
-  given_after bigint, given_limit integer, given_max_age_ms bigint, given_max_bytes bigint, given_wait_ms integer,
-  OUT last_id bigint, OUT looked integer, OUT trimmed integer, OUT held bigint[]
+  given_after bigint, given_limit integer, given_max_age_ms bigint, given_max_bytes bigint,
+  OUT last_id bigint, OUT looked integer, OUT trimmed integer
 )
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -91,7 +91,6 @@ BEGIN
     ) t ON given_max_bytes IS NOT NULL
   ) l;
   trimmed := 0;
-  held := '{}';
   IF due IS NULL THEN
     RETURN;
   END IF;
@@ -99,16 +98,9 @@ BEGIN
     due := due[1:50];
     last_id := due[50];
   END IF;
-  IF given_wait_ms IS NULL THEN
-    SELECT array_agg(l.id) INTO locked FROM (
-      SELECT s.id FROM ${schema}.streams s WHERE s.id = ANY (due) AND s.name IS NOT NULL ORDER BY s.id FOR NO KEY UPDATE SKIP LOCKED
-    ) l;
-  ELSE
-    PERFORM set_config('lock_timeout', given_wait_ms::text, true);
-    SELECT array_agg(l.id) INTO locked FROM (
-      SELECT s.id FROM ${schema}.streams s WHERE s.id = ANY (due) AND s.name IS NOT NULL ORDER BY s.id FOR NO KEY UPDATE
-    ) l;
-  END IF;
+  SELECT array_agg(l.id) INTO locked FROM (
+    SELECT s.id FROM ${schema}.streams s WHERE s.id = ANY (due) AND s.name IS NOT NULL ORDER BY s.id FOR NO KEY UPDATE SKIP LOCKED
+  ) l;
   UPDATE ${schema}.streams s SET first_index = e.first_index
     FROM (
       SELECT n.id, ${schema}.stream_excess(n.id, n.first_index, t.index, cutoff, t.total_bytes - given_max_bytes) AS first_index
@@ -117,7 +109,6 @@ BEGIN
       ) t WHERE n.id = ANY (locked)
     ) e WHERE s.id = e.id AND s.first_index < e.first_index;
   GET DIAGNOSTICS trimmed = ROW_COUNT;
-  SELECT coalesce(array_agg(d), '{}') INTO held FROM unnest(due) AS d WHERE NOT d = ANY (coalesce(locked, '{}'));
 END
 $$`;
 }
