@@ -75,6 +75,8 @@ describe('a server that crashes again and again under load', () => {
       const { length } = received;
       await waitFor(() => received.length > length + 200, { description: 'the load to go on', timeoutMs: 20_000 });
     };
+    // A start is refused while the server is away, which is not what is shown here.
+    for (const child of children) await child.waitForLine(/^READY$/, 30_000);
     await goesOn();
     for (let crash = 0; crash < CRASHES; crash++) {
       await server.restart('immediate');
