@@ -85,7 +85,7 @@ describe('a receiver that does not say 2xx at once', () => {
     expect(dead[0]).toMatchObject({ eventId: 'mine', attempts: 3, reason: 'exhausted', status: 500, error: 'broken' });
     expect(heard).toEqual(['retry 1', 'retry 2', 'dead 3']);
     expect(await world.deliveries()).toMatchObject([{ state: 'dead', attempts: 3, reason: 'exhausted' }]);
-    expect((await app.outbox.stats()).byState).toEqual({ ready: 0, leased: 0, delivered: 0, failed: 0, dead: 1 });
+    expect((await app.outbox.stats()).byState).toMatchObject({ ready: 0, leased: 0, delivered: 0, failed: 0, dead: 1 });
     expect(world.requests('x')).toHaveLength(3);
   });
 

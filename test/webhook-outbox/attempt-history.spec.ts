@@ -1,6 +1,7 @@
 import { startProcess, waitFor } from '@nest-baton/testing';
+import { ClaimStore } from '../../libs/webhook-outbox/src/delivering/claim-store.js';
 import { DeliveryStore } from '../../libs/webhook-outbox/src/delivering/delivery-store.js';
-import { ReclaimStore } from '../../libs/webhook-outbox/src/delivering/reclaim-store.js';
+import { ReclaimStore } from '../../libs/webhook-outbox/src/reclaiming/reclaim-store.js';
 import { refuse } from './support/gates.js';
 import { type OutboxApp, OutboxWorld, TEST_OPTIONS } from './support/outbox-world.js';
 
@@ -58,10 +59,12 @@ describe('the history of attempts', () => {
     const producer = await world.start({ role: 'producer' });
     await world.endpoint(producer, 'x');
     await producer.outbox.send({ type: 'a', data: 1 });
-    const store = new DeliveryStore(world.admin, '"baton"');
+    const store = new ClaimStore(world.admin, '"baton"');
     const claims = await store.claim({ limit: 1, leaseMs: 1, maxInFlight: 1, held: new Map(), after: NOBODY });
     expect(claims).toHaveLength(1);
-    await waitFor(async () => (await reclaims().reclaim(3)).deliveries.length === 1, { description: 'the reclaim' });
+    await waitFor(async () => (await reclaims().reclaim(3, false)).deliveries.length === 1, {
+      description: 'the reclaim',
+    });
     expect(await world.deliveries()).toMatchObject([{ state: 'ready', lease_losses: 1 }]);
     expect(await world.attempts()).toEqual([]);
   });
@@ -133,9 +136,16 @@ describe('writing outcomes', () => {
     await world.endpoint(producer, 'x');
     await sendMany(producer, 3);
     const store = new DeliveryStore(world.admin, '"baton"');
-    const claims = await store.claim({ limit: 3, leaseMs: 60_000, maxInFlight: 3, held: new Map(), after: NOBODY });
+    const claimStore = new ClaimStore(world.admin, '"baton"');
+    const claims = await claimStore.claim({
+      limit: 3,
+      leaseMs: 60_000,
+      maxInFlight: 3,
+      held: new Map(),
+      after: NOBODY,
+    });
     const started = await store.start(claims, 60_000);
-    const none = { status: null, error: null, retryInMs: 3_600_000 };
+    const none = { status: null, error: null, retryInMs: 3_600_000, pauseMs: 0, isGone: false };
     const settlements = [
       { state: 'delivered', outcome: 'delivered', reason: 'answered', ...none },
       { state: 'ready', outcome: 'retry', reason: 'timeout', ...none },

@@ -5,14 +5,16 @@ import { Logger } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { DataSource } from 'typeorm';
+import { ClaimStore } from '../../libs/webhook-outbox/src/delivering/claim-store.js';
 import { DeliveryStore } from '../../libs/webhook-outbox/src/delivering/delivery-store.js';
 import { LeaseKeeper } from '../../libs/webhook-outbox/src/delivering/lease-keeper.js';
 import { HeldDeliveries } from '../../libs/webhook-outbox/src/delivering/held-deliveries.js';
-import { ReclaimStore } from '../../libs/webhook-outbox/src/delivering/reclaim-store.js';
+import { ReclaimStore } from '../../libs/webhook-outbox/src/reclaiming/reclaim-store.js';
 import { Relay } from '../../libs/webhook-outbox/src/delivering/relay.js';
 import { EndpointDirectory } from '../../libs/webhook-outbox/src/endpoints/endpoint-directory.js';
 import { EndpointStore } from '../../libs/webhook-outbox/src/endpoints/endpoint-store.js';
 import { KeyRing } from '../../libs/webhook-outbox/src/endpoints/key-ring.js';
+import { EndpointHealthStore } from '../../libs/webhook-outbox/src/endpoint-health/endpoint-health-store.js';
 import { OutboxDatabase } from '../../libs/webhook-outbox/src/schema/outbox-database.js';
 import { HttpSender } from '../../libs/webhook-outbox/src/sending/http-sender.js';
 import { WakeUps } from '../../libs/webhook-outbox/src/waking/wake-ups.js';
@@ -71,23 +73,25 @@ describe('Relay:', () => {
     const options = resolveWebhookOutboxOptions({ ...TEST_OPTIONS, pollInterval: '1h' });
     const gate = openGate();
     let isNextBroken = false;
-    const store = new DeliveryStore(database, database.schema);
-    const claim = store.claim.bind(store);
-    store.claim = async (request) => {
+    const claims = new ClaimStore(database, database.schema);
+    const claim = claims.claim.bind(claims);
+    claims.claim = async (request) => {
       if (isNextBroken) {
         isNextBroken = false;
         throw new Error('the claim is broken');
       }
-      const claims = await claim(request);
+      const claimed = await claim(request);
       await gate.pass();
-      return claims;
+      return claimed;
     };
     const ring = new KeyRing(options.keys);
     const one = new Relay(
       'lifecycle',
       options,
       {
-        store,
+        claims,
+        store: new DeliveryStore(database, database.schema),
+        health: new EndpointHealthStore(database, database.schema, options),
         reclaims: new ReclaimStore(database, database.schema),
         directory: new EndpointDirectory(
           new EndpointStore(database, database.schema),

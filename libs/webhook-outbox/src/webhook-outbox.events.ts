@@ -15,6 +15,21 @@ export interface WebhookOutboxEvents {
   readonly leaseLost: { readonly deliveryId: string; readonly endpointId: string; readonly wasStarted: boolean };
   /** The endpoint's secret cannot be opened: its deliveries wait, without an attempt counted, and the secret is tried again now and then. */
   readonly endpointUnusable: { readonly endpointId: string; readonly error: string };
+  /** It answered 429 or 503 with `Retry-After`: nothing is sent to it for so long. */
+  readonly endpointPaused: { readonly endpointId: string; readonly pauseMs: number };
+  /** So many requests in a row failed that its breaker opened: its deliveries wait, but for one request now and then. */
+  readonly endpointFailing: { readonly endpointId: string; readonly failures: number; readonly failingSince: Date };
+  /** Nothing but failures for half of `disableAfter`, of at least ten events: it will be disabled, unless it says 2xx before. */
+  readonly endpointDisabling: {
+    readonly endpointId: string;
+    readonly failingEvents: number;
+    readonly failingSince: Date;
+    readonly disablesAt: Date;
+  };
+  /** It answered 410 (`gone`), or there was nothing but failures for `disableAfter` (`failing`): its deliveries are parked. */
+  readonly endpointDisabled: { readonly endpointId: string; readonly reason: 'gone' | 'failing' };
+  /** It said 2xx after its breaker was open or its end was announced. */
+  readonly endpointRecovered: { readonly endpointId: string };
   /** LISTEN is active: at the start, and after each loss. */
   readonly listening: { readonly reconnects: number };
   /** The LISTEN connection is gone or could not be made; the poll goes on, and another attempt follows by itself. */

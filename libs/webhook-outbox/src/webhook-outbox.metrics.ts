@@ -26,6 +26,20 @@ export const WEBHOOK_OUTBOX_METRICS = {
       unit: '{delivery}',
       description: 'Of them, those that failed or are dead, by the reason.',
     },
+    'deliveries.put_aside': {
+      kind: 'counter',
+      by: 'state',
+      values: ['parked', 'abandoned'],
+      unit: '{delivery}',
+      description: 'Open deliveries of endpoints that were disabled or deleted.',
+    },
+    'endpoints.changed': {
+      kind: 'counter',
+      by: 'change',
+      values: ['paused', 'failing', 'disabling', 'disabled', 'recovered'],
+      unit: '{endpoint}',
+      description: 'What became of endpoints, as this process found and wrote it.',
+    },
     'leases.lost': {
       kind: 'counter',
       unit: '{lease}',
@@ -76,3 +90,5 @@ export const WEBHOOK_OUTBOX_METRICS = {
 
 /** What one request meant for its delivery. */
 export type RequestOutcome = (typeof WEBHOOK_OUTBOX_METRICS.instruments)['request.duration']['values'][number];
+
+export type EndpointChange = (typeof WEBHOOK_OUTBOX_METRICS.instruments)['endpoints.changed']['values'][number];

@@ -49,6 +49,19 @@ export interface WebhookOutboxOptions {
   readonly retryAfterCap?: Duration;
   /** Pauses after each failed attempt, each x uniform(0.8, 1.2); one more attempt than pauses. Default: that of Standard Webhooks, 75.6 h. */
   readonly schedule?: readonly Duration[];
+  /**
+   * Failed requests in a row, of all processes, after which an endpoint's breaker opens: its deliveries wait, but for one request each
+   * `breakerPause`, and the first final answer shuts it. Too small and one hiccup delays everything; too large and a dead endpoint takes
+   * attempts of all its deliveries. 0: never. Default 20.
+   */
+  readonly breakerFailures?: number;
+  /** How long an open breaker lets nothing through before a request tries. Too large delays what a recovered endpoint gets. Default 30 s. */
+  readonly breakerPause?: Duration;
+  /**
+   * An endpoint that does nothing but fail for so long, over at least ten events, is disabled and its deliveries parked; announced at half of
+   * it. 0: never. Default 5 days, as Standard Webhooks advises.
+   */
+  readonly disableAfter?: Duration;
   /** Also `http:` URLs. Bodies travel readable, signed all the same. Default false. */
   readonly allowHttp?: boolean;
   /** Networks in CIDR notation that may be dialled although the guard refuses them (`10.1.0.0/16`). Default none. */
@@ -75,6 +88,9 @@ export interface ResolvedWebhookOutboxOptions {
   readonly maxResponseBytes: number;
   readonly retryAfterCapMs: number;
   readonly scheduleMs: readonly number[];
+  readonly breakerFailures: number;
+  readonly breakerPauseMs: number;
+  readonly disableAfterMs: number;
   readonly allowHttp: boolean;
   readonly allowAddresses: readonly string[];
   readonly shutdownTimeoutMs: number;
@@ -95,6 +111,9 @@ const DEFAULTS = Object.freeze({
   maxResponseBytes: 64 * 1024,
   retryAfterCap: '1h',
   schedule: ['5s', '5m', '30m', '2h', '5h', '10h', '14h', '20h', '24h'],
+  breakerFailures: 20,
+  breakerPause: '30s',
+  disableAfter: '5d',
   allowHttp: false,
   allowAddresses: [],
   shutdownTimeout: '15s',
@@ -136,6 +155,9 @@ export function resolveWebhookOutboxOptions(options: WebhookOutboxOptions): Reso
     }),
     retryAfterCapMs: check.duration('retryAfterCap', DEFAULTS.retryAfterCap, { max: LONGEST_PAUSE_MS }),
     scheduleMs: readSchedule(check, options?.schedule ?? DEFAULTS.schedule),
+    breakerFailures: check.integer('breakerFailures', DEFAULTS.breakerFailures, { max: 100_000 }),
+    breakerPauseMs: check.duration('breakerPause', DEFAULTS.breakerPause, { min: 10, max: 86_400_000 }),
+    disableAfterMs: check.duration('disableAfter', DEFAULTS.disableAfter, { max: 365 * 86_400_000 }),
     allowHttp: check.boolean('allowHttp', DEFAULTS.allowHttp),
     allowAddresses: readNetworks(check, options?.allowAddresses ?? DEFAULTS.allowAddresses),
     shutdownTimeoutMs: check.duration('shutdownTimeout', DEFAULTS.shutdownTimeout, { max: 3_600_000 }),
@@ -213,6 +235,9 @@ export const WEBHOOK_OUTBOX_ENVIRONMENT: readonly EnvironmentVariable[] = [
   { variable: 'BATON_WEBHOOK_OUTBOX_MAX_RESPONSE_BYTES', option: 'maxResponseBytes', kind: 'integer' },
   { variable: 'BATON_WEBHOOK_OUTBOX_RETRY_AFTER_CAP', option: 'retryAfterCap', kind: 'duration' },
   { variable: 'BATON_WEBHOOK_OUTBOX_SCHEDULE', option: 'schedule', kind: 'list' },
+  { variable: 'BATON_WEBHOOK_OUTBOX_BREAKER_FAILURES', option: 'breakerFailures', kind: 'integer' },
+  { variable: 'BATON_WEBHOOK_OUTBOX_BREAKER_PAUSE', option: 'breakerPause', kind: 'duration' },
+  { variable: 'BATON_WEBHOOK_OUTBOX_DISABLE_AFTER', option: 'disableAfter', kind: 'duration' },
   { variable: 'BATON_WEBHOOK_OUTBOX_ALLOW_HTTP', option: 'allowHttp', kind: 'boolean' },
   { variable: 'BATON_WEBHOOK_OUTBOX_ALLOW_ADDRESSES', option: 'allowAddresses', kind: 'list' },
   { variable: 'BATON_WEBHOOK_OUTBOX_SHUTDOWN_TIMEOUT', option: 'shutdownTimeout', kind: 'duration' },

@@ -11,9 +11,8 @@ import {
 } from '@nestjs/common';
 import { SchedulerRegistry } from '@nestjs/schedule';
 import type { DeliveryState } from './delivering/delivery.js';
-import { DeliveryStore } from './delivering/delivery-store.js';
-import { ReclaimStore } from './delivering/reclaim-store.js';
-import { MAX_REQUESTS, Relay, type RelayStats } from './delivering/relay.js';
+import { createRelay } from './delivering/create-relay.js';
+import type { Relay, RelayStats } from './delivering/relay.js';
 import { EndpointDirectory } from './endpoints/endpoint-directory.js';
 import { EndpointStore } from './endpoints/endpoint-store.js';
 import { KeyRing } from './endpoints/key-ring.js';
@@ -21,8 +20,8 @@ import { DeliveryReporter } from './operating/delivery-reporter.js';
 import { decideHealth, type WebhookOutboxHealth } from './operating/outbox-health.js';
 import { EventProducer } from './producing/event-producer.js';
 import type { SendOptions, SentEvent, WebhookEvent } from './producing/webhook-event.js';
+import { ReclaimStore } from './reclaiming/reclaim-store.js';
 import { OutboxDatabase } from './schema/outbox-database.js';
-import { HttpSender } from './sending/http-sender.js';
 import { WakeUps } from './waking/wake-ups.js';
 import type { WebhookOutboxEvents } from './webhook-outbox.events.js';
 import type { WEBHOOK_OUTBOX_METRICS } from './webhook-outbox.metrics.js';
@@ -68,14 +67,16 @@ export class WebhookOutboxService
     @Optional() @Inject(SchedulerRegistry) registry: SchedulerRegistry | undefined,
   ) {
     this.logger = new Logger(`WebhookOutbox:${name}`);
-    this.reporter = new DeliveryReporter(name, this.logger, options.onDead, systemClock);
+    this.reporter = new DeliveryReporter(name, this.logger, options, systemClock);
     this.reclaims = new ReclaimStore(database, database.schema);
     this.lag = new SharedLook(() => this.reclaims.lagMs());
     const endpoints = new EndpointStore(database, database.schema);
     this.directory = new EndpointDirectory(endpoints, ring, systemClock, (id, error) =>
-      this.reporter.unusable(id, error),
+      this.reporter.endpoints.unusable(id, error),
     );
-    this.relay = options.role === 'producer' ? undefined : this.createRelay(name, registry);
+    const { reclaims, directory, reporter } = this;
+    const setup = { name, options, database, directory, reclaims, reporter, registry };
+    this.relay = options.role === 'producer' ? undefined : createRelay(setup);
     this.wakeUps = new WakeUps(options, database, () => this.relay?.notify(), this.logger, {
       onListening: (reconnects) => this.reporter.listening(reconnects),
       onListenerLost: (error) => this.reporter.listenerLost(error),
@@ -117,7 +118,7 @@ export class WebhookOutboxService
   async stats(): Promise<OutboxStats> {
     await this.database.prepare();
     const { lagMs, byState } = await this.reclaims.count();
-    const counts = { ready: 0, leased: 0, delivered: 0, failed: 0, dead: 0 };
+    const counts = { ready: 0, leased: 0, parked: 0, delivered: 0, failed: 0, dead: 0, abandoned: 0 };
     for (const { state, count } of byState) counts[state as DeliveryState] = count;
     return { lagMs, byState: counts, relay: this.relay?.stats() };
   }
@@ -185,24 +186,5 @@ export class WebhookOutboxService
       'claims.buffered': relay?.buffered,
       'outcomes.unsettled': relay?.unsettled,
     };
-  }
-
-  private createRelay(name: string, registry: SchedulerRegistry | undefined): Relay {
-    const store = new DeliveryStore(this.database, this.database.schema);
-    const sender = new HttpSender({ ...this.options, maxConnections: MAX_REQUESTS }, systemClock);
-    const parts = { store, reclaims: this.reclaims, directory: this.directory, sender };
-    const hooks = {
-      onSettled: this.reporter.settled.bind(this.reporter),
-      onReclaimedDead: this.reporter.reclaimedDead.bind(this.reporter),
-      onLate: this.reporter.late.bind(this.reporter),
-      onLost: this.reporter.lost.bind(this.reporter),
-      onUnwritable: this.reporter.unwritable.bind(this.reporter),
-      onError: this.reporter.failed.bind(this.reporter),
-      onPollFailed: this.reporter.pollFailed.bind(this.reporter),
-      onSettleFailed: this.reporter.settleFailed.bind(this.reporter),
-      onClaimed: this.reporter.claimed.bind(this.reporter),
-      onRequestEnded: this.reporter.requestEnded.bind(this.reporter),
-    };
-    return new Relay(name, this.options, parts, hooks, registry);
   }
 }

@@ -1,4 +1,5 @@
 import type { Queryable } from '@nest-baton/core';
+import type { ClaimedDelivery } from './claim-store.js';
 import type { AttemptOutcome, DeliveryReason, DeliveryState } from './delivery.js';
 import type { Settlement } from '../outcomes/outcome.js';
 
@@ -8,35 +9,14 @@ export interface Claim {
   readonly fence: string;
 }
 
-export interface ClaimedDelivery extends Claim {
-  readonly outboxId: string;
-  readonly endpointId: string;
-  readonly endpointVersion: number;
-  readonly eventId: string;
-  readonly type: string;
-  readonly tenant: string;
-  readonly attempts: number;
-  /** From the moment when it was due, by the database's clock. */
-  readonly waitedMs: number;
-  readonly isSuspect: boolean;
-}
-
-export interface ClaimRequest {
-  readonly limit: number;
-  readonly leaseMs: number;
-  readonly maxInFlight: number;
-  /** Deliveries that this process holds for an endpoint, which take slots. */
-  readonly held: ReadonlyMap<string, number>;
-  /** Where in the circle of endpoints to begin. */
-  readonly after: string;
-}
-
 export interface StartedDelivery {
   readonly id: string;
   /** `null`: the event's row is gone. */
   readonly body: string | null;
   /** By the database's clock, as its text: names the attempt in the history. */
   readonly startedAt: string;
+  /** As it is now; `null`: the endpoint is not active any more. */
+  readonly endpointVersion: number | null;
 }
 
 /** What is written of an attempt that is over. */
@@ -47,78 +27,17 @@ export interface EndedAttempt extends Claim {
   readonly settlement: Settlement;
 }
 
-/** Lease losses after which a delivery is suspected of crashing its process, and is claimed alone. */
-const SUSPECT_AFTER = 2;
-
-const COLUMNS = `c.id, c.fence, c.event_id AS "outboxId", c.endpoint_id AS "endpointId", c.version AS "endpointVersion", c.attempts,
-              greatest(extract(epoch FROM statement_timestamp() - c.next_at) * 1000, 0)::float8 AS "waitedMs",
-              c.lease_losses >= ${SUSPECT_AFTER} AS "isSuspect", e.dedupe_key AS "eventId", e.type, e.tenant`;
-
-/** Grows also over a restored backup, whose counters are behind those that a living process holds. */
-const NEXT_FENCE = `greatest(d.fence + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)`;
-
 /** Open, and in nobody's hands. */
-const UNHELD = `'ready'`;
+const UNHELD = `'ready', 'parked'`;
 
 const FENCED = `unnest($1::bigint[], $2::bigint[]) AS w(id, fence)`;
 
-/** The statements of claim, start, renewal and release. Every comparison of times is by the database's clock. */
+/** The statements on what is claimed: start, renewal, release, settle. Every comparison of times is by the database's clock. */
 export class DeliveryStore {
   constructor(
     private readonly on: Queryable,
     private readonly schema: string,
   ) {}
-
-  /**
-   * Claims due deliveries of endpoints with free slots, at most the free slots of each, beginning behind `after`; skips what other claimers
-   * hold at this moment. Rows of endpoints without a free slot are never walked. Suspects are left to `claimSuspect`.
-   */
-  async claim(request: ClaimRequest): Promise<readonly ClaimedDelivery[]> {
-    const { rows } = await this.on.query<ClaimedDelivery>(
-      `WITH held AS (SELECT * FROM unnest($1::uuid[], $2::int[]) AS h(endpoint_id, n)),
-       slot AS (
-         SELECT e.id, e.version, $3::int - coalesce(h.n, 0) AS free
-           FROM ${this.schema}.webhook_endpoints e LEFT JOIN held h ON h.endpoint_id = e.id
-          WHERE e.state = 'active'
-          ORDER BY (e.id > $4::uuid) DESC, e.id
-       ), due AS MATERIALIZED (
-         SELECT d.id, slot.version
-           FROM (SELECT * FROM slot WHERE free > 0) slot
-          CROSS JOIN LATERAL (
-            SELECT r.id FROM ${this.schema}.webhook_deliveries r
-             WHERE r.endpoint_id = slot.id AND r.state = 'ready' AND r.next_at <= statement_timestamp()
-               AND r.lease_losses < ${SUSPECT_AFTER}
-             ORDER BY r.next_at, r.id LIMIT slot.free FOR UPDATE SKIP LOCKED) d
-          LIMIT $5
-       ), c AS (${this.leaseOf('due')})
-       SELECT ${COLUMNS} FROM c JOIN ${this.schema}.webhook_events e ON e.id = c.event_id`,
-      [
-        [...request.held.keys()],
-        [...request.held.values()],
-        request.maxInFlight,
-        request.after,
-        request.limit,
-        request.leaseMs,
-      ],
-    );
-    return rows;
-  }
-
-  /** Claims one due delivery that was twice in the hands of a process that vanished; `excluded` endpoints have no free slot. */
-  async claimSuspect(leaseMs: number, excluded: readonly string[]): Promise<ClaimedDelivery | undefined> {
-    const { rows } = await this.on.query<ClaimedDelivery>(
-      `WITH due AS (
-         SELECT r.id, e.version FROM ${this.schema}.webhook_deliveries r
-           JOIN ${this.schema}.webhook_endpoints e ON e.id = r.endpoint_id AND e.state = 'active'
-          WHERE r.state = 'ready' AND r.lease_losses >= ${SUSPECT_AFTER} AND r.next_at <= statement_timestamp()
-            AND r.endpoint_id <> ALL ($1::uuid[])
-          ORDER BY r.next_at LIMIT 1 FOR UPDATE OF r SKIP LOCKED
-       ), c AS (${this.leaseOf('due', '$2')})
-       SELECT ${COLUMNS} FROM c JOIN ${this.schema}.webhook_events e ON e.id = c.event_id`,
-      [excluded, leaseMs],
-    );
-    return rows[0];
-  }
 
   /**
    * Counts a request for each, before it is sent, renews the lease, and brings the body. The count is written as a number and not raised,
@@ -131,8 +50,10 @@ export class DeliveryStore {
        started AS (
          UPDATE ${this.schema}.webhook_deliveries d
             SET attempts = l.attempts + 1, last_outcome = 'unknown', started_at = clock_timestamp(), lease_until = ${leaseUntil('$4')}
-           FROM locked l WHERE d.id = l.id RETURNING d.id, d.event_id, d.started_at)
-       SELECT s.id, e.body, s.started_at::text AS "startedAt" FROM started s LEFT JOIN ${this.schema}.webhook_events e ON e.id = s.event_id`,
+           FROM locked l WHERE d.id = l.id RETURNING d.id, d.event_id, d.endpoint_id, d.started_at)
+       SELECT s.id, e.body, s.started_at::text AS "startedAt", p.version AS "endpointVersion"
+         FROM started s LEFT JOIN ${this.schema}.webhook_events e ON e.id = s.event_id
+         LEFT JOIN ${this.schema}.webhook_endpoints p ON p.id = s.endpoint_id AND p.state = 'active'`,
       [...columnsOf(claims), claims.map(({ attempts }) => attempts), leaseMs],
     );
     return rows;
@@ -223,14 +144,6 @@ export class DeliveryStore {
     return new Set(rows.map(({ id }) => id));
   }
 
-  /** Rows are locked by the CTE of the caller; the lease begins with the statement, so a claimer who counts from before it is never late. */
-  private leaseOf(due: string, leaseMs = '$6'): string {
-    return `UPDATE ${this.schema}.webhook_deliveries d
-          SET state = 'leased', fence = ${NEXT_FENCE}, lease_until = ${leaseUntil(leaseMs)}, started_at = NULL
-         FROM ${due} WHERE d.id = ${due}.id
-    RETURNING d.id, d.fence, d.event_id, d.endpoint_id, d.attempts, d.lease_losses, d.next_at, ${due}.version`;
-  }
-
   /** What an attempt of `w` came to, as far as somebody has written it. */
   private loggedOf(w: string): string {
     return `SELECT FROM ${this.schema}.webhook_attempts a
@@ -243,7 +156,8 @@ export class DeliveryStore {
   }
 }
 
-function leaseUntil(parameter: string): string {
+/** A lease begins with its statement, so one who counts from before it is never late. */
+export function leaseUntil(parameter: string): string {
   return `statement_timestamp() + make_interval(secs => ${parameter}::float8 / 1000)`;
 }
 

@@ -2,10 +2,11 @@
  * Where a delivery, one event for one endpoint, stands.
  *
  * `ready`: due at some time, ended by a claim. `leased`: one relay sends it, ended by its settle or by the lease's expiry.
+ * `parked`: kept for an endpoint that is disabled, ended by a replay.
  * Terminal: `delivered` (the receiver answered 2xx), `failed` (a final answer, 3xx included), `dead` (the schedule or the patience with
- * crashes is used up).
+ * crashes is used up), `abandoned` (its endpoint was deleted).
  */
-export type DeliveryState = 'ready' | 'leased' | 'delivered' | 'failed' | 'dead';
+export type DeliveryState = 'ready' | 'leased' | 'parked' | 'delivered' | 'failed' | 'dead' | 'abandoned';
 
 /** What the last attempt came to. `unknown`: a request was started, and nobody lived to record its answer. */
 export type AttemptOutcome = 'delivered' | 'failed' | 'retry' | 'unknown';
@@ -20,6 +21,9 @@ export type DeliveryReason =
   | 'event-missing'
   | 'exhausted'
   | 'crash-loop';
+
+/** Why a delivery is `parked` or `abandoned`. */
+export type PutAsideReason = 'endpoint-disabled' | 'endpoint-deleted';
 
 /** As `DeliveryReason`; for the outcome `unknown`: the process was gone or stalled, or its shutdown cut the request. */
 export type AttemptReason = DeliveryReason | 'lease-lost' | 'cut';

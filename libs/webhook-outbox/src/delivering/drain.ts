@@ -1,5 +1,6 @@
 import type { PollLoop } from '@nest-baton/core';
 import type { HttpSender } from '../sending/http-sender.js';
+import type { EndpointHealth } from '../endpoint-health/endpoint-health.js';
 import type { HeldDeliveries } from './held-deliveries.js';
 import type { LeaseKeeper } from './lease-keeper.js';
 import type { Pump } from './pump.js';
@@ -21,6 +22,7 @@ interface Draining {
   readonly settler: Settler;
   readonly keeper: LeaseKeeper;
   readonly held: HeldDeliveries;
+  readonly health: EndpointHealth;
   readonly sender: HttpSender;
 }
 
@@ -32,7 +34,7 @@ const CLOSE_TIMEOUT_MS = 1_000;
 
 /** Stops in the order that loses least: claims, starts, requests, outcomes, renewals. Every step is bounded in time. */
 export async function drainPump(parts: Draining, timeoutMs: number): Promise<DrainReport> {
-  const { loop, pump, settler, keeper, held, sender } = parts;
+  const { loop, pump, settler, keeper, held, health, sender } = parts;
   const settleMs = timeoutMs * SETTLE_SHARE;
   let released = 0;
   const finish = async (): Promise<void> => {
@@ -44,8 +46,13 @@ export async function drainPump(parts: Draining, timeoutMs: number): Promise<Dra
   };
   await within(timeoutMs - settleMs, finish());
   const cut = held.count('sending');
-  await within(settleMs, Promise.all([pump.cut(), settler.idle()]));
-  await within(CLOSE_TIMEOUT_MS, Promise.all([settler.abandon(), keeper.stop(), sender.stop()]));
+  const write = async (): Promise<void> => {
+    await pump.cut();
+    await settler.idle();
+    await health.idle();
+  };
+  await within(settleMs, write());
+  await within(CLOSE_TIMEOUT_MS, Promise.all([settler.abandon(), health.stop(), keeper.stop(), sender.stop()]));
   return { released, cut, unsettled: settler.size };
 }
 

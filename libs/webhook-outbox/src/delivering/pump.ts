@@ -2,9 +2,10 @@ import { type Clock, systemRandom } from '@nest-baton/core';
 import type { EndpointDirectory } from '../endpoints/endpoint-directory.js';
 import type { HttpSender } from '../sending/http-sender.js';
 import { webhookIdOf } from '../sending/signature.js';
-import type { ClaimedDelivery, DeliveryStore, StartedDelivery } from './delivery-store.js';
+import type { ClaimedDelivery } from './claim-store.js';
+import type { DeliveryStore, StartedDelivery } from './delivery-store.js';
 import type { Held, HeldDeliveries } from './held-deliveries.js';
-import { type OutcomeRules, settlementOf } from '../outcomes/outcome.js';
+import { type OutcomeRules, type Settlement, settlementOf } from '../outcomes/outcome.js';
 import type { RequestOutcome } from '../webhook-outbox.metrics.js';
 import type { Settler } from './settler.js';
 
@@ -20,6 +21,10 @@ export interface PumpHooks {
   readonly onLost: (held: Held) => void;
   readonly onError: (what: string, error: unknown) => void;
   readonly onRequestEnded: (outcome: RequestOutcome, startedAtMs: number) => void;
+  /** Before it is written, so that what the endpoint asks for holds at once. */
+  readonly onAnswer: (held: Held, settlement: Settlement) => void;
+  /** An endpoint was found off whose deliveries were claimed. */
+  readonly onEndpointOff: () => void;
 }
 
 /** Outcomes that may wait to be written before no more requests are started: an outage of the database must not fill the memory. */
@@ -66,7 +71,9 @@ export class Pump {
         held.endpoint = open.get(held.claim.endpointId);
         if (held.endpoint !== undefined) held.state = 'buffered';
       }
-      await this.release(all.filter(({ endpoint }) => endpoint === undefined));
+      const off = all.filter(({ endpoint }) => endpoint === undefined);
+      if (off.length > 0) this.hooks.onEndpointOff();
+      await this.release(off);
     } catch (error) {
       await this.release(all);
       throw error;
@@ -84,6 +91,11 @@ export class Pump {
   async releaseBuffered(): Promise<number> {
     await this.starting;
     return this.release(this.held.in('buffered'));
+  }
+
+  /** Hands back what was not started of an endpoint that is not to be sent to now. */
+  async releaseOf(endpointId: string): Promise<void> {
+    await this.release(this.held.in('buffered').filter(({ claim }) => claim.endpointId === endpointId));
   }
 
   /** Resolves when no request runs. */
@@ -116,6 +128,7 @@ export class Pump {
         );
         this.failedAt = Infinity;
         const byId = new Map(started.map((one) => [one.id, one]));
+        await this.followChanges(batch, byId);
         for (const held of batch) this.launch(held, byId.get(held.claim.id), leaseEndsAt);
       } catch (error) {
         this.failedAt = Math.min(this.failedAt, this.clock.monotonic());
@@ -125,6 +138,21 @@ export class Pump {
         return;
       }
     }
+  }
+
+  /** An endpoint that was changed since the claim is sent to as it is now; one that is not active any more gets nothing. */
+  private async followChanges(batch: readonly Held[], started: ReadonlyMap<string, StartedDelivery>): Promise<void> {
+    const changed: { held: Held; endpointId: string; endpointVersion: number }[] = [];
+    for (const held of batch) {
+      const version = started.get(held.claim.id)?.endpointVersion;
+      if (version === undefined || version === held.claim.endpointVersion) continue;
+      held.endpoint = undefined;
+      if (version === null) this.hooks.onEndpointOff();
+      else changed.push({ held, endpointId: held.claim.endpointId, endpointVersion: version });
+    }
+    if (changed.length === 0) return;
+    const open = await this.directory.open(changed);
+    for (const { held, endpointId } of changed) held.endpoint = open.get(endpointId);
   }
 
   private launch(held: Held, started: StartedDelivery | undefined, leaseEndsAt: number): void {
@@ -153,7 +181,14 @@ export class Pump {
     held.attempts = claim.attempts + 1;
     if (body === null) {
       const error = 'the event was deleted before it was sent';
-      const missing = { reason: 'event-missing', status: null, error, retryInMs: 0 } as const;
+      const missing = {
+        reason: 'event-missing',
+        status: null,
+        error,
+        retryInMs: 0,
+        pauseMs: 0,
+        isGone: false,
+      } as const;
       this.settler.add(held, { state: 'failed', outcome: 'failed', ...missing }, 0);
       return;
     }
@@ -168,6 +203,7 @@ export class Pump {
     }
     const settlement = settlementOf(answer, held.attempts, this.options, this.clock.now(), systemRandom);
     this.hooks.onRequestEnded(settlement.outcome, startedAtMs);
+    this.hooks.onAnswer(held, settlement);
     // Also when its lease is lost by now: the history is nobody's property.
     this.settler.add(held, settlement, this.clock.monotonic() - startedAtMs);
   }

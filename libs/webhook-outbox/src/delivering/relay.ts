@@ -3,26 +3,31 @@ import type { EndpointDirectory } from '../endpoints/endpoint-directory.js';
 import type { HttpSender } from '../sending/http-sender.js';
 import type { ResolvedWebhookOutboxOptions } from '../webhook-outbox.options.js';
 import { drainPump, type DrainReport } from './drain.js';
-import type { ClaimedDelivery, DeliveryStore } from './delivery-store.js';
+import { EndpointHealth } from '../endpoint-health/endpoint-health.js';
+import type { EndpointHealthStore, HealthChange } from '../endpoint-health/endpoint-health-store.js';
+import type { ReclaimStore } from '../reclaiming/reclaim-store.js';
+import { Upkeep, type UpkeepHooks } from '../reclaiming/upkeep.js';
+import type { ClaimedDelivery, ClaimStore } from './claim-store.js';
+import type { DeliveryStore } from './delivery-store.js';
 import { type Held, HeldDeliveries } from './held-deliveries.js';
 import { LeaseKeeper } from './lease-keeper.js';
 import type { Settlement } from '../outcomes/outcome.js';
 import type { RequestOutcome } from '../webhook-outbox.metrics.js';
 import type { RelayFacts } from '../operating/outbox-health.js';
 import { Pump } from './pump.js';
-import type { ReclaimedDelivery, ReclaimStore } from './reclaim-store.js';
 import { Settler } from './settler.js';
 
 export interface RelayParts {
+  readonly claims: ClaimStore;
   readonly store: DeliveryStore;
+  readonly health: EndpointHealthStore;
   readonly reclaims: ReclaimStore;
   readonly directory: EndpointDirectory;
   readonly sender: HttpSender;
 }
 
-export interface RelayHooks {
+export interface RelayHooks extends UpkeepHooks {
   readonly onSettled: (held: Held, settlement: Settlement) => void;
-  readonly onReclaimedDead: (delivery: ReclaimedDelivery) => void;
   readonly onLate: (held: Held, settlement: Settlement) => void;
   readonly onLost: (held: Held) => void;
   readonly onUnwritable: (held: Held, error: unknown) => void;
@@ -31,6 +36,7 @@ export interface RelayHooks {
   readonly onSettleFailed: (error: unknown, waiting: number) => void;
   readonly onClaimed: (claims: readonly ClaimedDelivery[]) => void;
   readonly onRequestEnded: (outcome: RequestOutcome, startedAtMs: number) => void;
+  readonly onHealthChanged: (change: HealthChange) => void;
 }
 
 export interface RelayStats {
@@ -44,7 +50,8 @@ export interface RelayStats {
 /** Requests of one process at one time, over all endpoints: each may hold a payload and a socket. */
 export const MAX_REQUESTS = 2_048;
 
-const RECLAIM_INTERVAL_MS = 1_000;
+/** Endpoints that one pass probes. */
+const PROBES = 100;
 
 const LOWEST_ID = '00000000-0000-0000-0000-000000000000';
 
@@ -62,10 +69,12 @@ export class Relay implements Runnable {
   private readonly pump: Pump;
   private readonly keeper: LeaseKeeper;
   private readonly loop: PollLoop;
-  private reclaimedAt = -Infinity;
+  private readonly health: EndpointHealth;
+  private readonly upkeep: Upkeep;
+  /** Endpoints that have just asked to be left alone. */
+  private readonly spared = new Set<string>();
   private isStarted = false;
   private lookedAt = 0;
-  private isSuspectWaiting = false;
   private isMoreDue = false;
   private after = LOWEST_ID;
   private leasesLost = 0;
@@ -84,9 +93,13 @@ export class Relay implements Runnable {
     this.settler = new Settler(store, this.held, clock, {
       onSettled: (held, settlement) => {
         this.pump.startSoon();
+        this.observe(held, settlement);
         hooks.onSettled(held, settlement);
       },
-      onLate: hooks.onLate,
+      onLate: (held, settlement) => {
+        this.observe(held, settlement);
+        hooks.onLate(held, settlement);
+      },
       onLost,
       onError: hooks.onSettleFailed,
       onUnwritable: hooks.onUnwritable,
@@ -96,11 +109,18 @@ export class Relay implements Runnable {
       onLost,
       onError: hooks.onError,
       onRequestEnded: hooks.onRequestEnded,
+      onAnswer: (held, settlement) => this.spare(held, settlement),
+      onEndpointOff: () => this.lookAside(),
     });
     this.keeper = new LeaseKeeper(store, this.held, options.leaseMs, clock, {
       onLost,
       onError: (error) => hooks.onError('renewing leases failed', error),
     });
+    this.health = new EndpointHealth(parts.health, {
+      onChanged: (change) => this.heed(change),
+      onError: (error) => hooks.onError('writing the health of endpoints failed; it is tried again', error),
+    });
+    this.upkeep = new Upkeep(parts.reclaims, options.scheduleMs.length + 1, clock, hooks);
     this.loop = new PollLoop({
       name: `baton:webhook-outbox:${name}:relay`,
       pass: (signal) => this.pass(signal),
@@ -140,6 +160,7 @@ export class Relay implements Runnable {
         settler: this.settler,
         keeper: this.keeper,
         held: this.held,
+        health: this.health,
         sender: this.parts.sender,
       },
       this.options.shutdownTimeoutMs,
@@ -168,17 +189,34 @@ export class Relay implements Runnable {
   }
 
   private async pass(signal: AbortSignal): Promise<void> {
-    if (this.clock.monotonic() - this.reclaimedAt >= RECLAIM_INTERVAL_MS) await this.reclaim();
-    if (this.isSuspectWaiting && !this.held.holdsSuspect) await this.claimSuspect();
+    if (await this.upkeep.run(() => (this.lookedAt = this.clock.monotonic()))) this.loop.notify();
+    if (this.upkeep.isSuspectWaiting && !this.held.holdsSuspect) await this.claimSuspect();
+    if (this.upkeep.isProbeDue) await this.claimProbes();
     while (!signal.aborted && (await this.claim()));
   }
 
-  private async reclaim(): Promise<void> {
-    this.reclaimedAt = this.clock.monotonic();
-    const { deliveries, isSuspectWaiting } = await this.parts.reclaims.reclaim(this.options.scheduleMs.length + 1);
-    this.lookedAt = this.clock.monotonic();
-    this.isSuspectWaiting = isSuspectWaiting || deliveries.length > 0;
-    for (const delivery of deliveries) if (delivery.state === 'dead') this.hooks.onReclaimedDead(delivery);
+  private observe({ claim, attempts }: Held, settlement: Settlement): void {
+    this.health.observe(claim.endpointId, claim.isTroubled, attempts, settlement);
+  }
+
+  /** Until the database knows that the endpoint wants to be left alone, this process does. */
+  private spare({ claim: { endpointId } }: Held, { isGone, pauseMs }: Settlement): void {
+    if (!isGone && pauseMs === 0) return;
+    this.spared.add(endpointId);
+    void this.pump.releaseOf(endpointId);
+  }
+
+  private heed(change: HealthChange): void {
+    const { endpointId, hasOpened, disabledReason } = change;
+    this.spared.delete(endpointId);
+    if (disabledReason !== null) this.lookAside();
+    if (hasOpened || disabledReason !== null) void this.pump.releaseOf(endpointId);
+    this.hooks.onHealthChanged(change);
+  }
+
+  private lookAside(): void {
+    this.upkeep.lookAside(this.options.leaseMs);
+    this.loop.notify();
   }
 
   /**
@@ -186,12 +224,20 @@ export class Relay implements Runnable {
    * that crashes.
    */
   private async claimSuspect(): Promise<void> {
-    const { leaseMs, maxInFlight } = this.options;
-    const full = [...this.slots()].filter(([, taken]) => taken >= maxInFlight).map(([id]) => id);
+    const { leaseMs } = this.options;
     const leaseEndsAt = this.clock.monotonic() + leaseMs;
-    const suspect = await this.parts.store.claimSuspect(leaseMs, full);
-    if (suspect === undefined) this.isSuspectWaiting = false;
+    const suspect = await this.parts.claims.claimSuspect(leaseMs, this.full());
+    if (suspect === undefined) this.upkeep.isSuspectWaiting = false;
     else await this.accept([suspect], leaseEndsAt);
+  }
+
+  private async claimProbes(): Promise<void> {
+    const { leaseMs } = this.options;
+    this.upkeep.isProbeDue = false;
+    const limit = Math.min(PROBES, MAX_REQUESTS - this.held.busy);
+    if (limit <= 0) return;
+    const leaseEndsAt = this.clock.monotonic() + leaseMs;
+    await this.accept(await this.parts.claims.claimProbes(limit, leaseMs, this.full()), leaseEndsAt);
   }
 
   /** True when another claim may find more. */
@@ -203,7 +249,7 @@ export class Relay implements Runnable {
     if (limit <= 0) return false;
     const held = this.slots();
     const leaseEndsAt = this.clock.monotonic() + leaseMs;
-    const claims = await this.parts.store.claim({ limit, leaseMs, maxInFlight, held, after: this.after });
+    const claims = await this.parts.claims.claim({ limit, leaseMs, maxInFlight, held, after: this.after });
     this.lookedAt = this.clock.monotonic();
     const last = claims.at(-1);
     if (last !== undefined) {
@@ -220,9 +266,14 @@ export class Relay implements Runnable {
     await this.pump.accept(claims, leaseEndsAt);
   }
 
+  /** Endpoints without a free slot. */
+  private full(): readonly string[] {
+    return [...this.slots()].filter(([, taken]) => taken >= this.options.maxInFlight).map(([id]) => id);
+  }
+
   private slots(): ReadonlyMap<string, number> {
     const slots = this.held.slots();
-    for (const id of this.parts.directory.unusable()) slots.set(id, this.options.maxInFlight);
+    for (const id of [...this.parts.directory.unusable(), ...this.spared]) slots.set(id, this.options.maxInFlight);
     return slots;
   }
 

@@ -30,8 +30,8 @@ export class EndpointStore {
   async insert(row: NewEndpointRow): Promise<Date> {
     const { rows } = await this.on.query<{ created_at: Date }>(
       `INSERT INTO ${this.schema}.webhook_endpoints
-              (id, tenant, url, types, headers, state, version, secret_key_id, secret_sealed, created_at)
-       VALUES ($1, $2, $3, $4::text[], $5::jsonb, 'active', 1, $6, $7, clock_timestamp())
+              (id, tenant, url, types, headers, state, version, secret_key_id, secret_sealed, created_at, updated_at)
+       VALUES ($1, $2, $3, $4::text[], $5::jsonb, 'active', 1, $6, $7, statement_timestamp(), statement_timestamp())
        RETURNING created_at`,
       [row.id, row.tenant, row.url, row.types, JSON.stringify(row.headers), row.keyId, row.sealed],
     );

@@ -5,27 +5,31 @@ import type { WebhookOutboxEvents } from '../webhook-outbox.events.js';
 import { type RequestOutcome, WEBHOOK_OUTBOX_METRICS } from '../webhook-outbox.metrics.js';
 import type { SentEvent } from '../producing/webhook-event.js';
 import type { DeadDelivery, DeliveryReport } from '../delivering/delivery.js';
-import type { ClaimedDelivery } from '../delivering/delivery-store.js';
+import type { ClaimedDelivery } from '../delivering/claim-store.js';
 import type { DrainReport } from '../delivering/drain.js';
 import type { Held } from '../delivering/held-deliveries.js';
 import type { Settlement } from '../outcomes/outcome.js';
-import type { ReclaimedDelivery } from '../delivering/reclaim-store.js';
+import type { ReclaimedDelivery } from '../reclaiming/reclaim-store.js';
+import type { ResolvedWebhookOutboxOptions } from '../webhook-outbox.options.js';
+import { EndpointReporter } from './endpoint-reporter.js';
 
 /** Tells the log, the listeners, the instruments and `onDead` what happens. What any of them throws is logged and reaches nothing else. */
 export class DeliveryReporter {
   readonly events: TypedEvents<WebhookOutboxEvents>;
   readonly metrics: Metrics<typeof WEBHOOK_OUTBOX_METRICS>;
+  readonly endpoints: EndpointReporter;
 
   constructor(
     name: string,
     private readonly logger: Logger,
-    private readonly onDead: ((delivery: DeadDelivery) => unknown) | undefined,
+    private readonly options: Pick<ResolvedWebhookOutboxOptions, 'onDead' | 'disableAfterMs'>,
     private readonly clock: Clock,
   ) {
     this.metrics = new Metrics(WEBHOOK_OUTBOX_METRICS, name);
     this.events = new TypedEvents((event, error) =>
       logger.error('a listener failed', { event, error: describeError(error) }),
     );
+    this.endpoints = new EndpointReporter(this.events, this.metrics, logger, options.disableAfterMs);
   }
 
   sent({ duplicate, state }: SentEvent): void {
@@ -88,11 +92,6 @@ export class DeliveryReporter {
     this.events.emit('leaseLost', details);
   }
 
-  unusable(endpointId: string, error: string): void {
-    this.logger.error('an endpoint cannot be signed for; its deliveries wait', { endpointId, error });
-    this.events.emit('endpointUnusable', { endpointId, error });
-  }
-
   listening(reconnects: number): void {
     this.events.emit('listening', { reconnects });
   }
@@ -139,7 +138,7 @@ export class DeliveryReporter {
 
   private async callOnDead(report: DeadDelivery): Promise<void> {
     try {
-      await this.onDead?.(report);
+      await this.options.onDead?.(report);
     } catch (error) {
       this.logger.error('onDead failed', { deliveryId: report.id, error: describeError(error) });
     }

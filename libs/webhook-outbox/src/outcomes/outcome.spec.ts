@@ -22,6 +22,8 @@ describe('what becomes of a delivery', () => {
       status,
       error: null,
       retryInMs: 0,
+      pauseMs: 0,
+      isGone: false,
     });
   });
 
@@ -63,6 +65,17 @@ describe('what becomes of a delivery', () => {
     expect(settle(answer(503, '1')).retryInMs).toBe(5_000);
     expect(settle(answer(429, '9'.repeat(20))).retryInMs).toBe(3_600_000);
     expect(settle(answer(503, 'Tue, 01 Jan 2030 00:02:00 GMT')).retryInMs).toBe(120_000);
+  });
+
+  it('429 and 503 with Retry-After speak of the endpoint, also with the last attempt; other answers do not', () => {
+    expect([429, 503, 500, 408].map((status) => settle(answer(status, '60')).pauseMs)).toEqual([60_000, 60_000, 0, 0]);
+    expect(settle(answer(429)).pauseMs).toBe(0);
+    expect(settle(answer(503, '9'.repeat(20)), 3)).toMatchObject({ state: 'dead', pauseMs: 3_600_000 });
+  });
+
+  it('410 says that the endpoint wants nothing any more', () => {
+    expect(settle(answer(410))).toMatchObject({ state: 'failed', isGone: true });
+    expect(settle(answer(404)).isGone).toBe(false);
   });
 
   it.each(['-5', '1.5', 'soon', '', 'Mon, 01 Jan 2029 00:00:00 GMT', '2030-01-02'])(

@@ -1,17 +1,21 @@
 import type { Random } from '@nest-baton/core';
 import type { Answer } from '../sending/http-sender.js';
-import type { AttemptOutcome, DeliveryReason, DeliveryState } from '../delivering/delivery.js';
+import type { AttemptOutcome, DeliveryReason } from '../delivering/delivery.js';
 import { readRetryAfter } from './retry-after.js';
 
 /** What is written when an attempt is over. */
 export interface Settlement {
-  readonly state: Exclude<DeliveryState, 'leased'>;
+  readonly state: 'ready' | 'delivered' | 'failed' | 'dead';
   readonly outcome: Exclude<AttemptOutcome, 'unknown'>;
   readonly reason: DeliveryReason;
   readonly status: number | null;
   readonly error: string | null;
   /** Until the next attempt; 0 in terminal states. */
   readonly retryInMs: number;
+  /** The endpoint asked to be left alone for so long, with all its deliveries; 0 when it did not. */
+  readonly pauseMs: number;
+  /** The endpoint wants no webhooks any more. */
+  readonly isGone: boolean;
 }
 
 export interface OutcomeRules {
@@ -21,6 +25,10 @@ export interface OutcomeRules {
 
 /** One of each answer that says "later": the rest of 4xx will be said again however often it is asked. */
 const RETRIED_STATUSES = [408, 409, 425, 429];
+
+/** With `Retry-After` these speak of the endpoint, and not of the one request. */
+const PAUSING_STATUSES = [429, 503];
+const GONE = 410;
 
 /** An answer to an attempt that was not cut short by this process. */
 export type CompleteAnswer = Exclude<Answer, { kind: 'cut' }>;
@@ -33,7 +41,8 @@ export type CompleteAnswer = Exclude<Answer, { kind: 'cut' }>;
  * | 2xx | delivered |
  * | 1xx, 3xx | failed: redirects are not followed |
  * | 408, 409, 425, 429, 5xx, network, timeout | another attempt by the schedule, `Retry-After` heeded; dead when the schedule is used up |
- * | other 4xx | failed |
+ * | 429, 503 with `Retry-After` | the same, and the endpoint is left alone for as long |
+ * | other 4xx | failed; with 410 the endpoint wants nothing any more |
  * | destination refused by the guard | failed |
  */
 export function settlementOf(
@@ -58,8 +67,8 @@ export function settlementOf(
     if (status >= 200 && status < 300) return final('delivered', 'answered', status, null);
     if (status < 400) return final('failed', 'redirected', status, text);
     if (status >= 500 || RETRIED_STATUSES.includes(status))
-      return later('answered', status, text, readRetryAfter(retryAfter, now));
-    return final('failed', 'answered', status, text);
+      return pausing(status, later('answered', status, text, readRetryAfter(retryAfter, now)));
+    return { ...final('failed', 'answered', status, text), isGone: status === GONE };
   }
 
   function later(
@@ -68,12 +77,26 @@ export function settlementOf(
     error: string,
     retryAfterMs: number | undefined,
   ): Settlement {
+    const pauseMs = Math.min(retryAfterMs ?? 0, rules.retryAfterCapMs);
     const pause = rules.scheduleMs[attempts - 1];
     if (pause === undefined)
-      return { state: 'dead', outcome: 'retry', reason: 'exhausted', status, error, retryInMs: 0 };
+      return {
+        state: 'dead',
+        outcome: 'retry',
+        reason: 'exhausted',
+        status,
+        error,
+        retryInMs: 0,
+        pauseMs,
+        isGone: false,
+      };
     const jittered = pause * (0.8 + 0.4 * random());
-    const retryInMs = Math.max(jittered, Math.min(retryAfterMs ?? 0, rules.retryAfterCapMs));
-    return { state: 'ready', outcome: 'retry', reason, status, error, retryInMs };
+    const retryInMs = Math.max(jittered, pauseMs);
+    return { state: 'ready', outcome: 'retry', reason, status, error, retryInMs, pauseMs, isGone: false };
+  }
+
+  function pausing(status: number, settlement: Settlement): Settlement {
+    return PAUSING_STATUSES.includes(status) ? settlement : { ...settlement, pauseMs: 0 };
   }
 }
 
@@ -83,5 +106,5 @@ function final(
   status: number | null,
   error: string | null,
 ): Settlement {
-  return { state, outcome: state, reason, status, error, retryInMs: 0 };
+  return { state, outcome: state, reason, status, error, retryInMs: 0, pauseMs: 0, isGone: false };
 }

@@ -1,5 +1,11 @@
 import { EntitySchema, type EntitySchemaColumnOptions } from 'typeorm';
-import type { AttemptOutcome, AttemptReason, DeliveryReason, DeliveryState } from '../delivering/delivery.js';
+import type {
+  AttemptOutcome,
+  AttemptReason,
+  DeliveryReason,
+  DeliveryState,
+  PutAsideReason,
+} from '../delivering/delivery.js';
 
 /** What was sent, once for all its deliveries. Read-only: the module writes it by SQL. */
 export class OutboxEvent {
@@ -33,7 +39,7 @@ export class OutboxDelivery {
   /** Claims since the last recorded outcome whose owner was gone. */
   leaseLosses: number;
   lastOutcome: AttemptOutcome | null;
-  reason: DeliveryReason | null;
+  reason: DeliveryReason | PutAsideReason | null;
   lastStatus: number | null;
   lastError: string | null;
   createdAt: Date;
@@ -87,13 +93,16 @@ export class WebhookEndpoint {
   url: string;
   types: string[];
   headers: Record<string, string>;
-  state: 'active';
+  state: 'active' | 'disabled' | 'deleted';
+  /** `gone`: it answered 410; `failing`: nothing but failures for `disableAfter`. */
+  disabledReason: string | null;
   /** Raised with each change; the key under which an opened secret is kept in memory. */
   version: number;
   secretKeyId: string;
   /** AES-256-GCM under the key named; never the secret itself. */
   secretSealed: Buffer;
   createdAt: Date;
+  updatedAt: Date;
 }
 
 const uuid = (name: string): EntitySchemaColumnOptions => ({ name, type: 'uuid' });
@@ -214,6 +223,7 @@ function endpointStateSchema(schema: string): EntitySchema<EndpointState> {
       tokensAt: nullable(timestamp('tokens_at')),
       warnedAt: nullable(timestamp('warned_at')),
     },
+    indices: [{ name: 'webhook_endpoint_states_open', columns: ['openUntil'], where: `breaker = 'open'` }],
   });
 }
 
@@ -231,11 +241,16 @@ function endpointSchema(schema: string): EntitySchema<WebhookEndpoint> {
       types: { ...text('types'), array: true },
       headers: { name: 'headers', type: 'jsonb' },
       state: text('state'),
+      disabledReason: nullable(text('disabled_reason')),
       version: integer('version'),
       secretKeyId: text('secret_key_id'),
       secretSealed: { name: 'secret_sealed', type: 'bytea' },
       createdAt: timestamp('created_at'),
+      updatedAt: timestamp('updated_at'),
     },
-    indices: [{ name: 'webhook_endpoints_tenant', columns: ['tenant'] }],
+    indices: [
+      { name: 'webhook_endpoints_tenant', columns: ['tenant'] },
+      { name: 'webhook_endpoints_off', columns: ['id'], where: `state <> 'active'` },
+    ],
   });
 }

@@ -24,11 +24,14 @@ function endpoints(schema: string): string[] {
        types text[] NOT NULL,
        headers jsonb NOT NULL,
        state text NOT NULL,
+       disabled_reason text,
        version integer NOT NULL,
        secret_key_id text NOT NULL,
        secret_sealed bytea NOT NULL,
-       created_at timestamptz NOT NULL)`,
+       created_at timestamptz NOT NULL,
+       updated_at timestamptz NOT NULL)`,
     `CREATE INDEX webhook_endpoints_tenant ON ${schema}.webhook_endpoints (tenant)`,
+    `CREATE INDEX webhook_endpoints_off ON ${schema}.webhook_endpoints (id) WHERE state <> 'active'`,
     `CREATE TABLE ${schema}.webhook_endpoint_states (
        endpoint_id uuid PRIMARY KEY,
        breaker text NOT NULL,
@@ -41,6 +44,7 @@ function endpoints(schema: string): string[] {
        tokens float8,
        tokens_at timestamptz,
        warned_at timestamptz)`,
+    `CREATE INDEX webhook_endpoint_states_open ON ${schema}.webhook_endpoint_states (open_until) WHERE breaker = 'open'`,
   ];
 }
 

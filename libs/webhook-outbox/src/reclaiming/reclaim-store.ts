@@ -1,5 +1,6 @@
 import type { Queryable } from '@nest-baton/core';
-import type { AttemptOutcome, DeliveryNames } from './delivery.js';
+import { isProbeDue } from '../delivering/claim-store.js';
+import type { AttemptOutcome, DeliveryNames } from '../delivering/delivery.js';
 
 export interface ReclaimedDelivery extends DeliveryNames {
   readonly state: 'ready' | 'dead';
@@ -14,13 +15,22 @@ export interface Reclaimed {
   readonly deliveries: readonly ReclaimedDelivery[];
   /** A due delivery waits that must be claimed alone. */
   readonly isSuspectWaiting: boolean;
+  readonly isProbeDue: boolean;
+  /** Open deliveries wait for endpoints that are not active. */
+  readonly isAsideDue: boolean;
+}
+
+/** How many deliveries were put aside, by what they are now. */
+export interface PutAside {
+  readonly parked: number;
+  readonly abandoned: number;
 }
 
 /** After so many lost leases in a row nobody tries again: sending this delivery ends its process. */
 const DEAD_AFTER = 10;
 
-/** Expired leases taken back by one statement. */
-const BATCH = 1_000;
+/** Rows that one statement takes back or puts aside. */
+export const BATCH = 1_000;
 
 export interface DeliveryCounts {
   readonly lagMs: number;
@@ -37,10 +47,10 @@ export class ReclaimStore {
    * Takes back leases that expired, each counted as a loss. A request that was started under the lease has the outcome `unknown`, here and in
    * the history; when it
    * was the last of the schedule, or the tenth loss in a row, the delivery is dead. Skips rows that their owner is settling at this moment:
-   * whoever holds the row's lock first wins, and the other finds it changed.
+   * whoever holds the row's lock first wins, and the other finds it changed. Tells also what else there is to do.
    */
-  async reclaim(maxAttempts: number): Promise<Reclaimed> {
-    const { rows } = await this.on.query<ReclaimedDelivery & { isSuspectWaiting: boolean }>(
+  async reclaim(maxAttempts: number, looksAside: boolean): Promise<Reclaimed> {
+    const { rows } = await this.on.query<ReclaimedDelivery & Omit<Reclaimed, 'deliveries'>>(
       `WITH expired AS (
          SELECT id FROM ${this.schema}.webhook_deliveries
           WHERE state = 'leased' AND lease_until < statement_timestamp()
@@ -62,16 +72,52 @@ export class ReclaimStore {
        )
        SELECT t.id, t.event_id AS "outboxId", t.endpoint_id AS "endpointId", t.state, t.attempts, t.last_outcome AS outcome, t.reason,
               t.last_status AS status, t.last_error AS error, e.dedupe_key AS "eventId", e.type, e.tenant,
-              s.waits AS "isSuspectWaiting"
+              s.*
          FROM (SELECT EXISTS (SELECT FROM ${this.schema}.webhook_deliveries
-                               WHERE state = 'ready' AND lease_losses >= 2 AND next_at <= statement_timestamp()) AS waits) s
+                               WHERE state = 'ready' AND lease_losses >= 2 AND next_at <= statement_timestamp()) AS "isSuspectWaiting",
+                      EXISTS (SELECT FROM ${this.schema}.webhook_endpoint_states s WHERE ${isProbeDue('s', this.schema)}) AS "isProbeDue",
+                      $2::bool AND EXISTS (SELECT FROM ${this.schema}.webhook_endpoints e WHERE e.state <> 'active' AND EXISTS
+                        (SELECT FROM ${this.schema}.webhook_deliveries r WHERE r.endpoint_id = e.id AND r.state = 'ready')) AS "isAsideDue") s
          LEFT JOIN (taken t JOIN ${this.schema}.webhook_events e ON e.id = t.event_id) ON true`,
-      [maxAttempts],
+      [maxAttempts, looksAside],
     );
     return {
       deliveries: rows.filter(({ id }) => id !== null),
       isSuspectWaiting: rows[0]?.isSuspectWaiting === true,
+      isProbeDue: rows[0]?.isProbeDue === true,
+      isAsideDue: rows[0]?.isAsideDue === true,
     };
+  }
+
+  /**
+   * Puts aside open deliveries, which nobody holds, of endpoints that are disabled (`parked`) or deleted (`abandoned`), a batch at a time, late
+   * commits of producers that began before included; returns how many, of each.
+   *
+   * Race: an endpoint that is enabled at this moment. Its row is locked, so whoever enables it comes before, and nothing is put aside, or
+   * after, and finds it parked.
+   */
+  async putAside(): Promise<PutAside> {
+    const { rows } = await this.on.query<{ state: string; count: number }>(
+      `WITH off AS MATERIALIZED (
+         SELECT e.id, e.state FROM ${this.schema}.webhook_endpoints e
+          WHERE e.state <> 'active'
+            AND EXISTS (SELECT FROM ${this.schema}.webhook_deliveries r WHERE r.endpoint_id = e.id AND r.state = 'ready')
+          ORDER BY e.id LIMIT 100 FOR SHARE SKIP LOCKED
+       ), open AS MATERIALIZED (
+         SELECT d.id, off.state FROM off CROSS JOIN LATERAL (
+           SELECT r.id FROM ${this.schema}.webhook_deliveries r WHERE r.endpoint_id = off.id AND r.state = 'ready'
+            ORDER BY r.next_at, r.id LIMIT ${BATCH} FOR UPDATE SKIP LOCKED) d
+          LIMIT ${BATCH}
+       ), moved AS (
+         UPDATE ${this.schema}.webhook_deliveries d
+            SET state = CASE open.state WHEN 'deleted' THEN 'abandoned' ELSE 'parked' END,
+                reason = CASE open.state WHEN 'deleted' THEN 'endpoint-deleted' ELSE 'endpoint-disabled' END,
+                settled_at = clock_timestamp()
+           FROM open WHERE d.id = open.id RETURNING d.state)
+       SELECT state, count(*)::int AS count FROM moved GROUP BY state`,
+    );
+    const of = (state: string): number => rows.find((row) => row.state === state)?.count ?? 0;
+    return { parked: of('parked'), abandoned: of('abandoned') };
   }
 
   /**

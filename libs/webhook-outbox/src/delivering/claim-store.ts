@@ -1,0 +1,151 @@
+import type { Queryable } from '@nest-baton/core';
+import { type Claim, leaseUntil } from './delivery-store.js';
+
+export interface ClaimedDelivery extends Claim {
+  readonly outboxId: string;
+  readonly endpointId: string;
+  readonly endpointVersion: number;
+  readonly eventId: string;
+  readonly type: string;
+  readonly tenant: string;
+  readonly attempts: number;
+  /** From the moment when it was due, by the database's clock. */
+  readonly waitedMs: number;
+  readonly isSuspect: boolean;
+  /** Its endpoint has failed lately, as the claim found it. */
+  readonly isTroubled: boolean;
+}
+
+export interface ClaimRequest {
+  readonly limit: number;
+  readonly leaseMs: number;
+  readonly maxInFlight: number;
+  /** Deliveries that this process holds for an endpoint, which take slots. */
+  readonly held: ReadonlyMap<string, number>;
+  /** Where in the circle of endpoints to begin. */
+  readonly after: string;
+}
+
+/** Lease losses after which a delivery is suspected of crashing its process, and is claimed alone. */
+export const SUSPECT_AFTER = 2;
+
+/** Of the rows of `leaseOf`, called `c`, and their events, called `e`. */
+export const CLAIM_COLUMNS = `c.id, c.fence, c.event_id AS "outboxId", c.endpoint_id AS "endpointId", c.version AS "endpointVersion", c.attempts,
+              greatest(extract(epoch FROM statement_timestamp() - c.next_at) * 1000, 0)::float8 AS "waitedMs",
+              c.lease_losses >= ${SUSPECT_AFTER} AS "isSuspect", c.is_troubled AS "isTroubled", e.dedupe_key AS "eventId", e.type, e.tenant`;
+
+/** Grows also over a restored backup, whose counters are behind those that a living process holds. */
+const NEXT_FENCE = `greatest(d.fence + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)`;
+
+/** The statements that claim. Each takes a lease on rows that it has locked itself; every comparison of times is by the database's clock. */
+export class ClaimStore {
+  constructor(
+    private readonly on: Queryable,
+    private readonly schema: string,
+  ) {}
+
+  /**
+   * Claims due deliveries of endpoints with free slots, at most the free slots of each, beginning behind `after`; skips what other claimers
+   * hold at this moment. Rows of endpoints without a free slot, with an open breaker or that are paused are never walked. Suspects are left to
+   * `claimSuspect`.
+   */
+  async claim(request: ClaimRequest): Promise<readonly ClaimedDelivery[]> {
+    const { rows } = await this.on.query<ClaimedDelivery>(
+      `WITH held AS (SELECT * FROM unnest($1::uuid[], $2::int[]) AS h(endpoint_id, n)),
+       slot AS (
+         SELECT e.id, e.version, $3::int - coalesce(h.n, 0) AS free, s.failing_since IS NOT NULL AS is_troubled
+           FROM ${this.schema}.webhook_endpoints e LEFT JOIN held h ON h.endpoint_id = e.id
+           LEFT JOIN ${this.schema}.webhook_endpoint_states s ON s.endpoint_id = e.id
+          WHERE e.state = 'active' AND s.breaker IS DISTINCT FROM 'open' AND ${isUnpaused('s')}
+          ORDER BY (e.id > $4::uuid) DESC, e.id
+       ), due AS MATERIALIZED (
+         SELECT d.id, slot.version, slot.is_troubled
+           FROM (SELECT * FROM slot WHERE free > 0) slot
+          CROSS JOIN LATERAL (
+            SELECT r.id FROM ${this.schema}.webhook_deliveries r
+             WHERE r.endpoint_id = slot.id AND r.state = 'ready' AND r.next_at <= statement_timestamp()
+               AND r.lease_losses < ${SUSPECT_AFTER}
+             ORDER BY r.next_at, r.id LIMIT slot.free FOR UPDATE SKIP LOCKED) d
+          LIMIT $5
+       ), c AS (${this.leaseOf('due')})
+       SELECT ${CLAIM_COLUMNS} FROM c JOIN ${this.schema}.webhook_events e ON e.id = c.event_id`,
+      [
+        [...request.held.keys()],
+        [...request.held.values()],
+        request.maxInFlight,
+        request.after,
+        request.limit,
+        request.leaseMs,
+      ],
+    );
+    return rows;
+  }
+
+  /** Claims one due delivery that was twice in the hands of a process that vanished; `excluded` endpoints have no free slot. */
+  async claimSuspect(leaseMs: number, excluded: readonly string[]): Promise<ClaimedDelivery | undefined> {
+    const { rows } = await this.on.query<ClaimedDelivery>(
+      `WITH due AS (
+         SELECT r.id, e.version, s.failing_since IS NOT NULL AS is_troubled FROM ${this.schema}.webhook_deliveries r
+           JOIN ${this.schema}.webhook_endpoints e ON e.id = r.endpoint_id AND e.state = 'active'
+           LEFT JOIN ${this.schema}.webhook_endpoint_states s ON s.endpoint_id = r.endpoint_id
+          WHERE r.state = 'ready' AND r.lease_losses >= ${SUSPECT_AFTER} AND r.next_at <= statement_timestamp()
+            AND r.endpoint_id <> ALL ($1::uuid[]) AND ${isUnpaused('s')}
+            AND (s.breaker IS DISTINCT FROM 'open' OR s.open_until <= statement_timestamp())
+          ORDER BY r.next_at LIMIT 1 FOR UPDATE OF r SKIP LOCKED
+       ), c AS (${this.leaseOf('due', '$2')})
+       SELECT ${CLAIM_COLUMNS} FROM c JOIN ${this.schema}.webhook_events e ON e.id = c.event_id`,
+      [excluded, leaseMs],
+    );
+    return rows[0];
+  }
+
+  /**
+   * Claims one due delivery for each endpoint whose breaker has been open for long enough: the probes. `excluded` endpoints are left alone.
+   *
+   * Race: two processes that want to probe one endpoint. The update of its state is conditional on no other probe's lease, and whoever is
+   * second skips the row that is locked or finds it changed. Locks states, in order of id, before deliveries.
+   */
+  async claimProbes(limit: number, leaseMs: number, excluded: readonly string[]): Promise<readonly ClaimedDelivery[]> {
+    const { rows } = await this.on.query<ClaimedDelivery>(
+      `WITH probe AS (
+         UPDATE ${this.schema}.webhook_endpoint_states s SET probe_until = ${leaseUntil('$2')}
+           FROM (SELECT s.endpoint_id FROM ${this.schema}.webhook_endpoint_states s
+                  WHERE ${isProbeDue('s', this.schema)} AND s.endpoint_id <> ALL ($3::uuid[])
+                  ORDER BY s.endpoint_id LIMIT $1 FOR UPDATE SKIP LOCKED) p
+          WHERE s.endpoint_id = p.endpoint_id RETURNING s.endpoint_id
+       ), due AS MATERIALIZED (
+         SELECT d.id, e.version, true AS is_troubled
+           FROM probe JOIN ${this.schema}.webhook_endpoints e ON e.id = probe.endpoint_id
+          CROSS JOIN LATERAL (
+            SELECT r.id FROM ${this.schema}.webhook_deliveries r
+             WHERE r.endpoint_id = e.id AND r.state = 'ready' AND r.next_at <= statement_timestamp()
+               AND r.lease_losses < ${SUSPECT_AFTER}
+             ORDER BY r.next_at, r.id LIMIT 1 FOR UPDATE SKIP LOCKED) d
+       ), c AS (${this.leaseOf('due', '$2')})
+       SELECT ${CLAIM_COLUMNS} FROM c JOIN ${this.schema}.webhook_events e ON e.id = c.event_id`,
+      [limit, leaseMs, excluded],
+    );
+    return rows;
+  }
+
+  /** Rows are locked by the CTE of the caller; the lease begins with the statement, so a claimer who counts from before it is never late. */
+  protected leaseOf(due: string, leaseMs = '$6'): string {
+    return `UPDATE ${this.schema}.webhook_deliveries d
+          SET state = 'leased', fence = ${NEXT_FENCE}, lease_until = ${leaseUntil(leaseMs)}, started_at = NULL
+         FROM ${due} WHERE d.id = ${due}.id
+    RETURNING d.id, d.fence, d.event_id, d.endpoint_id, d.attempts, d.lease_losses, d.next_at, ${due}.version, ${due}.is_troubled`;
+  }
+}
+
+function isUnpaused(state: string): string {
+  return `(${state}.paused_until IS NULL OR ${state}.paused_until <= statement_timestamp())`;
+}
+
+/** The breaker has been open for long enough, nobody probes, and there is something to probe with. */
+export function isProbeDue(state: string, schema: string): string {
+  return `${state}.breaker = 'open' AND ${state}.open_until <= statement_timestamp() AND ${isUnpaused(state)}
+      AND (${state}.probe_until IS NULL OR ${state}.probe_until <= statement_timestamp())
+      AND EXISTS (SELECT FROM ${schema}.webhook_endpoints e WHERE e.id = ${state}.endpoint_id AND e.state = 'active')
+      AND EXISTS (SELECT FROM ${schema}.webhook_deliveries r WHERE r.endpoint_id = ${state}.endpoint_id AND r.state = 'ready'
+                     AND r.next_at <= statement_timestamp() AND r.lease_losses < ${SUSPECT_AFTER})`;
+}

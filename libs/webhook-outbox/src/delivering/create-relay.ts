@@ -1,0 +1,50 @@
+import { systemClock, type TimeoutRegistry } from '@nest-baton/core';
+import type { EndpointDirectory } from '../endpoints/endpoint-directory.js';
+import { EndpointHealthStore } from '../endpoint-health/endpoint-health-store.js';
+import type { DeliveryReporter } from '../operating/delivery-reporter.js';
+import type { ReclaimStore } from '../reclaiming/reclaim-store.js';
+import type { OutboxDatabase } from '../schema/outbox-database.js';
+import { HttpSender } from '../sending/http-sender.js';
+import type { ResolvedWebhookOutboxOptions } from '../webhook-outbox.options.js';
+import { ClaimStore } from './claim-store.js';
+import { DeliveryStore } from './delivery-store.js';
+import { MAX_REQUESTS, Relay } from './relay.js';
+
+export interface RelaySetup {
+  readonly name: string;
+  readonly options: ResolvedWebhookOutboxOptions;
+  readonly database: OutboxDatabase;
+  readonly directory: EndpointDirectory;
+  readonly reclaims: ReclaimStore;
+  readonly reporter: DeliveryReporter;
+  readonly registry: TimeoutRegistry | undefined;
+}
+
+/** A relay over the module's database, telling the reporter. */
+export function createRelay(setup: RelaySetup): Relay {
+  const { name, options, database, directory, reclaims, reporter, registry } = setup;
+  const { schema } = database;
+  const parts = {
+    claims: new ClaimStore(database, schema),
+    store: new DeliveryStore(database, schema),
+    health: new EndpointHealthStore(database, schema, options),
+    reclaims,
+    directory,
+    sender: new HttpSender({ ...options, maxConnections: MAX_REQUESTS }, systemClock),
+  };
+  const hooks = {
+    onSettled: reporter.settled.bind(reporter),
+    onReclaimedDead: reporter.reclaimedDead.bind(reporter),
+    onPutAside: reporter.endpoints.putAside.bind(reporter.endpoints),
+    onLate: reporter.late.bind(reporter),
+    onLost: reporter.lost.bind(reporter),
+    onUnwritable: reporter.unwritable.bind(reporter),
+    onError: reporter.failed.bind(reporter),
+    onPollFailed: reporter.pollFailed.bind(reporter),
+    onSettleFailed: reporter.settleFailed.bind(reporter),
+    onClaimed: reporter.claimed.bind(reporter),
+    onRequestEnded: reporter.requestEnded.bind(reporter),
+    onHealthChanged: reporter.endpoints.healthChanged.bind(reporter.endpoints),
+  };
+  return new Relay(name, options, parts, hooks, registry);
+}

@@ -1,0 +1,64 @@
+import type { Clock } from '@nest-baton/core';
+import { BATCH, type PutAside, type ReclaimedDelivery, type ReclaimStore } from './reclaim-store.js';
+
+export interface UpkeepHooks {
+  readonly onReclaimedDead: (delivery: ReclaimedDelivery) => void;
+  readonly onPutAside: (counts: PutAside) => void;
+}
+
+/** Also the longest that a database is not asked whether anything is to be done, since this doubles as the idle look. */
+const RECLAIM_INTERVAL_MS = 1_000;
+
+/** For what should have been put aside by whoever disabled the endpoint, and for late commits of producers. */
+const LOOK_ASIDE_INTERVAL_MS = 10_000;
+
+/** What a relay does beside claiming: takes back expired leases, puts deliveries of endpoints aside that are off, and remembers what waits. */
+export class Upkeep {
+  isSuspectWaiting = false;
+  isProbeDue = false;
+  private isAsideDue = false;
+  private reclaimedAt = -Infinity;
+  private lookedAsideAt = -Infinity;
+  private looksAsideUntil = -Infinity;
+
+  constructor(
+    private readonly store: ReclaimStore,
+    private readonly maxAttempts: number,
+    private readonly clock: Clock,
+    private readonly hooks: UpkeepHooks,
+  ) {}
+
+  /** An endpoint was disabled: its deliveries are put aside with the next pass and, for so long, those that somebody still holds after it. */
+  lookAside(forMs: number): void {
+    this.isAsideDue = true;
+    this.looksAsideUntil = this.clock.monotonic() + forMs;
+  }
+
+  /** True when there is more to put aside. Looks for expired leases at most once a second, telling `onLooked`. */
+  async run(onLooked: () => void): Promise<boolean> {
+    if (this.clock.monotonic() - this.reclaimedAt >= RECLAIM_INTERVAL_MS) {
+      await this.reclaim();
+      onLooked();
+    }
+    if (!this.isAsideDue) return false;
+    const counts = await this.store.putAside();
+    this.isAsideDue = counts.parked + counts.abandoned >= BATCH;
+    if (counts.parked + counts.abandoned > 0) this.hooks.onPutAside(counts);
+    return this.isAsideDue;
+  }
+
+  private async reclaim(): Promise<void> {
+    this.reclaimedAt = this.clock.monotonic();
+    const looksAside =
+      this.reclaimedAt < this.looksAsideUntil || this.reclaimedAt - this.lookedAsideAt >= LOOK_ASIDE_INTERVAL_MS;
+    if (looksAside) this.lookedAsideAt = this.reclaimedAt;
+    const { deliveries, isSuspectWaiting, isProbeDue, isAsideDue } = await this.store.reclaim(
+      this.maxAttempts,
+      looksAside,
+    );
+    this.isSuspectWaiting = isSuspectWaiting || deliveries.length > 0;
+    this.isProbeDue = isProbeDue;
+    this.isAsideDue ||= isAsideDue;
+    for (const delivery of deliveries) if (delivery.state === 'dead') this.hooks.onReclaimedDead(delivery);
+  }
+}
