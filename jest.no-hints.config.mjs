@@ -13,6 +13,8 @@ export default {
       displayName: 'no-hints',
       testPathIgnorePatterns: [
         ...['ingest', 'pg-stream', 'redis-reconcile', 'webhook-outbox'].map((lib) => `<rootDir>/test/${lib}/hints/`),
+        // A protocol over HTTP, whose live cases would all wait for the poll.
+        '<rootDir>/test/pg-stream/durable-streams-conformance.spec.ts',
         // No module of ours runs in these.
         ...['core', 'demo', 'house', 'testing', 'bench'].map((folder) => `<rootDir>/test/${folder}/`),
       ],
