@@ -1,5 +1,5 @@
 import { startProcess, waitFor } from '@nest-baton/testing';
-import { ClaimStore } from '../../libs/webhook-outbox/src/delivering/claim-store.js';
+import { ClaimStore } from '../../libs/webhook-outbox/src/claiming/claim-store.js';
 import { DeliveryStore } from '../../libs/webhook-outbox/src/delivering/delivery-store.js';
 import { ReclaimStore } from '../../libs/webhook-outbox/src/reclaiming/reclaim-store.js';
 import { refuse } from './support/gates.js';
@@ -60,7 +60,7 @@ describe('the history of attempts', () => {
     await world.endpoint(producer, 'x');
     await producer.outbox.send({ type: 'a', data: 1 });
     const store = new ClaimStore(world.admin, '"baton"');
-    const claims = await store.claim({ limit: 1, leaseMs: 1, maxInFlight: 1, held: new Map(), after: NOBODY });
+    const claims = await store.claim({ limit: 1, leaseMs: 1, maxInFlight: 1, held: new Map() });
     expect(claims).toHaveLength(1);
     await waitFor(async () => (await reclaims().reclaim(3, false)).deliveries.length === 1, {
       description: 'the reclaim',
@@ -142,7 +142,6 @@ describe('writing outcomes', () => {
       leaseMs: 60_000,
       maxInFlight: 3,
       held: new Map(),
-      after: NOBODY,
     });
     const started = await store.start(claims, 60_000);
     const none = { status: null, error: null, retryInMs: 3_600_000, pauseMs: 0, isGone: false };
@@ -192,8 +191,6 @@ describe('writing outcomes', () => {
     expect(new Set(lost).size).toBe(2);
   });
 });
-
-const NOBODY = '00000000-0000-0000-0000-000000000000';
 
 function reclaims(): ReclaimStore {
   return new ReclaimStore(world.admin, '"baton"');

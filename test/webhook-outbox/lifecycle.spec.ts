@@ -5,7 +5,7 @@ import { Logger } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { DataSource } from 'typeorm';
-import { ClaimStore } from '../../libs/webhook-outbox/src/delivering/claim-store.js';
+import { ClaimStore } from '../../libs/webhook-outbox/src/claiming/claim-store.js';
 import { DeliveryStore } from '../../libs/webhook-outbox/src/delivering/delivery-store.js';
 import { LeaseKeeper } from '../../libs/webhook-outbox/src/delivering/lease-keeper.js';
 import { HeldDeliveries } from '../../libs/webhook-outbox/src/delivering/held-deliveries.js';

@@ -66,6 +66,11 @@ export const WEBHOOK_OUTBOX_METRICS = {
       buckets: LONG_SECONDS,
       description: 'From the moment when a delivery was due until it was claimed, by the database’s clock.',
     },
+    'claims.found_late': {
+      kind: 'counter',
+      unit: '{delivery}',
+      description: 'Due deliveries that only the full look each 10 s found, as of transactions that took long.',
+    },
     'shutdown.left': {
       kind: 'counter',
       by: 'outcome',

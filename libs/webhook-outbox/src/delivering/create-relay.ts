@@ -6,7 +6,7 @@ import type { ReclaimStore } from '../reclaiming/reclaim-store.js';
 import type { OutboxDatabase } from '../schema/outbox-database.js';
 import { HttpSender } from '../sending/http-sender.js';
 import type { ResolvedWebhookOutboxOptions } from '../webhook-outbox.options.js';
-import { ClaimStore } from './claim-store.js';
+import { ClaimStore } from '../claiming/claim-store.js';
 import { DeliveryStore } from './delivery-store.js';
 import { MAX_REQUESTS, Relay } from './relay.js';
 
@@ -25,7 +25,7 @@ export function createRelay(setup: RelaySetup): Relay {
   const { name, options, database, directory, reclaims, reporter, registry } = setup;
   const { schema } = database;
   const parts = {
-    claims: new ClaimStore(database, schema),
+    claims: new ClaimStore(database, schema, reporter.foundLate.bind(reporter)),
     store: new DeliveryStore(database, schema),
     health: new EndpointHealthStore(database, schema, options),
     reclaims,

@@ -1,5 +1,5 @@
 import type { Queryable } from '@nest-baton/core';
-import type { ClaimedDelivery } from './claim-store.js';
+import type { ClaimedDelivery } from '../claiming/claim-store.js';
 import type { AttemptOutcome, DeliveryReason, DeliveryState } from './delivery.js';
 import type { Settlement } from '../outcomes/outcome.js';
 
@@ -71,7 +71,7 @@ export class DeliveryStore {
   }
 
   /**
-   * Hands back, due as before; `attempts` is what it shall be, so a start that sent nothing is undone. No loss is counted. A request that was
+   * Hands back, due from now on; `attempts` is what it shall be, so a start that sent nothing is undone. No loss is counted. A request that was
    * cut is in the history, outcome unknown.
    */
   async release(claims: readonly (Claim & { readonly attempts: number })[]): Promise<number> {
@@ -82,7 +82,7 @@ export class DeliveryStore {
          INSERT INTO ${this.schema}.webhook_attempts (delivery_id, attempt, started_at, outcome, reason, is_late)
          SELECT id, attempts, started_at, 'unknown', 'cut', false FROM locked WHERE started_at IS NOT NULL AND NOT is_undone)
        UPDATE ${this.schema}.webhook_deliveries d
-          SET state = 'ready', lease_until = NULL, attempts = l.attempts,
+          SET state = 'ready', lease_until = NULL, attempts = l.attempts, next_at = clock_timestamp(),
               started_at = CASE WHEN NOT l.is_undone THEN d.started_at END,
               last_outcome = CASE WHEN NOT l.is_undone THEN d.last_outcome ELSE
                 (SELECT a.outcome FROM ${this.schema}.webhook_attempts a WHERE a.delivery_id = d.id ORDER BY a.id DESC LIMIT 1) END

@@ -1,5 +1,5 @@
 import type { OpenEndpoint } from '../endpoints/endpoint-directory.js';
-import type { ClaimedDelivery } from './claim-store.js';
+import type { ClaimedDelivery } from '../claiming/claim-store.js';
 
 /**
  * One claim in this process.

@@ -2,7 +2,7 @@ import { type Clock, systemRandom } from '@nest-baton/core';
 import type { EndpointDirectory } from '../endpoints/endpoint-directory.js';
 import type { HttpSender } from '../sending/http-sender.js';
 import { webhookIdOf } from '../sending/signature.js';
-import type { ClaimedDelivery } from './claim-store.js';
+import type { ClaimedDelivery } from '../claiming/claim-store.js';
 import type { DeliveryStore, StartedDelivery } from './delivery-store.js';
 import type { Held, HeldDeliveries } from './held-deliveries.js';
 import { type OutcomeRules, type Settlement, settlementOf } from '../outcomes/outcome.js';

@@ -7,7 +7,7 @@ import { EndpointHealth } from '../endpoint-health/endpoint-health.js';
 import type { EndpointHealthStore, HealthChange } from '../endpoint-health/endpoint-health-store.js';
 import type { ReclaimStore } from '../reclaiming/reclaim-store.js';
 import { Upkeep, type UpkeepHooks } from '../reclaiming/upkeep.js';
-import type { ClaimedDelivery, ClaimStore } from './claim-store.js';
+import type { ClaimedDelivery, ClaimStore } from '../claiming/claim-store.js';
 import type { DeliveryStore } from './delivery-store.js';
 import { type Held, HeldDeliveries } from './held-deliveries.js';
 import { LeaseKeeper } from './lease-keeper.js';
@@ -53,8 +53,6 @@ export const MAX_REQUESTS = 2_048;
 /** Endpoints that one pass probes. */
 const PROBES = 100;
 
-const LOWEST_ID = '00000000-0000-0000-0000-000000000000';
-
 /**
  * Claims what is due and keeps the pump full.
  *
@@ -76,7 +74,6 @@ export class Relay implements Runnable {
   private isStarted = false;
   private lookedAt = 0;
   private isMoreDue = false;
-  private after = LOWEST_ID;
   private leasesLost = 0;
   private stopping: Promise<DrainReport> | undefined;
 
@@ -249,13 +246,9 @@ export class Relay implements Runnable {
     if (limit <= 0) return false;
     const held = this.slots();
     const leaseEndsAt = this.clock.monotonic() + leaseMs;
-    const claims = await this.parts.claims.claim({ limit, leaseMs, maxInFlight, held, after: this.after });
+    const claims = await this.parts.claims.claim({ limit, leaseMs, maxInFlight, held });
     this.lookedAt = this.clock.monotonic();
-    const last = claims.at(-1);
-    if (last !== undefined) {
-      this.after = last.endpointId;
-      await this.accept(claims, leaseEndsAt);
-    }
+    if (claims.length > 0) await this.accept(claims, leaseEndsAt);
     // A full endpoint was not looked at, and one that was filled may have more: the next free slot looks again.
     this.isMoreDue = claims.length > 0 || [...held.values()].some((taken) => taken >= maxInFlight);
     return claims.length >= limit;

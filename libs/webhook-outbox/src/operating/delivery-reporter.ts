@@ -5,7 +5,7 @@ import type { WebhookOutboxEvents } from '../webhook-outbox.events.js';
 import { type RequestOutcome, WEBHOOK_OUTBOX_METRICS } from '../webhook-outbox.metrics.js';
 import type { SentEvent } from '../producing/webhook-event.js';
 import type { DeadDelivery, DeliveryReport } from '../delivering/delivery.js';
-import type { ClaimedDelivery } from '../delivering/claim-store.js';
+import type { ClaimedDelivery } from '../claiming/claim-store.js';
 import type { DrainReport } from '../delivering/drain.js';
 import type { Held } from '../delivering/held-deliveries.js';
 import type { Settlement } from '../outcomes/outcome.js';
@@ -38,6 +38,10 @@ export class DeliveryReporter {
 
   claimed(claims: readonly ClaimedDelivery[]): void {
     for (const { waitedMs } of claims) this.metrics.record('claim.delay', waitedMs / 1_000);
+  }
+
+  foundLate(count: number): void {
+    this.metrics.add('claims.found_late', count);
   }
 
   requestEnded(outcome: RequestOutcome, startedAtMs: number): void {

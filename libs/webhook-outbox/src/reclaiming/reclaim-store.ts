@@ -1,5 +1,5 @@
 import type { Queryable } from '@nest-baton/core';
-import { isProbeDue } from '../delivering/claim-store.js';
+import { isProbeDue } from '../claiming/claim-store.js';
 import type { AttemptOutcome, DeliveryNames } from '../delivering/delivery.js';
 
 export interface ReclaimedDelivery extends DeliveryNames {
@@ -32,12 +32,18 @@ const DEAD_AFTER = 10;
 /** Rows that one statement takes back or puts aside. */
 export const BATCH = 1_000;
 
+/** Leases that ended so long before a look and were not found are left to a full one. */
+const MARGIN = '5 s';
+
 export interface DeliveryCounts {
   readonly lagMs: number;
   readonly byState: readonly { readonly state: string; readonly count: number }[];
 }
 
 export class ReclaimStore {
+  /** Leases that ended before were taken back, so their entries in the index need not be walked again; the database's time, as text. */
+  private seenUntil: string | undefined;
+
   constructor(
     private readonly on: Queryable,
     private readonly schema: string,
@@ -47,13 +53,15 @@ export class ReclaimStore {
    * Takes back leases that expired, each counted as a loss. A request that was started under the lease has the outcome `unknown`, here and in
    * the history; when it
    * was the last of the schedule, or the tenth loss in a row, the delivery is dead. Skips rows that their owner is settling at this moment:
-   * whoever holds the row's lock first wins, and the other finds it changed. Tells also what else there is to do.
+   * whoever holds the row's lock first wins, and the other finds it changed. Looks behind what earlier calls have seen only when `isFull`. Tells also what else there is to do.
    */
-  async reclaim(maxAttempts: number, looksAside: boolean): Promise<Reclaimed> {
-    const { rows } = await this.on.query<ReclaimedDelivery & Omit<Reclaimed, 'deliveries'>>(
+  async reclaim(maxAttempts: number, isFull: boolean): Promise<Reclaimed> {
+    const { rows } = await this.on.query<
+      ReclaimedDelivery & Omit<Reclaimed, 'deliveries'> & { readonly seenUntil: string }
+    >(
       `WITH expired AS (
          SELECT id FROM ${this.schema}.webhook_deliveries
-          WHERE state = 'leased' AND lease_until < statement_timestamp()
+          WHERE state = 'leased' AND lease_until < statement_timestamp() AND lease_until >= $3
           ORDER BY id LIMIT ${BATCH} FOR UPDATE SKIP LOCKED
        ), taken AS (
          UPDATE ${this.schema}.webhook_deliveries d
@@ -75,12 +83,15 @@ export class ReclaimStore {
               s.*
          FROM (SELECT EXISTS (SELECT FROM ${this.schema}.webhook_deliveries
                                WHERE state = 'ready' AND lease_losses >= 2 AND next_at <= statement_timestamp()) AS "isSuspectWaiting",
+                      (statement_timestamp() - interval '${MARGIN}')::text AS "seenUntil",
                       EXISTS (SELECT FROM ${this.schema}.webhook_endpoint_states s WHERE ${isProbeDue('s', this.schema)}) AS "isProbeDue",
                       $2::bool AND EXISTS (SELECT FROM ${this.schema}.webhook_endpoints e WHERE e.state <> 'active' AND EXISTS
                         (SELECT FROM ${this.schema}.webhook_deliveries r WHERE r.endpoint_id = e.id AND r.state = 'ready')) AS "isAsideDue") s
          LEFT JOIN (taken t JOIN ${this.schema}.webhook_events e ON e.id = t.event_id) ON true`,
-      [maxAttempts, looksAside],
+      [maxAttempts, isFull, isFull || this.seenUntil === undefined ? '-infinity' : this.seenUntil],
     );
+    // Fewer than a batch: nothing expired before is left, but for rows that somebody has locked at this moment.
+    if (rows.length < BATCH) this.seenUntil = rows[0]?.seenUntil ?? undefined;
     return {
       deliveries: rows.filter(({ id }) => id !== null),
       isSuspectWaiting: rows[0]?.isSuspectWaiting === true,

@@ -9,8 +9,8 @@ export interface UpkeepHooks {
 /** Also the longest that a database is not asked whether anything is to be done, since this doubles as the idle look. */
 const RECLAIM_INTERVAL_MS = 1_000;
 
-/** For what should have been put aside by whoever disabled the endpoint, and for late commits of producers. */
-const LOOK_ASIDE_INTERVAL_MS = 10_000;
+/** For late commits to endpoints that are off, and for leases that a look has passed over because somebody had locked their rows. */
+const FULL_INTERVAL_MS = 10_000;
 
 /** What a relay does beside claiming: takes back expired leases, puts deliveries of endpoints aside that are off, and remembers what waits. */
 export class Upkeep {
@@ -18,7 +18,7 @@ export class Upkeep {
   isProbeDue = false;
   private isAsideDue = false;
   private reclaimedAt = -Infinity;
-  private lookedAsideAt = -Infinity;
+  private fullAt = -Infinity;
   private looksAsideUntil = -Infinity;
 
   constructor(
@@ -49,13 +49,9 @@ export class Upkeep {
 
   private async reclaim(): Promise<void> {
     this.reclaimedAt = this.clock.monotonic();
-    const looksAside =
-      this.reclaimedAt < this.looksAsideUntil || this.reclaimedAt - this.lookedAsideAt >= LOOK_ASIDE_INTERVAL_MS;
-    if (looksAside) this.lookedAsideAt = this.reclaimedAt;
-    const { deliveries, isSuspectWaiting, isProbeDue, isAsideDue } = await this.store.reclaim(
-      this.maxAttempts,
-      looksAside,
-    );
+    const isFull = this.reclaimedAt < this.looksAsideUntil || this.reclaimedAt - this.fullAt >= FULL_INTERVAL_MS;
+    if (isFull) this.fullAt = this.reclaimedAt;
+    const { deliveries, isSuspectWaiting, isProbeDue, isAsideDue } = await this.store.reclaim(this.maxAttempts, isFull);
     this.isSuspectWaiting = isSuspectWaiting || deliveries.length > 0;
     this.isProbeDue = isProbeDue;
     this.isAsideDue ||= isAsideDue;

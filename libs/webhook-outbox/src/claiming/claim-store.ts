@@ -1,5 +1,6 @@
-import type { Queryable } from '@nest-baton/core';
-import { type Claim, leaseUntil } from './delivery-store.js';
+import { type Clock, type Queryable, systemClock } from '@nest-baton/core';
+import { type Claim, leaseUntil } from '../delivering/delivery-store.js';
+import { DueBounds } from './due-bounds.js';
 
 export interface ClaimedDelivery extends Claim {
   readonly outboxId: string;
@@ -22,8 +23,19 @@ export interface ClaimRequest {
   readonly maxInFlight: number;
   /** Deliveries that this process holds for an endpoint, which take slots. */
   readonly held: ReadonlyMap<string, number>;
-  /** Where in the circle of endpoints to begin. */
-  readonly after: string;
+}
+
+/** Endpoints that one statement looks at. */
+const SLICE = 1_000;
+
+const LOWEST_ID = '00000000-0000-0000-0000-000000000000';
+
+interface Slice {
+  readonly claims: readonly (ClaimedDelivery & { readonly dueAtUs: string })[];
+  /** Endpoints that were looked at. */
+  readonly seen: number;
+  /** The last of them. */
+  readonly edge: string;
 }
 
 /** Lease losses after which a delivery is suspected of crashing its process, and is claimed alone. */
@@ -39,46 +51,101 @@ const NEXT_FENCE = `greatest(d.fence + 1, (extract(epoch FROM clock_timestamp())
 
 /** The statements that claim. Each takes a lease on rows that it has locked itself; every comparison of times is by the database's clock. */
 export class ClaimStore {
+  private readonly bounds: DueBounds;
+  /** The circle of endpoints goes on behind this one. */
+  private after = LOWEST_ID;
+
   constructor(
     private readonly on: Queryable,
     private readonly schema: string,
-  ) {}
+    private readonly onFoundLate: (count: number) => void = () => undefined,
+    clock: Clock = systemClock,
+  ) {
+    this.bounds = new DueBounds(clock);
+  }
 
   /**
-   * Claims due deliveries of endpoints with free slots, at most the free slots of each, beginning behind `after`; skips what other claimers
-   * hold at this moment. Rows of endpoints without a free slot, with an open breaker or that are paused are never walked. Suspects are left to
-   * `claimSuspect`.
+   * Claims due deliveries of endpoints with free slots, at most the free slots of each; skips what other claimers hold at this moment. Goes round
+   * the circle of endpoints in slices, from where the last call ended, until it has enough or has been everywhere: a statement for each 1 000
+   * active endpoints.
    */
   async claim(request: ClaimRequest): Promise<readonly ClaimedDelivery[]> {
-    const { rows } = await this.on.query<ClaimedDelivery>(
+    const bounds = this.bounds.next();
+    const begin = this.after;
+    const claimed: ClaimedDelivery[] = [];
+    for (let isRound = false; ;) {
+      const limit = request.limit - claimed.length;
+      const { claims, seen, edge } = await this.claimSlice({ ...request, limit }, this.after, bounds);
+      claimed.push(...claims);
+      const behind = this.bounds.note(
+        claims.map(({ endpointId, dueAtUs }) => ({ endpointId, dueAtUs: Number(dueAtUs) })),
+      );
+      if (behind > 0) this.onFoundLate(behind);
+      const last = claims.at(-1);
+      if (last !== undefined && claims.length >= limit) {
+        this.after = last.endpointId;
+        return claimed;
+      }
+      isRound ||= edge <= this.after;
+      this.after = edge;
+      if (seen < SLICE || (isRound && edge >= begin)) return claimed;
+    }
+  }
+
+  /** Rows of endpoints without a free slot, with an open breaker or that are paused are never walked. Suspects are left to `claimSuspect`. */
+  private async claimSlice(
+    { held, maxInFlight, limit, leaseMs }: ClaimRequest,
+    after: string,
+    bounds: ReadonlyMap<string, number>,
+  ): Promise<Slice> {
+    const { rows } = await this.on.query<Slice['claims'][number] & Slice>(
       `WITH held AS (SELECT * FROM unnest($1::uuid[], $2::int[]) AS h(endpoint_id, n)),
-       slot AS (
-         SELECT e.id, e.version, $3::int - coalesce(h.n, 0) AS free, s.failing_since IS NOT NULL AS is_troubled
-           FROM ${this.schema}.webhook_endpoints e LEFT JOIN held h ON h.endpoint_id = e.id
+       bound AS (SELECT b.endpoint_id, to_timestamp(b.us / 1000000) AS at FROM unnest($7::uuid[], $8::float8[]) AS b(endpoint_id, us)),
+       slice AS MATERIALIZED (
+         SELECT u.*, row_number() OVER () AS nth FROM (
+           (SELECT e.id, e.version FROM ${this.schema}.webhook_endpoints e
+             WHERE e.state = 'active' AND e.id > $4::uuid ORDER BY e.id LIMIT ${SLICE})
+            UNION ALL
+           (SELECT e.id, e.version FROM ${this.schema}.webhook_endpoints e
+             WHERE e.state = 'active' AND e.id <= $4::uuid ORDER BY e.id LIMIT ${SLICE})
+            LIMIT ${SLICE}) u
+       ), slot AS (
+         SELECT e.id, e.version, $3::int - coalesce(h.n, 0) AS free, s.failing_since IS NOT NULL AS is_troubled,
+                coalesce(b.at, '-infinity') AS bound
+           FROM slice e LEFT JOIN held h ON h.endpoint_id = e.id LEFT JOIN bound b ON b.endpoint_id = e.id
            LEFT JOIN ${this.schema}.webhook_endpoint_states s ON s.endpoint_id = e.id
-          WHERE e.state = 'active' AND s.breaker IS DISTINCT FROM 'open' AND ${isUnpaused('s')}
-          ORDER BY (e.id > $4::uuid) DESC, e.id
+          WHERE s.breaker IS DISTINCT FROM 'open' AND ${isUnpaused('s')}
+          ORDER BY e.nth
        ), due AS MATERIALIZED (
          SELECT d.id, slot.version, slot.is_troubled
            FROM (SELECT * FROM slot WHERE free > 0) slot
           CROSS JOIN LATERAL (
             SELECT r.id FROM ${this.schema}.webhook_deliveries r
-             WHERE r.endpoint_id = slot.id AND r.state = 'ready' AND r.next_at <= statement_timestamp()
+             WHERE r.endpoint_id = slot.id AND r.state = 'ready' AND r.next_at <= statement_timestamp() AND r.next_at >= slot.bound
                AND r.lease_losses < ${SUSPECT_AFTER}
              ORDER BY r.next_at, r.id LIMIT slot.free FOR UPDATE SKIP LOCKED) d
           LIMIT $5
        ), c AS (${this.leaseOf('due')})
-       SELECT ${CLAIM_COLUMNS} FROM c JOIN ${this.schema}.webhook_events e ON e.id = c.event_id`,
+       SELECT k.*, claimed.* FROM (SELECT count(*)::int AS seen, (array_agg(id ORDER BY nth DESC))[1] AS edge FROM slice) k
+         LEFT JOIN (SELECT ${CLAIM_COLUMNS}, (extract(epoch FROM c.next_at) * 1000000)::bigint AS "dueAtUs"
+                      FROM c JOIN ${this.schema}.webhook_events e ON e.id = c.event_id) claimed ON true`,
       [
-        [...request.held.keys()],
-        [...request.held.values()],
-        request.maxInFlight,
-        request.after,
-        request.limit,
-        request.leaseMs,
+        [...held.keys()],
+        [...held.values()],
+        maxInFlight,
+        after,
+        limit,
+        leaseMs,
+        [...bounds.keys()],
+        [...bounds.values()],
       ],
     );
-    return rows;
+    const [first] = rows;
+    return {
+      claims: rows.filter(({ id }) => id !== null),
+      seen: first?.seen ?? 0,
+      edge: first?.edge ?? LOWEST_ID,
+    };
   }
 
   /** Claims one due delivery that was twice in the hands of a process that vanished; `excluded` endpoints have no free slot. */
