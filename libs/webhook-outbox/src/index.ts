@@ -26,6 +26,10 @@ export {
 // Using
 export { WebhookOutboxService } from './webhook-outbox.service.js';
 export type { SendOptions, SentEvent, WebhookEvent } from './producing/webhook-event.js';
+export { type QueuedWebhook, WebhookQueue } from './queueing/webhook-queue.js';
+export type { DeliveryStanding, DeliverySummary } from './consuming/delivery-summary.js';
+export type { SweepOptions, SweptEvent } from './sweeping/swept-event.js';
+export type { ClaimedEvent } from './sweeping/hand-off-store.js';
 export { WebhookEndpointsService } from './endpoints/webhook-endpoints.service.js';
 export type { CreatedEndpoint, Endpoint, NewEndpoint } from './endpoints/endpoint.js';
 
@@ -50,6 +54,7 @@ export {
   EventConflictError,
   EventInvalidError,
   KeyRingInvalidError,
+  NoRelayError,
   PayloadTooLargeError,
   PersistUnknownError,
 } from './webhook-outbox.errors.js';

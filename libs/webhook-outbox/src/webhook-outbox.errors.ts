@@ -69,3 +69,26 @@ export class EndpointInvalidError extends BatonError {
 export class KeyRingInvalidError extends BatonError {
   override readonly code = 'KEY_RING_INVALID';
 }
+
+/** `deliver` was called in a process whose role is `producer`: nothing there sends. */
+export class NoRelayError extends BatonError {
+  override readonly code = 'NO_RELAY';
+}
+
+/** A request that was received is not one of a sender who knows the secret, or not one of now. */
+export class WebhookUnverifiedError extends BatonError {
+  override readonly code = 'WEBHOOK_UNVERIFIED';
+
+  constructor(
+    readonly reason:
+      'missing-header' | 'malformed-header' | 'timestamp-too-old' | 'timestamp-too-new' | 'no-matching-signature',
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+/** The bytes of a received request were not kept, so its signature cannot be checked: the application lacks `rawBody: true`. */
+export class RawBodyMissingError extends BatonError {
+  override readonly code = 'RAW_BODY_MISSING';
+}

@@ -30,6 +30,8 @@ export interface WebhookOutboxEvents {
   readonly endpointDisabled: { readonly endpointId: string; readonly reason: 'gone' | 'failing' };
   /** It said 2xx after its breaker was open or its end was announced. */
   readonly endpointRecovered: { readonly endpointId: string };
+  /** Your queue did not take an event; the sweep hands it over again. `outboxId` is null where the event could not be stored. */
+  readonly handOffFailed: { readonly outboxId: string | null; readonly error: unknown };
   /** LISTEN is active: at the start, and after each loss. */
   readonly listening: { readonly reconnects: number };
   /** The LISTEN connection is gone or could not be made; the poll goes on, and another attempt follows by itself. */

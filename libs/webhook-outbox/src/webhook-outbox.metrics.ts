@@ -12,6 +12,19 @@ export const WEBHOOK_OUTBOX_METRICS = {
       unit: '{event}',
       description: 'What calls of `send` came to; one within a transaction counts although that may roll back.',
     },
+    hand_offs: {
+      kind: 'counter',
+      by: 'outcome',
+      values: ['handed_over', 'failed', 'skipped'],
+      unit: '{event}',
+      description:
+        'Events of which the queue was told, by the producer or by the sweep; `skipped`: too many were waiting for it.',
+    },
+    'events.swept': {
+      kind: 'counter',
+      unit: '{event}',
+      description: 'Events that the sweep found due although their message should have been consumed.',
+    },
     'deliveries.settled': {
       kind: 'counter',
       by: 'state',
@@ -22,7 +35,7 @@ export const WEBHOOK_OUTBOX_METRICS = {
     'deliveries.given_up': {
       kind: 'counter',
       by: 'reason',
-      values: ['answered', 'redirected', 'refused-destination', 'event-missing', 'exhausted', 'crash-loop'],
+      values: ['answered', 'redirected', 'refused-destination', 'event-missing', 'exhausted', 'crash-loop', 'given-up'],
       unit: '{delivery}',
       description: 'Of them, those that failed or are dead, by the reason.',
     },
@@ -97,3 +110,6 @@ export const WEBHOOK_OUTBOX_METRICS = {
 export type RequestOutcome = (typeof WEBHOOK_OUTBOX_METRICS.instruments)['request.duration']['values'][number];
 
 export type EndpointChange = (typeof WEBHOOK_OUTBOX_METRICS.instruments)['endpoints.changed']['values'][number];
+
+/** What came of telling the queue. */
+export type HandOffOutcome = (typeof WEBHOOK_OUTBOX_METRICS.instruments)['hand_offs']['values'][number];

@@ -9,10 +9,15 @@ export interface WebhookOutboxExtras {
   readonly isGlobal?: boolean;
   /** Name of the `DataSource` as given to `TypeOrmModule`, or the token under which one is provided. Default `'default'`. */
   readonly dataSource?: InjectionToken;
+  /** With `dispatch: 'queue'`: the class or token of your `WebhookQueue`, a provider of any module, found when the application starts. */
+  readonly queue?: InjectionToken;
 }
 
 /** The options, resolved. One of each instance of the module. */
 export const OUTBOX_OPTIONS = Symbol('baton:webhook-outbox:options');
+
+/** Finds the `queue` of the extras; throws when it is no provider. */
+export const OUTBOX_QUEUE = Symbol('baton:webhook-outbox:queue');
 
 /** The instance's name. */
 export const OUTBOX_NAME = Symbol('baton:webhook-outbox:name');
@@ -41,7 +46,7 @@ export const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, OPTIONS_TYPE, ASYN
   new ConfigurableModuleBuilder<WebhookOutboxOptions>({ moduleName: 'BatonWebhookOutbox' })
     .setClassMethodName('forRoot')
     .setExtras<WebhookOutboxExtras>(
-      { name: 'default', isGlobal: true, dataSource: 'default' },
+      { name: 'default', isGlobal: true, dataSource: 'default', queue: undefined },
       (definition, { isGlobal = true }) => ({
         ...definition,
         global: isGlobal,

@@ -21,6 +21,16 @@ export interface WebhookKey {
 export interface WebhookOutboxOptions {
   /** `producer`: stores events, sends nothing. `worker`: runs the relay. `all`: both. `send` works in each. Default `'all'`. */
   readonly role?: 'all' | 'producer' | 'worker';
+  /**
+   * `relay`: each process whose role asks for it sends whatever is due. `queue`: your queue (the extra `queue`) is told of each event, and only
+   * `deliver(outboxId)`, which its consumer calls, sends. The same in all processes of a schema. Default `'relay'`.
+   */
+  readonly dispatch?: 'relay' | 'queue';
+  /**
+   * With `dispatch: 'queue'`: how long a message may be on its way before the event is handed over again, while deliveries of it are due. Too
+   * small and a slow queue carries each event several times, of which one sends; too large delays what the queue lost. Default 30 s.
+   */
+  readonly handOffGrace?: Duration;
   /** Seals endpoint secrets; the first seals, all open. Required, except for a producer that creates no endpoints. */
   readonly keys?: readonly WebhookKey[];
   /** Schema of the tables. Default `'baton'`. */
@@ -74,6 +84,8 @@ export interface WebhookOutboxOptions {
 
 export interface ResolvedWebhookOutboxOptions {
   readonly role: 'all' | 'producer' | 'worker';
+  readonly dispatch: 'relay' | 'queue';
+  readonly handOffGraceMs: number;
   readonly keys: readonly WebhookKey[];
   readonly schema: string;
   readonly migrations: 'auto' | 'verify' | 'off';
@@ -99,6 +111,8 @@ export interface ResolvedWebhookOutboxOptions {
 
 const DEFAULTS = Object.freeze({
   role: 'all',
+  dispatch: 'relay',
+  handOffGrace: '30s',
   schema: 'baton',
   migrations: 'auto',
   hints: 'on',
@@ -135,6 +149,8 @@ export function resolveWebhookOutboxOptions(options: WebhookOutboxOptions): Reso
   const role = check.oneOf('role', DEFAULTS.role, ['all', 'producer', 'worker']);
   const resolved: ResolvedWebhookOutboxOptions = {
     role,
+    dispatch: check.oneOf('dispatch', DEFAULTS.dispatch, ['relay', 'queue']),
+    handOffGraceMs: check.duration('handOffGrace', DEFAULTS.handOffGrace, { min: 10, max: 86_400_000 }),
     keys: readKeys(check, options?.keys, role),
     schema: check.string('schema', DEFAULTS.schema),
     migrations: check.oneOf('migrations', DEFAULTS.migrations, ['auto', 'verify', 'off']),
@@ -221,6 +237,8 @@ function readNetworks(check: Check, given: unknown): readonly string[] {
 /** The variables that set options; `onDead` is code and has none. */
 export const WEBHOOK_OUTBOX_ENVIRONMENT: readonly EnvironmentVariable[] = [
   { variable: 'BATON_WEBHOOK_OUTBOX_ROLE', option: 'role', kind: 'string' },
+  { variable: 'BATON_WEBHOOK_OUTBOX_DISPATCH', option: 'dispatch', kind: 'string' },
+  { variable: 'BATON_WEBHOOK_OUTBOX_HAND_OFF_GRACE', option: 'handOffGrace', kind: 'duration' },
   { variable: 'BATON_WEBHOOK_OUTBOX_KEYS', option: 'keys', kind: 'list' },
   { variable: 'BATON_WEBHOOK_OUTBOX_SCHEMA', option: 'schema', kind: 'string' },
   { variable: 'BATON_WEBHOOK_OUTBOX_MIGRATIONS', option: 'migrations', kind: 'string' },

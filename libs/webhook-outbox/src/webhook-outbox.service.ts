@@ -11,6 +11,7 @@ import {
 } from '@nestjs/common';
 import { SchedulerRegistry } from '@nestjs/schedule';
 import type { DeliveryState } from './delivering/delivery.js';
+import type { DeliverySummary } from './consuming/delivery-summary.js';
 import { createRelay } from './delivering/create-relay.js';
 import type { Relay, RelayStats } from './delivering/relay.js';
 import { EndpointDirectory } from './endpoints/endpoint-directory.js';
@@ -19,13 +20,16 @@ import { KeyRing } from './endpoints/key-ring.js';
 import { DeliveryReporter } from './operating/delivery-reporter.js';
 import { decideHealth, type WebhookOutboxHealth } from './operating/outbox-health.js';
 import { EventProducer } from './producing/event-producer.js';
+import type { NewEvent } from './producing/event-batch.js';
 import type { SendOptions, SentEvent, WebhookEvent } from './producing/webhook-event.js';
 import { ReclaimStore } from './reclaiming/reclaim-store.js';
+import { Queueing } from './queueing/queueing.js';
 import { OutboxDatabase } from './schema/outbox-database.js';
+import type { SweepOptions, SweptEvent } from './sweeping/swept-event.js';
 import { WakeUps } from './waking/wake-ups.js';
 import type { WebhookOutboxEvents } from './webhook-outbox.events.js';
 import type { WEBHOOK_OUTBOX_METRICS } from './webhook-outbox.metrics.js';
-import { OUTBOX_NAME, OUTBOX_OPTIONS } from './webhook-outbox.module-definition.js';
+import { OUTBOX_NAME, OUTBOX_OPTIONS, OUTBOX_QUEUE } from './webhook-outbox.module-definition.js';
 import type { ResolvedWebhookOutboxOptions } from './webhook-outbox.options.js';
 
 export interface OutboxStats {
@@ -52,6 +56,7 @@ export class WebhookOutboxService
   private readonly logger: Logger;
   private readonly reporter: DeliveryReporter;
   private readonly producer: EventProducer;
+  private readonly queueing: Queueing;
   private readonly reclaims: ReclaimStore;
   private readonly lag: SharedLook<number>;
   private readonly wakeUps: WakeUps;
@@ -64,6 +69,7 @@ export class WebhookOutboxService
     @Inject(OUTBOX_NAME) name: string,
     @Inject(OutboxDatabase) private readonly database: OutboxDatabase,
     @Inject(KeyRing) ring: KeyRing,
+    @Inject(OUTBOX_QUEUE) findQueue: () => unknown,
     @Optional() @Inject(SchedulerRegistry) registry: SchedulerRegistry | undefined,
   ) {
     this.logger = new Logger(`WebhookOutbox:${name}`);
@@ -76,12 +82,14 @@ export class WebhookOutboxService
     );
     const { reclaims, directory, reporter } = this;
     const setup = { name, options, database, directory, reclaims, reporter, registry };
-    this.relay = options.role === 'producer' ? undefined : createRelay(setup);
+    this.queueing = new Queueing({ ...setup, findQueue });
+    const { claims, underWay } = this.queueing;
+    this.relay = options.role === 'producer' ? undefined : createRelay({ ...setup, claims, underWay });
     this.wakeUps = new WakeUps(options, database, () => this.relay?.notify(), this.logger, {
       onListening: (reconnects) => this.reporter.listening(reconnects),
       onListenerLost: (error) => this.reporter.listenerLost(error),
     });
-    this.producer = new EventProducer(database, options.maxPayloadBytes, systemClock, () => this.wakeUps.committed());
+    this.producer = new EventProducer(database, options, systemClock, (events) => this.committed(events));
   }
 
   /**
@@ -114,6 +122,28 @@ export class WebhookOutboxService
     return all;
   }
 
+  /**
+   * Sends what is due of the event now; for the consumer of a queue. Resolves when nothing more can be done here and now, whatever that came to:
+   * the message is done with. Waits at most a `lease` for slots of busy endpoints.
+   *
+   * @throws NoRelayError in a process whose role is `producer`.
+   * @throws ShuttingDownError when the process stops meanwhile, and whatever the database throws: let the queue bring the message again.
+   */
+  deliver(outboxId: string): Promise<DeliverySummary> {
+    return this.queueing.deliver(outboxId);
+  }
+
+  /**
+   * Claims events that should have been delivered by now, to hand them over to your queue again: those with a delivery that is due and in nobody's
+   * hands, and that no sweep holds. Counts no attempt. The module does it by itself with `dispatch: 'queue'`.
+   *
+   * @throws OptionsInvalidError
+   */
+  async sweepPendingEvents(options?: SweepOptions): Promise<readonly SweptEvent[]> {
+    await this.database.prepare();
+    return this.queueing.sweepPending(options);
+  }
+
   /** Reads the whole table of deliveries: for dashboards, not for each request. */
   async stats(): Promise<OutboxStats> {
     await this.database.prepare();
@@ -133,10 +163,11 @@ export class WebhookOutboxService
     } catch (error) {
       return { state: 'down', reason: 'database', message: describeError(error) };
     }
-    const { wakeUps, options } = this;
+    const { wakeUps, options, queueing } = this;
     const { pollIntervalMs } = options;
+    const relay = this.relay?.facts();
     return decideHealth({
-      relay: this.relay?.facts(),
+      relay: relay && { ...relay, sinceLookMs: Math.max(relay.sinceLookMs, queueing.sinceSweepMs) },
       listener: wakeUps.listener,
       pollIntervalMs,
       lagMs,
@@ -152,6 +183,7 @@ export class WebhookOutboxService
   }
 
   async onModuleInit(): Promise<void> {
+    this.queueing.open(this.relay);
     await this.database.prepare();
     if (this.relay !== undefined) await this.directory.verify();
     this.reporter.metrics.start(
@@ -163,20 +195,29 @@ export class WebhookOutboxService
   onApplicationBootstrap(): void {
     this.wakeUps.start();
     this.relay?.start();
+    this.queueing.start();
   }
 
   async beforeApplicationShutdown(): Promise<void> {
     await this.wakeUps.stopListening();
+    await this.queueing.stopSweeping();
     if (this.relay !== undefined) this.reporter.stopped(await this.relay.drain());
+    await this.queueing.stopDelivering();
     // The question for the lag needs the DataSource, which may be closed from here on.
     await this.reporter.metrics.stop();
   }
 
   async onApplicationShutdown(): Promise<void> {
     this.isShutDown = true;
+    await this.queueing.close();
     await this.wakeUps
       .stop()
       .catch((error: unknown) => this.logger.warn('stopping failed', { error: describeError(error) }));
+  }
+
+  private committed(events: readonly NewEvent[]): void {
+    this.wakeUps.committed();
+    this.queueing.committed(events);
   }
 
   private gauges(): GaugeReadings<typeof WEBHOOK_OUTBOX_METRICS> {

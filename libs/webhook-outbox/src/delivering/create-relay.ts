@@ -1,4 +1,5 @@
 import { systemClock, type TimeoutRegistry } from '@nest-baton/core';
+import type { ClaimsUnderWay } from '../consuming/claims-under-way.js';
 import type { EndpointDirectory } from '../endpoints/endpoint-directory.js';
 import { EndpointHealthStore } from '../endpoint-health/endpoint-health-store.js';
 import type { DeliveryReporter } from '../operating/delivery-reporter.js';
@@ -6,7 +7,7 @@ import type { ReclaimStore } from '../reclaiming/reclaim-store.js';
 import type { OutboxDatabase } from '../schema/outbox-database.js';
 import { HttpSender } from '../sending/http-sender.js';
 import type { ResolvedWebhookOutboxOptions } from '../webhook-outbox.options.js';
-import { ClaimStore } from '../claiming/claim-store.js';
+import { type ClaimedDelivery, ClaimStore } from '../claiming/claim-store.js';
 import { DeliveryStore } from './delivery-store.js';
 import { MAX_REQUESTS, Relay } from './relay.js';
 
@@ -18,14 +19,17 @@ export interface RelaySetup {
   readonly reclaims: ReclaimStore;
   readonly reporter: DeliveryReporter;
   readonly registry: TimeoutRegistry | undefined;
+  /** What it may claim; undefined: whatever is due. */
+  readonly claims: ClaimStore | undefined;
+  readonly underWay: ClaimsUnderWay;
 }
 
 /** A relay over the module's database, telling the reporter. */
 export function createRelay(setup: RelaySetup): Relay {
-  const { name, options, database, directory, reclaims, reporter, registry } = setup;
+  const { name, options, database, directory, reclaims, reporter, registry, underWay } = setup;
   const { schema } = database;
   const parts = {
-    claims: new ClaimStore(database, schema, reporter.foundLate.bind(reporter)),
+    claims: setup.claims ?? new ClaimStore(database, schema, reporter.foundLate.bind(reporter)),
     store: new DeliveryStore(database, schema),
     health: new EndpointHealthStore(database, schema, options),
     reclaims,
@@ -42,7 +46,11 @@ export function createRelay(setup: RelaySetup): Relay {
     onError: reporter.failed.bind(reporter),
     onPollFailed: reporter.pollFailed.bind(reporter),
     onSettleFailed: reporter.settleFailed.bind(reporter),
-    onClaimed: reporter.claimed.bind(reporter),
+    onClaimed: (claims: readonly ClaimedDelivery[]) => {
+      underWay.begun(claims);
+      reporter.claimed(claims);
+    },
+    onEnded: underWay.ended.bind(underWay),
     onRequestEnded: reporter.requestEnded.bind(reporter),
     onHealthChanged: reporter.endpoints.healthChanged.bind(reporter.endpoints),
   };

@@ -20,7 +20,8 @@ export type DeliveryReason =
   | 'refused-destination'
   | 'event-missing'
   | 'exhausted'
-  | 'crash-loop';
+  | 'crash-loop'
+  | 'given-up';
 
 /** Why a delivery is `parked` or `abandoned`. */
 export type PutAsideReason = 'endpoint-disabled' | 'endpoint-deleted';

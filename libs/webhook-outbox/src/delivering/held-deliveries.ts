@@ -23,6 +23,9 @@ export interface Held {
 export class HeldDeliveries {
   private readonly byId = new Map<string, Held>();
 
+  /** @param onEnded told once of each claim: it was settled, handed back or lost. */
+  constructor(private readonly onEnded: (claim: ClaimedDelivery) => void = () => undefined) {}
+
   get size(): number {
     return this.byId.size;
   }
@@ -52,7 +55,9 @@ export class HeldDeliveries {
       startedAt: '',
       endpoint: undefined,
     };
+    const lost = this.byId.get(claim.id);
     this.byId.set(claim.id, held);
+    if (lost !== undefined) this.onEnded(lost.claim);
     return held;
   }
 
@@ -62,7 +67,10 @@ export class HeldDeliveries {
   }
 
   remove(held: Held): boolean {
-    return this.has(held) && this.byId.delete(held.claim.id);
+    if (!this.has(held)) return false;
+    this.byId.delete(held.claim.id);
+    this.onEnded(held.claim);
+    return true;
   }
 
   all(): readonly Held[] {

@@ -35,6 +35,8 @@ export interface RelayHooks extends UpkeepHooks {
   readonly onPollFailed: (error: unknown) => void;
   readonly onSettleFailed: (error: unknown, waiting: number) => void;
   readonly onClaimed: (claims: readonly ClaimedDelivery[]) => void;
+  /** Settled, handed back or lost: it is not in the hands of this process any more. */
+  readonly onEnded: (claim: ClaimedDelivery) => void;
   readonly onRequestEnded: (outcome: RequestOutcome, startedAtMs: number) => void;
   readonly onHealthChanged: (change: HealthChange) => void;
 }
@@ -62,7 +64,7 @@ const PROBES = 100;
  * - `stop()` claims no more, hands back what was not started, lets requests end within `shutdownTimeout`, and writes their outcomes.
  */
 export class Relay implements Runnable {
-  private readonly held = new HeldDeliveries();
+  private readonly held = new HeldDeliveries((claim) => this.hooks.onEnded(claim));
   private readonly settler: Settler;
   private readonly pump: Pump;
   private readonly keeper: LeaseKeeper;

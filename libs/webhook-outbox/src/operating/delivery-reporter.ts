@@ -9,15 +9,18 @@ import type { ClaimedDelivery } from '../claiming/claim-store.js';
 import type { DrainReport } from '../delivering/drain.js';
 import type { Held } from '../delivering/held-deliveries.js';
 import type { Settlement } from '../outcomes/outcome.js';
+import type { GivenUpDelivery } from '../sweeping/hand-off-store.js';
 import type { ReclaimedDelivery } from '../reclaiming/reclaim-store.js';
 import type { ResolvedWebhookOutboxOptions } from '../webhook-outbox.options.js';
 import { EndpointReporter } from './endpoint-reporter.js';
+import { HandOffReporter } from './hand-off-reporter.js';
 
 /** Tells the log, the listeners, the instruments and `onDead` what happens. What any of them throws is logged and reaches nothing else. */
 export class DeliveryReporter {
   readonly events: TypedEvents<WebhookOutboxEvents>;
   readonly metrics: Metrics<typeof WEBHOOK_OUTBOX_METRICS>;
   readonly endpoints: EndpointReporter;
+  readonly handOffs: HandOffReporter;
 
   constructor(
     name: string,
@@ -29,6 +32,7 @@ export class DeliveryReporter {
     this.events = new TypedEvents((event, error) =>
       logger.error('a listener failed', { event, error: describeError(error) }),
     );
+    this.handOffs = new HandOffReporter(this.events, this.metrics, logger);
     this.endpoints = new EndpointReporter(this.events, this.metrics, logger, options.disableAfterMs);
   }
 
@@ -66,7 +70,7 @@ export class DeliveryReporter {
     }
   }
 
-  reclaimedDead(delivery: ReclaimedDelivery): void {
+  reclaimedDead(delivery: ReclaimedDelivery | GivenUpDelivery): void {
     this.dead(reportOf(delivery));
   }
 

@@ -9,11 +9,14 @@ import {
   type TransactionLike,
 } from '@nest-baton/core';
 import { type OutboxDatabase, runQuery } from '../schema/outbox-database.js';
+import type { ResolvedWebhookOutboxOptions } from '../webhook-outbox.options.js';
 import { EventConflictError, PersistUnknownError } from '../webhook-outbox.errors.js';
-import { type EventBatch, eventBatch, singleEvent } from './event-batch.js';
+import { type EventBatch, eventBatch, type NewEvent, singleEvent } from './event-batch.js';
 import { EventStore } from './event-store.js';
 import { persistEvents } from './persist-events.js';
 import type { SendOptions, SentEvent, WebhookEvent } from './webhook-event.js';
+
+export type ProducerOptions = Pick<ResolvedWebhookOutboxOptions, 'maxPayloadBytes' | 'dispatch' | 'handOffGraceMs'>;
 
 /**
  * Makes events durable.
@@ -29,20 +32,20 @@ export class EventProducer {
 
   constructor(
     private readonly database: OutboxDatabase,
-    private readonly maxPayloadBytes: number,
+    private readonly options: ProducerOptions,
     private readonly clock: Clock,
-    private readonly onCommitted: () => void,
+    private readonly onCommitted: (events: readonly NewEvent[]) => void,
   ) {
-    this.store = new EventStore(database.schema);
+    this.store = new EventStore(database.schema, options.dispatch === 'queue' ? options.handOffGraceMs : undefined);
   }
 
   async send(event: WebhookEvent, options: SendOptions = {}): Promise<SentEvent> {
-    const [sent] = await this.sendBatch(singleEvent(event, this.clock.now(), this.maxPayloadBytes), options);
+    const [sent] = await this.sendBatch(singleEvent(event, this.clock.now(), this.options.maxPayloadBytes), options);
     return sent as SentEvent;
   }
 
   async sendMany(events: readonly WebhookEvent[], options: SendOptions = {}): Promise<readonly SentEvent[]> {
-    return this.sendBatch(eventBatch(events, this.clock.now(), this.maxPayloadBytes), options);
+    return this.sendBatch(eventBatch(events, this.clock.now(), this.options.maxPayloadBytes), options);
   }
 
   private async sendBatch(batch: EventBatch, { transaction }: SendOptions): Promise<readonly SentEvent[]> {
@@ -50,9 +53,10 @@ export class EventProducer {
     const adapted = transaction === undefined ? undefined : await this.adapt(transaction);
     if (batch.events.length === 0) return [];
     const sent = adapted === undefined ? await this.sendAlone(batch) : await persistEvents(this.store, adapted, batch);
-    if (!sent.some(isNew)) return sent;
-    if (adapted === undefined) this.onCommitted();
-    else adapted.afterCommit(this.onCommitted);
+    const stored = batch.places.map(({ nth }) => batch.events[nth] as NewEvent).filter((_, i) => isNew(sent[i]));
+    if (stored.length === 0) return sent;
+    if (adapted === undefined) this.onCommitted(stored);
+    else adapted.afterCommit(() => this.onCommitted(stored));
     return sent;
   }
 
@@ -95,8 +99,8 @@ function unknown(cause: unknown, { events, places }: EventBatch): PersistUnknown
   );
 }
 
-function isNew({ duplicate, state }: SentEvent): boolean {
-  return !duplicate && state === 'persisted';
+function isNew(sent: SentEvent | undefined): boolean {
+  return sent?.duplicate === false && sent.state === 'persisted';
 }
 
 /**

@@ -19,7 +19,11 @@ export interface KeyHolder {
 
 /** The statements of `send` and `sendMany`. They run on the module's pool or in the caller's transaction. */
 export class EventStore {
-  constructor(private readonly schema: string) {}
+  /** @param handOffGraceMs after which a sweep looks for the event; undefined where relays send whatever is due. */
+  constructor(
+    private readonly schema: string,
+    private readonly handOffGraceMs: number | undefined,
+  ) {}
 
   /**
    * Stores each event and one delivery for each active endpoint of its tenant whose types match, all in one statement; of an event nothing when
@@ -54,10 +58,10 @@ export class EventStore {
                 (event_id, endpoint_id, state, next_at, fence, attempts, lease_losses, created_at)
          SELECT event.id, subscriber.id, 'ready', clock_timestamp(), 0, 0, 0, clock_timestamp() FROM event, subscriber
           ORDER BY subscriber.id
-       )
+       )${this.handOff('$7')}
        SELECT EXISTS (SELECT FROM event) AS "wasInserted", EXISTS (SELECT FROM taken) AS "isTaken",
               (SELECT count(*)::int FROM subscriber) AS subscribers`,
-      [event.outboxId, event.tenant, event.key, event.type, event.body, event.contentHash],
+      [event.outboxId, event.tenant, event.key, event.type, event.body, event.contentHash, ...this.grace()],
     );
     return rows;
   }
@@ -93,12 +97,12 @@ export class EventStore {
            FROM event JOIN given ON given.id = event.id
            JOIN subscriber ON subscriber.tenant = event.tenant AND subscriber.type = event.type
           ORDER BY given.n, subscriber.id
-       )
+       )${this.handOff('$7')}
        SELECT g.n, event.id IS NOT NULL AS "wasInserted", taken.id IS NOT NULL AS "isTaken", coalesce(audience.size, 0) AS subscribers
          FROM given g LEFT JOIN event ON event.id = g.id LEFT JOIN taken ON taken.id = g.id
          LEFT JOIN audience ON audience.tenant = g.tenant AND audience.type = g.type
         ORDER BY g.n`,
-      columnsOf(events),
+      [...columnsOf(events), ...this.grace()],
     );
     return rows;
   }
@@ -121,10 +125,24 @@ export class EventStore {
   /** Takes back what a transaction inserted before it found that it must not; nobody else has seen it. */
   async remove(on: Queryable, outboxIds: readonly string[]): Promise<void> {
     await on.query(
-      `WITH delivery AS (DELETE FROM ${this.schema}.webhook_deliveries WHERE event_id = ANY ($1::uuid[]))
+      `WITH delivery AS (DELETE FROM ${this.schema}.webhook_deliveries WHERE event_id = ANY ($1::uuid[])),
+       hand_off AS (DELETE FROM ${this.schema}.webhook_hand_offs WHERE event_id = ANY ($1::uuid[]))
        DELETE FROM ${this.schema}.webhook_events WHERE id = ANY ($1::uuid[])`,
       [outboxIds],
     );
+  }
+
+  private grace(): readonly number[] {
+    return this.handOffGraceMs === undefined ? [] : [this.handOffGraceMs];
+  }
+
+  /** Kept of each event that goes to a queue until its deliveries have settled: in the same statement, so that no event is without one. */
+  private handOff(graceMs: string): string {
+    if (this.handOffGraceMs === undefined) return '';
+    return `, hand_off AS (
+         INSERT INTO ${this.schema}.webhook_hand_offs (event_id, kind, next_at, fence, count)
+         SELECT id, 'sweep', clock_timestamp() + make_interval(secs => ${graceMs}::float8 / 1000), 0, 0 FROM event
+       )`;
   }
 }
 

@@ -32,7 +32,8 @@ export class WakeUps {
     private readonly logger: Logger,
     private readonly hooks: WakeUpHooks,
   ) {
-    if (options.hints === 'off') return;
+    // Where a queue says what to send, nobody waits for a hint.
+    if (options.hints === 'off' || options.dispatch === 'queue') return;
     const channel = channelOf(options.schema);
     this.notifier = new CoalescedNotifier({
       send: async (payload) => void (await database.query('SELECT pg_notify($1, $2)', [channel, payload])),

@@ -1,0 +1,43 @@
+import type { DeliveryState } from '../delivering/delivery.js';
+import type { FoundDelivery } from './consumed-store.js';
+
+/**
+ * Where one delivery of an event stands.
+ *
+ * - `settled`: nobody sends it again.
+ * - `retryAt`: it is due again then.
+ * - `heldElsewhere`: another process sends it at this moment.
+ * - `deferred`: it is due, and could not be sent now: its endpoint has no free slot, is paused or fails, or the process stops.
+ */
+export type DeliveryStanding = { readonly deliveryId: string; readonly endpointId: string } & (
+  | { readonly result: 'settled'; readonly state: Exclude<DeliveryState, 'ready' | 'leased'> }
+  | { readonly result: 'retryAt'; readonly retryAt: Date }
+  | { readonly result: 'heldElsewhere' }
+  | { readonly result: 'deferred' }
+);
+
+/** What `deliver` came to. Whatever it says, the message is done with: what is not settled, the sweep hands over again in time. */
+export interface DeliverySummary {
+  readonly outboxId: string;
+  /** There is no such event: it was cleaned up after its deliveries had settled, or there never was one. */
+  readonly isGone: boolean;
+  readonly deliveries: readonly DeliveryStanding[];
+}
+
+/** Pure. */
+export function summaryOf(outboxId: string, found: readonly FoundDelivery[] | undefined): DeliverySummary {
+  return { outboxId, isGone: found === undefined, deliveries: (found ?? []).map(standingOf) };
+}
+
+function standingOf({ id: deliveryId, endpointId, state, isDue, nextAt }: FoundDelivery): DeliveryStanding {
+  switch (state) {
+    case 'leased':
+      return { deliveryId, endpointId, result: 'heldElsewhere' };
+    case 'ready':
+      return isDue
+        ? { deliveryId, endpointId, result: 'deferred' }
+        : { deliveryId, endpointId, result: 'retryAt', retryAt: nextAt };
+    default:
+      return { deliveryId, endpointId, result: 'settled', state };
+  }
+}

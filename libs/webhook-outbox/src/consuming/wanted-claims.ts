@@ -1,0 +1,124 @@
+import type { Queryable } from '@nest-baton/core';
+import {
+  type ClaimedDelivery,
+  type ClaimRequest,
+  CLAIM_COLUMNS,
+  ClaimStore,
+  SUSPECT_AFTER,
+} from '../claiming/claim-store.js';
+import { IS_ELIGIBLE, later } from '../sweeping/sweep-conditions.js';
+
+/** Events of one claim. */
+const MAX_WANTED = 500;
+
+/**
+ * Claims of a relay that sends nothing on its own: only deliveries of events that somebody has called `deliver` for, and only while that call
+ * waits. Without such a call it asks the database nothing.
+ */
+export class WantedClaims extends ClaimStore {
+  private readonly wanted = new Map<string, number>();
+
+  constructor(
+    private readonly database: Queryable,
+    private readonly tables: string,
+  ) {
+    super(database, tables);
+  }
+
+  /** From now until the function that it returns is called. */
+  want(outboxId: string): () => void {
+    this.wanted.set(outboxId, (this.wanted.get(outboxId) ?? 0) + 1);
+    return () => {
+      const left = (this.wanted.get(outboxId) ?? 1) - 1;
+      if (left > 0) this.wanted.set(outboxId, left);
+      else this.wanted.delete(outboxId);
+    };
+  }
+
+  /**
+   * Due deliveries of wanted events, at most the free slots of each endpoint; what others hold at this moment is skipped. By way of the events,
+   * so that the backlog of an endpoint does not matter.
+   */
+  override async claim({ limit, leaseMs, maxInFlight, held }: ClaimRequest): Promise<readonly ClaimedDelivery[]> {
+    const events = this.turn();
+    if (events.length === 0) return [];
+    const { rows } = await this.database.query<ClaimedDelivery>(
+      `WITH held AS (SELECT * FROM unnest($1::uuid[], $2::int[]) AS h(endpoint_id, n)),
+       candidate AS MATERIALIZED (
+         SELECT r.id, e.version, s.failing_since IS NOT NULL AS is_troubled, $3::int - coalesce(h.n, 0) AS free,
+                row_number() OVER (PARTITION BY r.endpoint_id ORDER BY r.next_at, r.id) AS nth
+           FROM ${this.tables}.webhook_deliveries r
+           JOIN ${this.tables}.webhook_endpoints e ON e.id = r.endpoint_id
+           LEFT JOIN ${this.tables}.webhook_endpoint_states s ON s.endpoint_id = r.endpoint_id
+           LEFT JOIN held h ON h.endpoint_id = r.endpoint_id
+          WHERE r.event_id = ANY ($4::uuid[]) AND r.state = 'ready' AND r.next_at <= statement_timestamp()
+            AND r.lease_losses < ${SUSPECT_AFTER} AND ${IS_ELIGIBLE} AND s.breaker IS DISTINCT FROM 'open'
+       ), due AS MATERIALIZED (
+         SELECT r.id, c.version, c.is_troubled FROM candidate c JOIN ${this.tables}.webhook_deliveries r ON r.id = c.id
+          WHERE c.nth <= c.free AND r.state = 'ready' ORDER BY r.id LIMIT $5 FOR UPDATE OF r SKIP LOCKED
+       ), c AS (${this.leaseOf('due')})
+       SELECT ${CLAIM_COLUMNS} FROM c JOIN ${this.tables}.webhook_events e ON e.id = c.event_id`,
+      [[...held.keys()], [...held.values()], maxInFlight, events, limit, leaseMs],
+    );
+    return rows;
+  }
+
+  override async claimSuspect(leaseMs: number, excluded: readonly string[]): Promise<ClaimedDelivery | undefined> {
+    if (this.wanted.size === 0) return undefined;
+    const { rows } = await this.database.query<ClaimedDelivery>(
+      `WITH due AS (
+         SELECT r.id, e.version, s.failing_since IS NOT NULL AS is_troubled FROM ${this.tables}.webhook_deliveries r
+           JOIN ${this.tables}.webhook_endpoints e ON e.id = r.endpoint_id
+           LEFT JOIN ${this.tables}.webhook_endpoint_states s ON s.endpoint_id = r.endpoint_id
+          WHERE r.event_id = ANY ($3::uuid[]) AND r.state = 'ready' AND r.lease_losses >= ${SUSPECT_AFTER}
+            AND r.next_at <= statement_timestamp() AND r.endpoint_id <> ALL ($1::uuid[]) AND ${IS_ELIGIBLE}
+          ORDER BY r.next_at LIMIT 1 FOR UPDATE OF r SKIP LOCKED
+       ), c AS (${this.leaseOf('due', '$2')})
+       SELECT ${CLAIM_COLUMNS} FROM c JOIN ${this.tables}.webhook_events e ON e.id = c.event_id`,
+      [excluded, leaseMs, this.turn()],
+    );
+    return rows[0];
+  }
+
+  /** As of a relay, with deliveries of wanted events only: the update of the endpoint's state is conditional on no other probe's lease. */
+  override async claimProbes(
+    limit: number,
+    leaseMs: number,
+    excluded: readonly string[],
+  ): Promise<readonly ClaimedDelivery[]> {
+    if (this.wanted.size === 0) return [];
+    const { rows } = await this.database.query<ClaimedDelivery>(
+      `WITH candidate AS MATERIALIZED (
+         SELECT DISTINCT ON (r.endpoint_id) r.id, r.endpoint_id, e.version FROM ${this.tables}.webhook_deliveries r
+           JOIN ${this.tables}.webhook_endpoints e ON e.id = r.endpoint_id
+           JOIN ${this.tables}.webhook_endpoint_states s ON s.endpoint_id = r.endpoint_id AND s.breaker = 'open'
+          WHERE r.event_id = ANY ($4::uuid[]) AND r.state = 'ready' AND r.next_at <= statement_timestamp()
+            AND r.lease_losses < ${SUSPECT_AFTER} AND r.endpoint_id <> ALL ($3::uuid[]) AND ${IS_ELIGIBLE}
+          ORDER BY r.endpoint_id, r.next_at, r.id
+       ), probe AS (
+         UPDATE ${this.tables}.webhook_endpoint_states s SET probe_until = ${later('$2')}
+           FROM (SELECT s.endpoint_id FROM ${this.tables}.webhook_endpoint_states s JOIN candidate USING (endpoint_id)
+                  WHERE s.breaker = 'open' AND (s.probe_until IS NULL OR s.probe_until <= statement_timestamp())
+                  ORDER BY s.endpoint_id LIMIT $1 FOR UPDATE OF s SKIP LOCKED) p
+          WHERE s.endpoint_id = p.endpoint_id RETURNING s.endpoint_id
+       ), due AS MATERIALIZED (
+         SELECT r.id, candidate.version, true AS is_troubled
+           FROM probe JOIN candidate USING (endpoint_id) JOIN ${this.tables}.webhook_deliveries r ON r.id = candidate.id
+          WHERE r.state = 'ready' FOR UPDATE OF r SKIP LOCKED
+       ), c AS (${this.leaseOf('due', '$2')})
+       SELECT ${CLAIM_COLUMNS} FROM c JOIN ${this.tables}.webhook_events e ON e.id = c.event_id`,
+      [limit, leaseMs, excluded, this.turn()],
+    );
+    return rows;
+  }
+
+  /** Of more events than one statement takes, others each time. */
+  private turn(): readonly string[] {
+    const events = [...this.wanted].slice(0, MAX_WANTED);
+    for (const [outboxId, callers] of events) {
+      this.wanted.delete(outboxId);
+      this.wanted.set(outboxId, callers);
+    }
+    return events.map(([outboxId]) => outboxId);
+  }
+}
