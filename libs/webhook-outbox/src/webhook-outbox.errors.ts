@@ -1,4 +1,5 @@
 import { BatonError } from '@nest-baton/core';
+import type { DeliveryState } from './delivering/delivery.js';
 
 /** The event's type, id, tenant or data cannot be sent. Nothing was written. */
 export class EventInvalidError extends BatonError {
@@ -68,6 +69,28 @@ export class EndpointInvalidError extends BatonError {
 /** The key ring cannot open the secrets that are stored. The relay does not start: it would send unsigned or not at all. */
 export class KeyRingInvalidError extends BatonError {
   override readonly code = 'KEY_RING_INVALID';
+}
+
+/** There is no such delivery, or it is not of the tenant that was asked for. */
+export class DeliveryNotFoundError extends BatonError {
+  override readonly code = 'DELIVERY_NOT_FOUND';
+}
+
+/** The delivery is in a state in which this cannot be done to it. Nothing was written. Retryable while it is `leased`: somebody is sending it. */
+export class DeliveryStateError extends BatonError {
+  override readonly code = 'DELIVERY_STATE';
+
+  constructor(
+    message: string,
+    readonly state: DeliveryState,
+  ) {
+    super(message, { retryable: state === 'leased' });
+  }
+}
+
+/** The endpoint is disabled or deleted. Nothing was written. */
+export class EndpointNotActiveError extends BatonError {
+  override readonly code = 'ENDPOINT_NOT_ACTIVE';
 }
 
 /** `deliver` was called in a process whose role is `producer`: nothing there sends. */
