@@ -1,4 +1,4 @@
-import { waitFor } from '@nest-baton/testing';
+import { startPostgres, waitFor } from '@nest-baton/testing';
 import type pg from 'pg';
 import { refuse } from './support/gates.js';
 import { header, type OutboxApp, OutboxWorld } from './support/outbox-world.js';
@@ -48,6 +48,62 @@ describe('a backlog', () => {
       await world.settled(25);
       expect(new Set(ids('x')).size).toBe(25);
       expect(world.requests('x')).toHaveLength(25);
+    },
+  );
+});
+
+describe('a pool of two connections', () => {
+  it('is enough for 64 requests at one time: leases are renewed, nothing waits for itself, nothing is sent twice', async () => {
+    world.receiver.answer(() => ({ delayMs: 1_200 }));
+    const app = await world.start({ maxInFlight: 64, lease: '3s', requestTimeout: '2s' }, 2);
+    await world.endpoint(app, 'x');
+    await sendMany(app, 200);
+    await world.settled(200, 20_000);
+    expect(ids('x')).toHaveLength(200);
+    expect(new Set(ids('x')).size).toBe(200);
+    expect((await app.outbox.stats()).relay).toMatchObject({ leasesLost: 0 });
+  });
+});
+
+describe('a server that is restarted under load', () => {
+  it.each(['fast', 'immediate'] as const)(
+    '%s: loses nothing that was committed, and goes on by itself',
+    async (mode) => {
+      const server = await startPostgres({ exclusive: true });
+      const own = await OutboxWorld.create(server.url);
+      try {
+        const app = await own.start({ lease: '2s', requestTimeout: '1s' });
+        const { secret } = await own.endpoint(app, 'x');
+        own.receiver.answer(() => ({ delayMs: 20 }));
+        const accepted = new Set<string>();
+        let isOver = false;
+        const sending = (async () => {
+          for (let i = 0; i < 150; i++)
+            for (;;)
+              try {
+                accepted.add((await app.outbox.send({ type: 'a', id: `e${i}`, data: i })).id);
+                break;
+              } catch {
+                await new Promise((resolve) => setTimeout(resolve, 50));
+              }
+          isOver = true;
+        })();
+        await waitFor(() => accepted.size >= 40, { description: 'the load to have begun' });
+        await server.restart(mode);
+        await sending;
+        expect(isOver && accepted.size).toBe(150);
+        await waitFor(async () => (await own.settled(150)).length === 150, {
+          timeoutMs: 20_000,
+          description: 'all settled',
+        });
+        const sent = own.requests('x');
+        expect(new Set(sent.map((request) => header(request, 'webhook-id'))).size).toBe(150);
+        expect(sent.every((request) => own.receiver.verify(request, secret))).toBe(true);
+        expect((await own.deliveries()).every(({ state }) => state === 'delivered')).toBe(true);
+      } finally {
+        await own.stop();
+        await server.stop();
+      }
     },
   );
 });

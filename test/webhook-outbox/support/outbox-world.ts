@@ -60,10 +60,10 @@ export class OutboxWorld {
     return new OutboxWorld(at, database, await WebhookReceiver.start(), admin);
   }
 
-  async start(options: WebhookOutboxOptions = {}): Promise<OutboxApp> {
+  async start(options: WebhookOutboxOptions = {}, poolSize = 6): Promise<OutboxApp> {
     @Module({
       imports: [
-        TypeOrmModule.forRoot({ type: 'postgres', url: this.url, poolSize: 6, retryAttempts: 0 }),
+        TypeOrmModule.forRoot({ type: 'postgres', url: this.url, poolSize, retryAttempts: 0 }),
         WebhookOutboxModule.forRoot({ ...TEST_OPTIONS, ...options }),
       ],
     })

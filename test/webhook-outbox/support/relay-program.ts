@@ -4,8 +4,11 @@ import { NestFactory } from '@nestjs/core';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { WebhookOutboxModule, type WebhookOutboxOptions, WebhookOutboxService } from '@nest-baton/webhook-outbox';
 
-/** A relay in a process of its own: `relay-program <database url> <options as JSON>`. Prints `ready`, then events. */
-const [, , url = '', options = '{}'] = process.argv;
+/** A relay in a process of its own: `relay-program <database url> <options as JSON> <ms its clock is off>`. Prints `ready`, then events. */
+const [, , url = '', options = '{}', clockOffMs = '0'] = process.argv;
+
+const now = Date.now;
+Date.now = () => now() + Number(clockOffMs);
 
 @Module({
   imports: [
@@ -16,6 +19,7 @@ const [, , url = '', options = '{}'] = process.argv;
 class RelayModule {}
 
 const app = await NestFactory.createApplicationContext(RelayModule, { logger: ['error', 'warn'] });
+app.enableShutdownHooks();
 const outbox = app.get(WebhookOutboxService);
 outbox.on('delivered', ({ id }) => console.log(`delivered ${id}`));
 outbox.on('leaseLost', ({ deliveryId, wasStarted }) => console.log(`leaseLost ${deliveryId} ${wasStarted}`));
