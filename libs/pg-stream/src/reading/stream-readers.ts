@@ -5,6 +5,7 @@ import type { PgStreamMetrics } from '../pg-stream.metrics.js';
 import type { WatchedStreams } from '../waking/watched-streams.js';
 import type { ReadOptions, SseOptions } from './chunk.js';
 import { startOf } from './cursor.js';
+import { followAbort } from './follow-abort.js';
 import type { SliceSource } from './slice-source.js';
 import { checkContiguous, checkCursor } from './slice.js';
 import { shuttingDown, StreamReading } from './stream-reading.js';
@@ -99,7 +100,9 @@ export class StreamReaders {
    */
   async isAllSeen(stream: string, cursor: string, signal: AbortSignal | undefined): Promise<boolean> {
     const start = startOf({ cursor });
-    const slice = await this.slices.slice(stream, start.position, 1, signal === undefined ? {} : { signal });
+    const over = new AbortController();
+    const unfollow = followAbort(signal, () => over.abort());
+    const slice = await this.slices.slice(stream, start.position, 1, { signal: over.signal }).finally(unfollow);
     // What nobody waits for is not looked up, and says nothing about the cursor.
     signal?.throwIfAborted();
     checkCursor(stream, slice, start.cursor);

@@ -4,6 +4,7 @@ import type { PgStreamMetrics } from '../pg-stream.metrics.js';
 import type { StreamWatch, WatchedStreams } from '../waking/watched-streams.js';
 import type { Chunk, StreamEnd, StreamReader } from './chunk.js';
 import { encodeCursor, type Start } from './cursor.js';
+import { followAbort } from './follow-abort.js';
 import type { SliceSource } from './slice-source.js';
 import { checkContiguous, checkCursor, checkSameStream, ownChunk, positionAfter, type StreamSlice } from './slice.js';
 
@@ -111,9 +112,7 @@ export class StreamReading implements StreamReader {
     this.leaveNew();
     if (room.isClosed()) this.stop(shuttingDown(reading.stream));
     const { signal } = reading;
-    const follow = (): void => this.stop(signal?.reason);
-    signal?.addEventListener('abort', follow);
-    if (signal?.aborted === true) follow();
+    const unfollow = followAbort(signal, () => this.stop(signal?.reason));
     const watch = room.watched.watch(reading.stream);
     room.active.add(this);
     let ending: Ending | undefined;
@@ -126,7 +125,7 @@ export class StreamReading implements StreamReader {
       room.metrics.add('readers.ended', 1, ending ?? this.whyStopped());
       room.active.delete(this);
       watch.release();
-      signal?.removeEventListener('abort', follow);
+      unfollow();
       this.settleEnded(undefined);
     }
   }
