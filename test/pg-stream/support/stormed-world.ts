@@ -14,17 +14,12 @@ const HISTORY = 'history';
 
 /** Both faces over HTTP, a stream with some history, one that nobody has opened, and an application that appends all the while. */
 export class StormedWorld {
-  readonly warnings: string[] = [];
-  private readonly warn = ({ message }: Error): void => void this.warnings.push(message);
-
   private constructor(
     private readonly world: StreamsWorld,
     private readonly streams: PgStreamService,
     private readonly edge: SseEdge,
     private readonly app: DurableStreamsApp,
-  ) {
-    process.on('warning', this.warn);
-  }
+  ) {}
 
   static async create(): Promise<StormedWorld> {
     const world = await StreamsWorld.create();
@@ -74,7 +69,6 @@ export class StormedWorld {
   }
 
   async stop(): Promise<void> {
-    process.off('warning', this.warn);
     this.edge.stop();
     await this.app.stop();
     await this.world.stop();
