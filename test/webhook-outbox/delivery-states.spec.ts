@@ -37,7 +37,7 @@ const step: fc.Arbitrary<Step> = fc.record({
     { weight: 1, arbitrary: fc.constantFrom('disable', 'enable', 'replay') },
   ),
   worker: fc.nat(2),
-}) as fc.Arbitrary<Step>;
+});
 
 let world: OutboxWorld;
 beforeAll(async () => void (world = await OutboxWorld.create()));

@@ -180,6 +180,13 @@ describe('an endpoint that answers 410', () => {
     expect(endpoints).toMatchObject([{ state: 'disabled', disabled_reason: 'gone', version: 2 }]);
     expect(world.requests('x')).toHaveLength(1);
     expect((await app.outbox.stats()).byState).toMatchObject({ parked: 29, failed: 1, ready: 0 });
+    const sent = [await app.outbox.send({ type: 'a', data: 'later' })];
+    sent.push(...(await app.outbox.sendMany([1, 2].map((data) => ({ type: 'a', data })))));
+    expect(sent).toMatchObject(Array(3).fill({ state: 'persisted', deliveries: 1 }));
+    expect((await world.settled(33)).slice(30)).toMatchObject(
+      Array(3).fill({ state: 'parked', reason: 'endpoint-disabled', attempts: 0 }),
+    );
+    expect(world.requests('x')).toHaveLength(1);
   });
 
   it('gets nothing that was claimed before it was disabled and not started', async () => {
