@@ -1,5 +1,5 @@
-import type { Queryable } from "@nest-baton/core";
-import type { NewEvent } from "./event-batch.js";
+import type { Queryable } from '@nest-baton/core';
+import type { NewEvent } from './event-batch.js';
 
 /** What `insert` found or made, for each event in order. */
 export interface StoredEvent {
@@ -39,28 +39,20 @@ export class EventStore {
    * neither inserted nor seen as taken, and `find` reads the winner. Keys are taken in their order, so that two calls with the same keys never
    * wait for each other. `LIMIT 1` makes each key a look into the index: as a join the planner may read the whole table.
    */
-  async insert(
-    on: Queryable,
-    events: readonly NewEvent[],
-  ): Promise<readonly StoredEvent[]> {
+  async insert(on: Queryable, events: readonly NewEvent[]): Promise<readonly StoredEvent[]> {
     const [first, ...others] = events;
     if (first === undefined) return [];
-    return others.length === 0
-      ? this.insertOne(on, first)
-      : this.insertMany(on, events);
+    return others.length === 0 ? this.insertOne(on, first) : this.insertMany(on, events);
   }
 
   /** What `insertMany` does, for the one event of a `send`: planned and run in two thirds of the time. */
-  private async insertOne(
-    on: Queryable,
-    event: NewEvent,
-  ): Promise<readonly StoredEvent[]> {
+  private async insertOne(on: Queryable, event: NewEvent): Promise<readonly StoredEvent[]> {
     const { rows } = await on.query<StoredEvent>(
       `WITH taken AS (
          SELECT FROM ${this.schema}.webhook_events WHERE tenant = $2 AND dedupe_key = $3
        ), subscriber AS (
          SELECT e.id, e.state FROM ${this.schema}.webhook_endpoints e
-          WHERE e.tenant = $2 AND e.state <> 'deleted' AND ${wants("e.types", "$4")}
+          WHERE e.tenant = $2 AND e.state <> 'deleted' AND ${wants('e.types', '$4')}
        ), event AS (
          INSERT INTO ${this.schema}.webhook_events (id, tenant, dedupe_key, type, body, content_hash, created_at)
          SELECT $1::uuid, $2, $3, $4, $5, $6::bytea, clock_timestamp()
@@ -72,26 +64,15 @@ export class EventStore {
                 (event_id, endpoint_id, state, reason, settled_at, next_at, fence, attempts, lease_losses, created_at)
          SELECT event.id, subscriber.id, ${STANDING}, clock_timestamp(), 0, 0, 0, clock_timestamp() FROM event, subscriber
           ORDER BY subscriber.id
-       )${this.handOff("$7")}
+       )${this.handOff('$7')}
        SELECT EXISTS (SELECT FROM event) AS "wasInserted", EXISTS (SELECT FROM taken) AS "isTaken",
               (SELECT count(*)::int FROM subscriber) AS subscribers`,
-      [
-        event.outboxId,
-        event.tenant,
-        event.key,
-        event.type,
-        event.body,
-        event.contentHash,
-        ...this.grace(),
-      ],
+      [event.outboxId, event.tenant, event.key, event.type, event.body, event.contentHash, ...this.grace()],
     );
     return rows;
   }
 
-  private async insertMany(
-    on: Queryable,
-    events: readonly NewEvent[],
-  ): Promise<readonly StoredEvent[]> {
+  private async insertMany(on: Queryable, events: readonly NewEvent[]): Promise<readonly StoredEvent[]> {
     const { rows } = await on.query<StoredEvent & { readonly n: string }>(
       `WITH given AS (
          SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[]) WITH ORDINALITY
@@ -104,7 +85,7 @@ export class EventStore {
          SELECT k.tenant, k.type, e.id, e.state
            FROM (SELECT DISTINCT tenant, type FROM given) k
            JOIN ${this.schema}.webhook_endpoints e ON e.tenant = k.tenant AND e.state <> 'deleted'
-          WHERE ${wants("e.types", "k.type")}
+          WHERE ${wants('e.types', 'k.type')}
        ), audience AS (
          SELECT tenant, type, count(*)::int AS size FROM subscriber GROUP BY tenant, type
        ), event AS (
@@ -122,7 +103,7 @@ export class EventStore {
            FROM event JOIN given ON given.id = event.id
            JOIN subscriber ON subscriber.tenant = event.tenant AND subscriber.type = event.type
           ORDER BY given.n, subscriber.id
-       )${this.handOff("$7")}
+       )${this.handOff('$7')}
        SELECT g.n, event.id IS NOT NULL AS "wasInserted", taken.id IS NOT NULL AS "isTaken", coalesce(audience.size, 0) AS subscribers
          FROM given g LEFT JOIN event ON event.id = g.id LEFT JOIN taken ON taken.id = g.id
          LEFT JOIN audience ON audience.tenant = g.tenant AND audience.type = g.type
@@ -133,10 +114,7 @@ export class EventStore {
   }
 
   /** The events under keys, each with how many deliveries were made of it; `undefined` where none is visible. Locks nothing. */
-  async find(
-    on: Queryable,
-    events: readonly NewEvent[],
-  ): Promise<readonly (KeyHolder | undefined)[]> {
+  async find(on: Queryable, events: readonly NewEvent[]): Promise<readonly (KeyHolder | undefined)[]> {
     const { rows } = await on.query<{
       id: string | null;
       content_hash: Buffer;
@@ -170,7 +148,7 @@ export class EventStore {
 
   /** Kept of each event that goes to a queue until its deliveries have settled: in the same statement, so that no event is without one. */
   private handOff(graceMs: string): string {
-    if (this.handOffGraceMs === undefined) return "";
+    if (this.handOffGraceMs === undefined) return '';
     return `, hand_off AS (
          INSERT INTO ${this.schema}.webhook_hand_offs (event_id, kind, next_at, fence, count)
          SELECT id, 'sweep', clock_timestamp() + make_interval(secs => ${graceMs}::float8 / 1000), 0, 0 FROM event
