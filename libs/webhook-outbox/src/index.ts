@@ -29,7 +29,6 @@ export type { SendOptions, SentEvent, WebhookEvent } from './producing/webhook-e
 export { type QueuedWebhook, WebhookQueue } from './queueing/webhook-queue.js';
 export type { DeliveryStanding, DeliverySummary } from './consuming/delivery-summary.js';
 export type { SweepOptions, SweptEvent } from './sweeping/swept-event.js';
-export type { ClaimedEvent } from './sweeping/hand-off-store.js';
 export { WebhookEndpointsService } from './endpoints/webhook-endpoints.service.js';
 export type { CreatedEndpoint, Endpoint, NewEndpoint } from './endpoints/endpoint.js';
 
@@ -58,3 +57,15 @@ export {
   PayloadTooLargeError,
   PersistUnknownError,
 } from './webhook-outbox.errors.js';
+
+// Extending
+export {
+  claimDueEvents,
+  type ClaimOptions,
+  completeEvent,
+  enqueueEvent,
+  type EventTables,
+  failEvent,
+  rescheduleEvent,
+} from './sweeping/event-primitives.js';
+export type { ClaimedEvent } from './sweeping/hand-off-store.js';

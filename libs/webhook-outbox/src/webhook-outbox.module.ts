@@ -9,7 +9,7 @@ import {
   type WebhookOutboxExtras,
 } from './webhook-outbox.module-definition.js';
 import { resolveWebhookOutboxOptions } from './webhook-outbox.options.js';
-import { ownProviders } from './webhook-outbox.providers.js';
+import { ownProviders } from './configuring/instance-providers.js';
 import { WebhookOutboxService } from './webhook-outbox.service.js';
 
 /** Webhooks that are stored in the caller's transaction and sent by a relay. */

@@ -19,6 +19,7 @@ import { EndpointStore } from './endpoints/endpoint-store.js';
 import { KeyRing } from './endpoints/key-ring.js';
 import { DeliveryReporter } from './operating/delivery-reporter.js';
 import { decideHealth, type WebhookOutboxHealth } from './operating/outbox-health.js';
+import { OutboxSpans } from './operating/outbox-spans.js';
 import { EventProducer } from './producing/event-producer.js';
 import type { NewEvent } from './producing/event-batch.js';
 import type { SendOptions, SentEvent, WebhookEvent } from './producing/webhook-event.js';
@@ -84,12 +85,13 @@ export class WebhookOutboxService
     const setup = { name, options, database, directory, reclaims, reporter, registry };
     this.queueing = new Queueing({ ...setup, findQueue });
     const { claims, underWay } = this.queueing;
-    this.relay = options.role === 'producer' ? undefined : createRelay({ ...setup, claims, underWay });
+    const spans = new OutboxSpans(name);
+    this.relay = options.role === 'producer' ? undefined : createRelay({ ...setup, claims, underWay, spans });
     this.wakeUps = new WakeUps(options, database, () => this.relay?.notify(), this.logger, {
       onListening: (reconnects) => this.reporter.listening(reconnects),
       onListenerLost: (error) => this.reporter.listenerLost(error),
     });
-    this.producer = new EventProducer(database, options, systemClock, (events) => this.committed(events));
+    this.producer = new EventProducer(database, options, systemClock, spans, (events) => this.committed(events));
   }
 
   /**

@@ -52,20 +52,26 @@ export class ConsumedStore {
   }
 
   /**
-   * Makes hand-offs for events that have none although a delivery waits: of producers that had another `dispatch`, or of a replay. One page of
-   * the deliveries that wait, in the order of their index; returns where the next begins, `undefined` after the last.
+   * Makes hand-offs for events that have none although a delivery waits, or a later one: of producers that had another `dispatch`, and of
+   * replays. One page of the deliveries that wait, in the order of their index; returns where the next begins, `undefined` after the last.
+   * Leaves alone what a sweep holds.
    */
   async adopt(after: AdoptCursor, graceMs: number): Promise<AdoptCursor | undefined> {
     const { rows } = await this.on.query<AdoptCursor & { readonly n: number }>(
       `WITH page AS MATERIALIZED (
-         SELECT d.endpoint_id, d.next_at, d.id, d.event_id, d.created_at FROM ${this.schema}.webhook_deliveries d
+         SELECT d.endpoint_id, d.next_at, d.id, d.event_id,
+                greatest(d.next_at, d.created_at + make_interval(secs => $4::float8 / 1000)) AS look_at
+           FROM ${this.schema}.webhook_deliveries d
           WHERE d.state = 'ready' AND (d.endpoint_id, d.next_at, d.id) > ($1::uuid, $2::timestamptz, $3::bigint)
           ORDER BY d.endpoint_id, d.next_at, d.id LIMIT ${ADOPT_PAGE}
        ), adopted AS (
-         INSERT INTO ${this.schema}.webhook_hand_offs (event_id, kind, next_at, fence, count)
-         SELECT p.event_id, 'sweep', greatest(min(p.next_at), min(p.created_at) + make_interval(secs => $4::float8 / 1000)), 0, 0
-           FROM page p WHERE NOT EXISTS (SELECT FROM ${this.schema}.webhook_hand_offs h WHERE h.event_id = p.event_id)
-          GROUP BY p.event_id ORDER BY p.event_id ON CONFLICT (event_id) DO NOTHING)
+         INSERT INTO ${this.schema}.webhook_hand_offs AS h (event_id, kind, next_at, fence, count)
+         SELECT p.event_id, 'sweep', min(p.look_at), 0, 0 FROM page p
+          WHERE NOT EXISTS (SELECT FROM ${this.schema}.webhook_hand_offs h
+                             WHERE h.event_id = p.event_id AND (h.lease_until IS NOT NULL OR h.next_at <= p.look_at))
+          GROUP BY p.event_id ORDER BY p.event_id
+             ON CONFLICT (event_id) DO UPDATE SET next_at = excluded.next_at
+          WHERE h.lease_until IS NULL AND h.next_at > excluded.next_at)
        SELECT endpoint_id AS "endpointId", next_at::text AS "nextAt", id, (SELECT count(*)::int FROM page) AS n
          FROM page ORDER BY page.endpoint_id DESC, page.next_at DESC, page.id DESC LIMIT 1`,
       [after.endpointId, after.nextAt, after.id, graceMs],

@@ -2,10 +2,11 @@ import { systemClock, type TimeoutRegistry } from '@nest-baton/core';
 import type { ClaimsUnderWay } from '../consuming/claims-under-way.js';
 import type { EndpointDirectory } from '../endpoints/endpoint-directory.js';
 import { EndpointHealthStore } from '../endpoint-health/endpoint-health-store.js';
+import type { OutboxSpans } from '../operating/outbox-spans.js';
 import type { DeliveryReporter } from '../operating/delivery-reporter.js';
 import type { ReclaimStore } from '../reclaiming/reclaim-store.js';
 import type { OutboxDatabase } from '../schema/outbox-database.js';
-import { HttpSender } from '../sending/http-sender.js';
+import { TracedSender } from '../sending/traced-sender.js';
 import type { ResolvedWebhookOutboxOptions } from '../webhook-outbox.options.js';
 import { type ClaimedDelivery, ClaimStore } from '../claiming/claim-store.js';
 import { DeliveryStore } from './delivery-store.js';
@@ -22,6 +23,7 @@ export interface RelaySetup {
   /** What it may claim; undefined: whatever is due. */
   readonly claims: ClaimStore | undefined;
   readonly underWay: ClaimsUnderWay;
+  readonly spans: OutboxSpans;
 }
 
 /** A relay over the module's database, telling the reporter. */
@@ -34,7 +36,7 @@ export function createRelay(setup: RelaySetup): Relay {
     health: new EndpointHealthStore(database, schema, options),
     reclaims,
     directory,
-    sender: new HttpSender({ ...options, maxConnections: MAX_REQUESTS }, systemClock),
+    sender: new TracedSender({ ...options, maxConnections: MAX_REQUESTS }, systemClock, setup.spans),
   };
   const hooks = {
     onSettled: reporter.settled.bind(reporter),

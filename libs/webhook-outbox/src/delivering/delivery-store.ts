@@ -1,5 +1,4 @@
 import type { Queryable } from '@nest-baton/core';
-import type { ClaimedDelivery } from '../claiming/claim-store.js';
 import type { AttemptOutcome, DeliveryReason, DeliveryState } from './delivery.js';
 import type { Settlement } from '../outcomes/outcome.js';
 
@@ -13,6 +12,8 @@ export interface StartedDelivery {
   readonly id: string;
   /** `null`: the event's row is gone. */
   readonly body: string | null;
+  /** The `traceparent` of the call that sent the event. */
+  readonly trace: string | null;
   /** By the database's clock, as its text: names the attempt in the history. */
   readonly startedAt: string;
   /** As it is now; `null`: the endpoint is not active any more. */
@@ -43,7 +44,10 @@ export class DeliveryStore {
    * Counts a request for each, before it is sent, renews the lease, and brings the body. The count is written as a number and not raised,
    * so that a repetition after a lost connection counts once. What is not in the answer is not ours any more.
    */
-  async start(claims: readonly ClaimedDelivery[], leaseMs: number): Promise<readonly StartedDelivery[]> {
+  async start(
+    claims: readonly (Claim & { readonly attempts: number })[],
+    leaseMs: number,
+  ): Promise<readonly StartedDelivery[]> {
     const { rows } = await this.on.query<StartedDelivery>(
       `WITH wanted AS (SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::int[]) AS w(id, fence, attempts)),
        locked AS (${this.lockedOf('wanted')}),
@@ -51,7 +55,7 @@ export class DeliveryStore {
          UPDATE ${this.schema}.webhook_deliveries d
             SET attempts = l.attempts + 1, last_outcome = 'unknown', started_at = clock_timestamp(), lease_until = ${leaseUntil('$4')}
            FROM locked l WHERE d.id = l.id RETURNING d.id, d.event_id, d.endpoint_id, d.started_at)
-       SELECT s.id, e.body, s.started_at::text AS "startedAt", p.version AS "endpointVersion"
+       SELECT s.id, e.body, e.trace, s.started_at::text AS "startedAt", p.version AS "endpointVersion"
          FROM started s LEFT JOIN ${this.schema}.webhook_events e ON e.id = s.event_id
          LEFT JOIN ${this.schema}.webhook_endpoints p ON p.id = s.endpoint_id AND p.state = 'active'`,
       [...columnsOf(claims), claims.map(({ attempts }) => attempts), leaseMs],

@@ -158,11 +158,10 @@ export class Pump {
   private launch(held: Held, started: StartedDelivery | undefined, leaseEndsAt: number): void {
     if (!this.held.has(held)) return;
     if (started === undefined) return this.hooks.onLost(held);
-    const { body } = started;
     held.leaseEndsAt = leaseEndsAt;
     held.startedAt = started.startedAt;
     held.state = 'sending';
-    const request = this.send(held, body).catch((error: unknown) => this.hooks.onError('a delivery failed', error));
+    const request = this.send(held, started).catch((error: unknown) => this.hooks.onError('a delivery failed', error));
     const tracked = request.finally(() => {
       this.requests.delete(tracked);
       this.startSoon();
@@ -171,7 +170,7 @@ export class Pump {
     this.requests.add(tracked);
   }
 
-  private async send(held: Held, body: string | null): Promise<void> {
+  private async send(held: Held, { body, trace }: StartedDelivery): Promise<void> {
     const { claim, endpoint } = held;
     const isInTime = this.clock.monotonic() + this.options.requestTimeoutMs < held.leaseEndsAt;
     if (!isInTime || this.isStopped || endpoint === undefined) {
@@ -195,7 +194,10 @@ export class Pump {
     const { url, headers, secret } = endpoint;
     const webhookId = webhookIdOf(claim.outboxId, claim.endpointId);
     const startedAtMs = this.clock.monotonic();
-    const answer = await this.sender.send({ url, headers, secret, webhookId, body }, this.abort.signal);
+    const answer = await this.sender.send(
+      { url, headers, secret, webhookId, body, attempt: held.attempts, trace },
+      this.abort.signal,
+    );
     if (answer.kind === 'cut') {
       this.hooks.onRequestEnded('cut', startedAtMs);
       if (this.held.has(held)) await this.release([held]);

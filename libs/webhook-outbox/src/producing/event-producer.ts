@@ -8,6 +8,7 @@ import {
   sqlState,
   type TransactionLike,
 } from '@nest-baton/core';
+import type { OutboxSpans } from '../operating/outbox-spans.js';
 import { type OutboxDatabase, runQuery } from '../schema/outbox-database.js';
 import type { ResolvedWebhookOutboxOptions } from '../webhook-outbox.options.js';
 import { EventConflictError, PersistUnknownError } from '../webhook-outbox.errors.js';
@@ -34,25 +35,35 @@ export class EventProducer {
     private readonly database: OutboxDatabase,
     private readonly options: ProducerOptions,
     private readonly clock: Clock,
+    private readonly spans: OutboxSpans,
     private readonly onCommitted: (events: readonly NewEvent[]) => void,
   ) {
     this.store = new EventStore(database.schema, options.dispatch === 'queue' ? options.handOffGraceMs : undefined);
   }
 
   async send(event: WebhookEvent, options: SendOptions = {}): Promise<SentEvent> {
-    const [sent] = await this.sendBatch(singleEvent(event, this.clock.now(), this.options.maxPayloadBytes), options);
+    const batch = singleEvent(event, this.clock.now(), this.options.maxPayloadBytes);
+    const [sent] = await this.spans.sending(event.type, undefined, (trace) => this.sendBatch(batch, trace, options));
     return sent as SentEvent;
   }
 
   async sendMany(events: readonly WebhookEvent[], options: SendOptions = {}): Promise<readonly SentEvent[]> {
-    return this.sendBatch(eventBatch(events, this.clock.now(), this.options.maxPayloadBytes), options);
+    const batch = eventBatch(events, this.clock.now(), this.options.maxPayloadBytes);
+    return this.spans.sending('many', events.length, (trace) => this.sendBatch(batch, trace, options));
   }
 
-  private async sendBatch(batch: EventBatch, { transaction }: SendOptions): Promise<readonly SentEvent[]> {
+  private async sendBatch(
+    batch: EventBatch,
+    trace: string | null,
+    { transaction }: SendOptions,
+  ): Promise<readonly SentEvent[]> {
     await this.database.prepare();
     const adapted = transaction === undefined ? undefined : await this.adapt(transaction);
     if (batch.events.length === 0) return [];
-    const sent = adapted === undefined ? await this.sendAlone(batch) : await persistEvents(this.store, adapted, batch);
+    const sent =
+      adapted === undefined
+        ? await this.sendAlone(batch, trace)
+        : await persistEvents(this.store, adapted, batch, trace);
     const stored = batch.places.map(({ nth }) => batch.events[nth] as NewEvent).filter((_, i) => isNew(sent[i]));
     if (stored.length === 0) return sent;
     if (adapted === undefined) this.onCommitted(stored);
@@ -72,13 +83,13 @@ export class EventProducer {
   }
 
   /** One event is one statement. Several are a transaction: a conflict that only shows after the insert takes back the others. */
-  private sendAlone(batch: EventBatch): Promise<readonly SentEvent[]> {
+  private sendAlone(batch: EventBatch, trace: string | null): Promise<readonly SentEvent[]> {
     return this.database.withRunner(async (runner) => {
       const on: Queryable = { query: (sql, values) => runQuery(runner, sql, values) };
       try {
-        if (batch.events.length === 1) return await persistEvents(this.store, on, batch);
+        if (batch.events.length === 1) return await persistEvents(this.store, on, batch, trace);
         await runner.startTransaction();
-        const sent = await persistEvents(this.store, on, batch);
+        const sent = await persistEvents(this.store, on, batch, trace);
         await runner.commitTransaction();
         return sent;
       } catch (error) {

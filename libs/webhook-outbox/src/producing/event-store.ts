@@ -39,14 +39,14 @@ export class EventStore {
    * neither inserted nor seen as taken, and `find` reads the winner. Keys are taken in their order, so that two calls with the same keys never
    * wait for each other. `LIMIT 1` makes each key a look into the index: as a join the planner may read the whole table.
    */
-  async insert(on: Queryable, events: readonly NewEvent[]): Promise<readonly StoredEvent[]> {
+  async insert(on: Queryable, events: readonly NewEvent[], trace: string | null): Promise<readonly StoredEvent[]> {
     const [first, ...others] = events;
     if (first === undefined) return [];
-    return others.length === 0 ? this.insertOne(on, first) : this.insertMany(on, events);
+    return others.length === 0 ? this.insertOne(on, first, trace) : this.insertMany(on, events, trace);
   }
 
   /** What `insertMany` does, for the one event of a `send`: planned and run in two thirds of the time. */
-  private async insertOne(on: Queryable, event: NewEvent): Promise<readonly StoredEvent[]> {
+  private async insertOne(on: Queryable, event: NewEvent, trace: string | null): Promise<readonly StoredEvent[]> {
     const { rows } = await on.query<StoredEvent>(
       `WITH taken AS (
          SELECT FROM ${this.schema}.webhook_events WHERE tenant = $2 AND dedupe_key = $3
@@ -54,8 +54,8 @@ export class EventStore {
          SELECT e.id, e.state FROM ${this.schema}.webhook_endpoints e
           WHERE e.tenant = $2 AND e.state <> 'deleted' AND ${wants('e.types', '$4')}
        ), event AS (
-         INSERT INTO ${this.schema}.webhook_events (id, tenant, dedupe_key, type, body, content_hash, created_at)
-         SELECT $1::uuid, $2, $3, $4, $5, $6::bytea, clock_timestamp()
+         INSERT INTO ${this.schema}.webhook_events (id, tenant, dedupe_key, type, body, content_hash, trace, created_at)
+         SELECT $1::uuid, $2, $3, $4, $5, $6::bytea, $7::text, clock_timestamp()
           WHERE EXISTS (SELECT FROM subscriber) AND NOT EXISTS (SELECT FROM taken)
              ON CONFLICT (tenant, dedupe_key) DO NOTHING
          RETURNING id
@@ -64,15 +64,19 @@ export class EventStore {
                 (event_id, endpoint_id, state, reason, settled_at, next_at, fence, attempts, lease_losses, created_at)
          SELECT event.id, subscriber.id, ${STANDING}, clock_timestamp(), 0, 0, 0, clock_timestamp() FROM event, subscriber
           ORDER BY subscriber.id
-       )${this.handOff('$7')}
+       )${this.handOff('$8')}
        SELECT EXISTS (SELECT FROM event) AS "wasInserted", EXISTS (SELECT FROM taken) AS "isTaken",
               (SELECT count(*)::int FROM subscriber) AS subscribers`,
-      [event.outboxId, event.tenant, event.key, event.type, event.body, event.contentHash, ...this.grace()],
+      [event.outboxId, event.tenant, event.key, event.type, event.body, event.contentHash, trace, ...this.grace()],
     );
     return rows;
   }
 
-  private async insertMany(on: Queryable, events: readonly NewEvent[]): Promise<readonly StoredEvent[]> {
+  private async insertMany(
+    on: Queryable,
+    events: readonly NewEvent[],
+    trace: string | null,
+  ): Promise<readonly StoredEvent[]> {
     const { rows } = await on.query<StoredEvent & { readonly n: string }>(
       `WITH given AS (
          SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[]) WITH ORDINALITY
@@ -89,8 +93,8 @@ export class EventStore {
        ), audience AS (
          SELECT tenant, type, count(*)::int AS size FROM subscriber GROUP BY tenant, type
        ), event AS (
-         INSERT INTO ${this.schema}.webhook_events (id, tenant, dedupe_key, type, body, content_hash, created_at)
-         SELECT g.id, g.tenant, g.key, g.type, g.body, g.content_hash, clock_timestamp()
+         INSERT INTO ${this.schema}.webhook_events (id, tenant, dedupe_key, type, body, content_hash, trace, created_at)
+         SELECT g.id, g.tenant, g.key, g.type, g.body, g.content_hash, $7::text, clock_timestamp()
            FROM given g JOIN audience USING (tenant, type)
           WHERE NOT EXISTS (SELECT FROM taken t WHERE t.id = g.id) AND NOT EXISTS (SELECT FROM taken WHERE is_conflict)
           ORDER BY g.tenant, g.key
@@ -103,23 +107,19 @@ export class EventStore {
            FROM event JOIN given ON given.id = event.id
            JOIN subscriber ON subscriber.tenant = event.tenant AND subscriber.type = event.type
           ORDER BY given.n, subscriber.id
-       )${this.handOff('$7')}
+       )${this.handOff('$8')}
        SELECT g.n, event.id IS NOT NULL AS "wasInserted", taken.id IS NOT NULL AS "isTaken", coalesce(audience.size, 0) AS subscribers
          FROM given g LEFT JOIN event ON event.id = g.id LEFT JOIN taken ON taken.id = g.id
          LEFT JOIN audience ON audience.tenant = g.tenant AND audience.type = g.type
         ORDER BY g.n`,
-      [...columnsOf(events), ...this.grace()],
+      [...columnsOf(events), trace, ...this.grace()],
     );
     return rows;
   }
 
   /** The events under keys, each with how many deliveries were made of it; `undefined` where none is visible. Locks nothing. */
   async find(on: Queryable, events: readonly NewEvent[]): Promise<readonly (KeyHolder | undefined)[]> {
-    const { rows } = await on.query<{
-      id: string | null;
-      content_hash: Buffer;
-      deliveries: number;
-    }>(
+    const { rows } = await on.query<{ id: string | null; content_hash: Buffer; deliveries: number }>(
       `SELECT e.id, e.content_hash,
               (SELECT count(*)::int FROM ${this.schema}.webhook_deliveries d WHERE d.event_id = e.id) AS deliveries
          FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS g(tenant, key, n)

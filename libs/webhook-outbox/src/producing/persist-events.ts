@@ -21,8 +21,9 @@ export async function persistEvents(
   store: EventStore,
   on: Queryable,
   batch: EventBatch,
+  trace: string | null,
 ): Promise<readonly SentEvent[]> {
-  const stored = await store.insert(on, batch.events);
+  const stored = await store.insert(on, batch.events, trace);
   const all = await withHolders(store, on, batch, stored);
   const conflict = conflictOf(batch, all);
   if (conflict === undefined)

@@ -97,6 +97,11 @@ export class Queueing {
     for (const { outboxId, key: id, type, tenant } of events) this.handOver?.hint({ outboxId, id, type, tenant });
   }
 
+  /** Deliveries of events that were sent before are due again. */
+  dueAgain(): void {
+    this.sweeper?.lookForAll();
+  }
+
   async deliver(outboxId: string): Promise<DeliverySummary> {
     if (this.deliverer === undefined)
       throw new NoRelayError(`deliver needs role 'all' or 'worker'; this process is a '${this.setup.options.role}'.`);

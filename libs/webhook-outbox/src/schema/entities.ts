@@ -18,6 +18,8 @@ export class OutboxEvent {
   body: string;
   /** SHA-256 of type and data, to tell a repetition from a conflict. */
   contentHash: Buffer;
+  /** The W3C `traceparent` of the call that sent it. */
+  trace: string | null;
   createdAt: Date;
 }
 
@@ -140,6 +142,7 @@ function eventSchema(schema: string): EntitySchema<OutboxEvent> {
       type: text('type'),
       body: text('body'),
       contentHash: { name: 'content_hash', type: 'bytea' },
+      trace: nullable(text('trace')),
       createdAt: timestamp('created_at'),
     },
     indices: [{ name: 'webhook_events_dedupe', columns: ['tenant', 'dedupeKey'], unique: true }],

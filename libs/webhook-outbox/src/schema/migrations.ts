@@ -57,6 +57,7 @@ function events(schema: string): string[] {
        type text NOT NULL,
        body text NOT NULL,
        content_hash bytea NOT NULL,
+       trace text,
        created_at timestamptz NOT NULL)`,
     `CREATE UNIQUE INDEX webhook_events_dedupe ON ${schema}.webhook_events (tenant, dedupe_key)`,
     `CREATE TABLE ${schema}.webhook_hand_offs (

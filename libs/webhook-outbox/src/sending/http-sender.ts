@@ -14,6 +14,10 @@ export type Answer =
   | { readonly kind: 'cut' };
 
 export interface WebhookRequest {
+  /** Which request of its delivery it is, from 1; for spans. */
+  readonly attempt?: number;
+  /** As it was stored with the event; for spans. */
+  readonly trace?: string | null;
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly secret: Buffer;

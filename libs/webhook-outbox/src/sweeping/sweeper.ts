@@ -32,7 +32,7 @@ const BACKOFF = { baseMs: 1_000, factor: 2, capMs: 60_000, jitter: 'equal' } as 
  *
  * - Several sweepers share the work: an event is handed over once in a sweep lease.
  * - It sends no webhook, and no attempt is counted.
- * - At the start and every ten minutes it also looks for events that no hand-off is kept of.
+ * - At the start, every ten minutes and when it is told, it also looks for events that no hand-off is kept of.
  */
 export class Sweeper implements Runnable {
   private readonly loop: PollLoop;
@@ -69,6 +69,12 @@ export class Sweeper implements Runnable {
   }
 
   notify(): void {
+    this.loop.notify();
+  }
+
+  /** Deliveries became due that no hand-off may be kept of. */
+  lookForAll(): void {
+    this.adoptedAt = -Infinity;
     this.loop.notify();
   }
 

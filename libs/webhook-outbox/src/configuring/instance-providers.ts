@@ -1,20 +1,20 @@
 import type { InjectionToken, Provider } from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
 import { DataSource } from 'typeorm';
-import { KeyRing } from './endpoints/key-ring.js';
-import { OutboxDatabase } from './schema/outbox-database.js';
+import { KeyRing } from '../endpoints/key-ring.js';
+import { OutboxDatabase } from '../schema/outbox-database.js';
 import {
   MODULE_OPTIONS_TOKEN,
   OUTBOX_NAME,
   OUTBOX_OPTIONS,
   OUTBOX_QUEUE,
   type WebhookOutboxExtras,
-} from './webhook-outbox.module-definition.js';
+} from '../webhook-outbox.module-definition.js';
 import {
   type ResolvedWebhookOutboxOptions,
   resolveWebhookOutboxOptions,
   type WebhookOutboxOptions,
-} from './webhook-outbox.options.js';
+} from '../webhook-outbox.options.js';
 
 /** What the services of an instance are made of. */
 export function ownProviders({ name, dataSource: given = 'default', queue }: WebhookOutboxExtras): Provider[] {
