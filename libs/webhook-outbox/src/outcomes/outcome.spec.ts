@@ -82,4 +82,43 @@ describe('what becomes of a delivery', () => {
     'a Retry-After of "%s" is as good as none',
     (header) => expect(settle(answer(503, header)).retryInMs).toBe(5_000),
   );
+
+  it.each(['abort-message', 'Abort-Message', ' ABORT-MESSAGE ', 'x, abort-message', 'abort-message, abort-message'])(
+    'webhook-delivery: "%s" ends what would be tried again, and nothing else',
+    (control) => {
+      const ended = { state: 'failed', outcome: 'failed', reason: 'answered', retryInMs: 0, isGone: false };
+      expect(settle({ ...answer(503, '60'), control })).toMatchObject({ ...ended, status: 503, error: 'words' });
+      expect(settle({ ...answer(500), control }, 3)).toMatchObject(ended);
+      expect(settle({ ...answer(200), control })).toMatchObject({ state: 'delivered', isGone: false });
+      expect(settle({ ...answer(404), control })).toMatchObject({ state: 'failed', isGone: false });
+      expect(settle({ ...answer(503, '60'), control }).pauseMs).toBe(60_000);
+    },
+  );
+
+  it.each(['disable', 'DISABLE', 'disable,abort-message', 'abort-message , Disable'])(
+    'webhook-delivery: "%s" says that the endpoint wants nothing any more, whatever the status',
+    (control) => {
+      expect(settle({ ...answer(503), control })).toMatchObject({ state: 'failed', isGone: true });
+      expect(settle({ ...answer(204), control })).toMatchObject({ state: 'delivered', isGone: true });
+      expect(settle({ ...answer(302), control })).toMatchObject({
+        state: 'failed',
+        reason: 'redirected',
+        isGone: true,
+      });
+    },
+  );
+
+  it.each([
+    '',
+    'abort',
+    'disabled',
+    'disable-message',
+    'abort_message',
+    'disable;q=1',
+    'true',
+    '\u0000disable',
+    ','.repeat(500),
+  ])('webhook-delivery: "%s" is as good as none', (control) =>
+    expect(settle({ ...answer(503), control })).toEqual(settle(answer(503))),
+  );
 });

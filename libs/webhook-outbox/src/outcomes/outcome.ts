@@ -1,6 +1,7 @@
 import type { Random } from '@nest-baton/core';
 import type { Answer } from '../sending/http-sender.js';
 import type { AttemptOutcome, DeliveryReason } from '../delivering/delivery.js';
+import { type Control, readControl } from './control-header.js';
 import { readRetryAfter } from './retry-after.js';
 
 /** What is written when an attempt is over. */
@@ -43,6 +44,8 @@ export type CompleteAnswer = Exclude<Answer, { kind: 'cut' }>;
  * | 408, 409, 425, 429, 5xx, network, timeout | another attempt by the schedule, `Retry-After` heeded; dead when the schedule is used up |
  * | 429, 503 with `Retry-After` | the same, and the endpoint is left alone for as long |
  * | other 4xx | failed; with 410 the endpoint wants nothing any more |
+ * | with `webhook-delivery: abort-message` | what would be tried again is failed |
+ * | with `webhook-delivery: disable` | the same, and the endpoint wants nothing any more, whatever the status |
  * | destination refused by the guard | failed |
  */
 export function settlementOf(
@@ -60,7 +63,7 @@ export function settlementOf(
     case 'network':
       return later('network', null, answer.error, undefined);
     case 'answer':
-      return ofStatus(answer.status, answer.text, answer.retryAfter);
+      return controlled(ofStatus(answer.status, answer.text, answer.retryAfter), readControl(answer.control));
   }
 
   function ofStatus(status: number, text: string, retryAfter: string | undefined): Settlement {
@@ -107,4 +110,12 @@ function final(
   error: string | null,
 ): Settlement {
   return { state, outcome: state, reason, status, error, retryInMs: 0, pauseMs: 0, isGone: false };
+}
+
+/** What was delivered stays so, and a pause that was asked for is heeded all the same. */
+function controlled(settlement: Settlement, control: Control | undefined): Settlement {
+  if (control === undefined) return settlement;
+  const isOpen = settlement.outcome === 'retry';
+  const ended = isOpen ? final('failed', 'answered', settlement.status, settlement.error) : settlement;
+  return { ...ended, pauseMs: settlement.pauseMs, isGone: ended.isGone || control === 'disable' };
 }

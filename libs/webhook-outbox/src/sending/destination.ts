@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { isAddressAllowed } from './address-rules.js';
+import { isPortAllowed } from './port-rules.js';
 
 export interface DestinationRules {
   readonly allowHttp: boolean;
@@ -27,6 +28,9 @@ export function checkDestination(text: string, rules: DestinationRules): Destina
   if (host === '') return { refused: 'the host is empty' };
   if (isIP(host) !== 0 && !isAddressAllowed(host, rules.allowAddresses))
     return { refused: `the address ${host} is not public; see allowAddresses` };
+  const port = url.port === '' ? (url.protocol === 'https:' ? 443 : 80) : Number(url.port);
+  if (!isPortAllowed(port, rules.allowHttp))
+    return { refused: `the port ${port} is not allowed; use 443, or one above 1023 that no other service is known by` };
   url.hash = '';
   return { url };
 }

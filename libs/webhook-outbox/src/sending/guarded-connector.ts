@@ -1,26 +1,22 @@
-import { lookup as systemLookup } from 'node:dns';
 import { isIP, type LookupFunction } from 'node:net';
 import { buildConnector } from 'undici';
 import { isAddressAllowed } from './address-rules.js';
 import { hostOf } from './destination.js';
-
-export interface ResolvedAddress {
-  readonly address: string;
-  readonly family: number;
-}
-
-/** All addresses of a name, as `dns.lookup` with `all` gives them. */
-export type Resolve = (
-  hostname: string,
-  done: (error: NodeJS.ErrnoException | null, addresses: readonly ResolvedAddress[]) => void,
-) => void;
-
-export const systemResolve: Resolve = (hostname, done) => {
-  systemLookup(hostname, { all: true }, (error, addresses) => done(error, error === null ? addresses : []));
-};
+import { boundedResolve, type Resolve, systemResolve } from './resolving.js';
 
 /** A connection was refused before it was dialled. */
 export const REFUSED_ADDRESS = 'BATON_REFUSED_ADDRESS';
+
+/** What only tests replace. */
+export interface NetworkParts {
+  readonly resolve?: Resolve;
+  readonly resolveTimeoutMs?: number;
+  /** Authorities to trust instead of those of Node, in PEM. */
+  readonly ca?: string;
+}
+
+/** A name server that takes longer is taken for gone; the next attempt asks again. As in other guards of this kind. */
+const RESOLVE_TIMEOUT_MS = 5_000;
 
 /**
  * Connects for undici, and only to addresses that the rules allow.
@@ -33,10 +29,11 @@ export const REFUSED_ADDRESS = 'BATON_REFUSED_ADDRESS';
 export function guardedConnector(
   allowAddresses: readonly string[],
   timeoutMs: number,
-  resolve: Resolve = systemResolve,
+  { resolve = systemResolve, resolveTimeoutMs = RESOLVE_TIMEOUT_MS, ca }: NetworkParts = {},
 ): buildConnector.connector {
+  const bounded = boundedResolve(resolve, resolveTimeoutMs);
   const lookup: LookupFunction = (hostname, options, callback) => {
-    resolve(hostname, (error, addresses) => {
+    bounded(hostname, (error, addresses) => {
       if (error !== null) return callback(error, []);
       const refused = addresses.find(({ address }) => !isAddressAllowed(address, allowAddresses));
       if (refused !== undefined || addresses.length === 0) return callback(refusal(hostname, refused?.address), []);
@@ -44,7 +41,7 @@ export function guardedConnector(
       callback(null, addresses[0]?.address ?? '', addresses[0]?.family);
     });
   };
-  const connect = buildConnector({ lookup, timeout: timeoutMs });
+  const connect = buildConnector({ lookup, timeout: timeoutMs, ca });
   return (options, callback) => {
     const host = hostOf(options);
     if (isIP(host) !== 0 && !isAddressAllowed(host, allowAddresses)) callback(refusal(host, host), null);

@@ -1,12 +1,19 @@
 import { type Clock, describeError, errorCode } from '@nest-baton/core';
 import { Agent, type Dispatcher } from 'undici';
 import { checkDestination, type DestinationRules } from './destination.js';
-import { guardedConnector, REFUSED_ADDRESS, type Resolve } from './guarded-connector.js';
+import { guardedConnector, type NetworkParts, REFUSED_ADDRESS } from './guarded-connector.js';
 import { signV1 } from './signature.js';
 
 /** What came back of one request. */
 export type Answer =
-  | { readonly kind: 'answer'; readonly status: number; readonly retryAfter: string | undefined; readonly text: string }
+  | {
+      readonly kind: 'answer';
+      readonly status: number;
+      readonly retryAfter: string | undefined;
+      /** `webhook-delivery`, several lines joined by commas. */
+      readonly control?: string | undefined;
+      readonly text: string;
+    }
   | { readonly kind: 'timeout' }
   | { readonly kind: 'network'; readonly error: string }
   | { readonly kind: 'refused'; readonly error: string }
@@ -31,6 +38,15 @@ export interface HttpSenderOptions extends DestinationRules {
   readonly maxConnections: number;
 }
 
+/** A busy connection goes on to the address that its name had; after so long the name is asked again. */
+const CONNECTION_LIFE_MS = 300_000;
+
+/** Of an answer, all its header lines together, and trailers likewise. As Node's own default. */
+const MAX_HEADER_BYTES = 16 * 1_024;
+
+/** `103 Early Hints` and the like before the answer: a handful is usual, a flood keeps the processor busy until the deadline. */
+const MAX_INFORMATIONAL = 32;
+
 /**
  * Sends signed requests over kept-alive connections.
  *
@@ -45,17 +61,19 @@ export class HttpSender {
   constructor(
     private readonly options: HttpSenderOptions,
     private readonly clock: Clock,
-    resolve?: Resolve,
+    network?: NetworkParts,
   ) {
     const { allowAddresses, requestTimeoutMs, maxConnections } = options;
     this.agent = new Agent({
-      connect: guardedConnector(allowAddresses, requestTimeoutMs, resolve),
+      connect: guardedConnector(allowAddresses, requestTimeoutMs, network),
       connections: maxConnections,
       pipelining: 1,
       headersTimeout: requestTimeoutMs,
       bodyTimeout: requestTimeoutMs,
       keepAliveTimeout: 10_000,
       keepAliveMaxTimeout: 60_000,
+      clientTtl: CONNECTION_LIFE_MS,
+      maxHeaderSize: MAX_HEADER_BYTES,
     });
   }
 
@@ -65,6 +83,7 @@ export class HttpSender {
     const deadline = new AbortController();
     const timer = setTimeout(() => deadline.abort(), this.options.requestTimeoutMs);
     const either = AbortSignal.any([signal, deadline.signal]);
+    let informational = 0;
     try {
       const response = await this.agent.request({
         origin: destination.url.origin,
@@ -73,11 +92,13 @@ export class HttpSender {
         headers: this.headersOf(request),
         body: request.body,
         signal: either,
+        onInfo: () => ++informational > MAX_INFORMATIONAL && deadline.abort(),
       });
       return await this.readAnswer(response);
     } catch (error) {
       if (errorCode(error) === REFUSED_ADDRESS) return { kind: 'refused', error: describeError(error) };
       if (signal.aborted) return { kind: 'cut' };
+      if (informational > MAX_INFORMATIONAL) return { kind: 'network', error: 'a flood of informational answers' };
       if (deadline.signal.aborted || isTimeout(error)) return { kind: 'timeout' };
       return { kind: 'network', error: describeError(error) };
     } finally {
@@ -103,11 +124,12 @@ export class HttpSender {
   }
 
   private async readAnswer({ statusCode, headers, body }: Dispatcher.ResponseData): Promise<Answer> {
-    const retryAfter = headers['retry-after'];
+    const { 'retry-after': retryAfter, 'webhook-delivery': control } = headers;
     return {
       kind: 'answer',
       status: statusCode,
       retryAfter: Array.isArray(retryAfter) ? retryAfter[0] : retryAfter,
+      control: Array.isArray(control) ? control.join(',') : control,
       text: await this.readText(body),
     };
   }
