@@ -1,4 +1,5 @@
-import { Module } from '@nestjs/common';
+import { jest } from '@jest/globals';
+import { Logger, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { ScheduleModule, SchedulerRegistry } from '@nestjs/schedule';
 import { getDataSourceToken, TypeOrmModule } from '@nestjs/typeorm';
@@ -15,6 +16,7 @@ import {
   WebhookOutboxService,
 } from '@nest-baton/webhook-outbox';
 import { DataSource, type EntitySchema } from 'typeorm';
+import { StatementGate } from './support/gates.js';
 import { OutboxWorld, TEST_OPTIONS } from './support/outbox-world.js';
 
 let world: OutboxWorld;
@@ -68,6 +70,30 @@ describe('stopping', () => {
     await blocker.query('ROLLBACK');
     blocker.release();
     await app.close();
+  });
+
+  it('says nothing more once it has told what it left, although a hand-back fails after that', async () => {
+    world.receiver.answer(() => ({ instead: 'never' }));
+    const app = await world.start({ shutdownTimeout: '200ms' });
+    await world.endpoint(app, 'x');
+    await app.outbox.send({ type: 'a', data: 1 });
+    await world.received('x', 1);
+    const gate = await StatementGate.close(world.admin, 'release');
+    const logged: unknown[] = [];
+    const warn = jest
+      .spyOn(Logger.prototype, 'warn')
+      .mockImplementation((...words: unknown[]) => void logged.push(words[0]));
+    try {
+      const closing = app.close();
+      await waitFor(() => logged.length > 0, { description: 'the report' });
+      expect(await gate.isReached()).toBe(true);
+      await gate.endHeldStatements();
+      await closing;
+      expect(logged).toEqual(['the relay has stopped']);
+    } finally {
+      warn.mockRestore();
+      await gate.open();
+    }
   });
 
   it.each(['before', 'after'])('writes outcomes also when TypeORM was imported %s it', async (order) => {

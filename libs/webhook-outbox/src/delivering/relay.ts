@@ -74,6 +74,7 @@ export class Relay implements Runnable {
   /** Endpoints that have just asked to be left alone. */
   private readonly spared = new Set<string>();
   private isStarted = false;
+  private isOver = false;
   private lookedAt = 0;
   private isMoreDue = false;
   private leasesLost = 0;
@@ -100,24 +101,24 @@ export class Relay implements Runnable {
         hooks.onLate(held, settlement);
       },
       onLost,
-      onError: hooks.onSettleFailed,
+      onError: (error, waiting) => this.isOver || hooks.onSettleFailed(error, waiting),
       onUnwritable: hooks.onUnwritable,
     });
     this.pump = new Pump(store, this.held, directory, sender, this.settler, options, clock, {
       onSlotFreed: () => this.isMoreDue && this.loop.notify(),
       onLost,
-      onError: hooks.onError,
+      onError: (what, error) => this.failed(what, error),
       onRequestEnded: hooks.onRequestEnded,
       onAnswer: (held, settlement) => this.spare(held, settlement),
       onEndpointOff: () => this.lookAside(),
     });
     this.keeper = new LeaseKeeper(store, this.held, options.leaseMs, clock, {
       onLost,
-      onError: (error) => hooks.onError('renewing leases failed', error),
+      onError: (error) => this.failed('renewing leases failed', error),
     });
     this.health = new EndpointHealth(parts.health, {
       onChanged: (change) => this.heed(change),
-      onError: (error) => hooks.onError('writing the health of endpoints failed; it is tried again', error),
+      onError: (error) => this.failed('writing the health of endpoints failed; it is tried again', error),
     });
     this.upkeep = new Upkeep(parts.reclaims, options.scheduleMs.length + 1, clock, hooks);
     this.loop = new PollLoop({
@@ -163,7 +164,7 @@ export class Relay implements Runnable {
         sender: this.parts.sender,
       },
       this.options.shutdownTimeoutMs,
-    );
+    ).finally(() => (this.isOver = true));
     return this.stopping;
   }
 
@@ -192,6 +193,11 @@ export class Relay implements Runnable {
     if (this.upkeep.isSuspectWaiting && !this.held.holdsSuspect) await this.claimSuspect();
     if (this.upkeep.isProbeDue) await this.claimProbes();
     while (!signal.aborted && (await this.claim()));
+  }
+
+  /** The report of the drain has told of what fails after it. */
+  private failed(what: string, error: unknown): void {
+    if (!this.isOver) this.hooks.onError(what, error);
   }
 
   private observe({ claim, attempts }: Held, settlement: Settlement): void {
