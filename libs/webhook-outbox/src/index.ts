@@ -1,8 +1,10 @@
 // Setting up
 export { WebhookOutboxModule } from './webhook-outbox.module.js';
 export {
+  getWebhookDeliveriesToken,
   getWebhookEndpointsToken,
   getWebhookOutboxToken,
+  InjectWebhookDeliveries,
   InjectWebhookEndpoints,
   InjectWebhookOutbox,
 } from './webhook-outbox.module-definition.js';
@@ -31,6 +33,13 @@ export type { DeliveryStanding, DeliverySummary } from './consuming/delivery-sum
 export type { SweepOptions, SweptEvent } from './sweeping/swept-event.js';
 export { WebhookEndpointsService } from './endpoints/webhook-endpoints.service.js';
 export type { CreatedEndpoint, Endpoint, NewEndpoint } from './endpoints/endpoint.js';
+export {
+  type ReplayManyRequest,
+  type ReplaySummary,
+  WebhookDeliveriesService,
+} from './deliveries/webhook-deliveries.service.js';
+export type { DeliveryFilter } from './deliveries/delivery-filter.js';
+export type { DeliveryPage, PageOptions, StoredDelivery, TenantScope } from './deliveries/stored-delivery.js';
 
 // Operating
 export type { OutboxStats } from './webhook-outbox.service.js';
@@ -45,11 +54,15 @@ export type {
   DeliveryReason,
   DeliveryReport,
   DeliveryState,
+  PutAsideReason,
 } from './delivering/delivery.js';
 
 // Errors
 export {
+  DeliveryNotFoundError,
+  DeliveryStateError,
   EndpointInvalidError,
+  EndpointNotActiveError,
   EventConflictError,
   EventInvalidError,
   KeyRingInvalidError,

@@ -44,7 +44,13 @@ export const WEBHOOK_OUTBOX_METRICS = {
       by: 'state',
       values: ['parked', 'abandoned'],
       unit: '{delivery}',
-      description: 'Open deliveries of endpoints that were disabled or deleted.',
+      description:
+        'Open deliveries of endpoints that were disabled or deleted, and those that were abandoned by a call.',
+    },
+    'deliveries.replayed': {
+      kind: 'counter',
+      unit: '{delivery}',
+      description: 'Deliveries that are sent again because somebody asked for it.',
     },
     'endpoints.changed': {
       kind: 'counter',

@@ -42,6 +42,16 @@ export function InjectWebhookEndpoints(name = 'default'): ParameterDecorator & P
   return Inject(getWebhookEndpointsToken(name));
 }
 
+/** The token under which the deliveries of an instance are provided. */
+export function getWebhookDeliveriesToken(name = 'default'): string {
+  return `baton:webhook-outbox:${name}:deliveries`;
+}
+
+/** Injects the deliveries of an instance; the default ones are also the class `WebhookDeliveriesService`. */
+export function InjectWebhookDeliveries(name = 'default'): ParameterDecorator & PropertyDecorator {
+  return Inject(getWebhookDeliveriesToken(name));
+}
+
 export const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, OPTIONS_TYPE, ASYNC_OPTIONS_TYPE } =
   new ConfigurableModuleBuilder<WebhookOutboxOptions>({ moduleName: 'BatonWebhookOutbox' })
     .setClassMethodName('forRoot')

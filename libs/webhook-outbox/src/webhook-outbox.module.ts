@@ -1,8 +1,10 @@
-import { type DynamicModule, Module } from '@nestjs/common';
+import { type DynamicModule, Module, type Provider } from '@nestjs/common';
+import { WebhookDeliveriesService } from './deliveries/webhook-deliveries.service.js';
 import { WebhookEndpointsService } from './endpoints/webhook-endpoints.service.js';
 import {
   type ASYNC_OPTIONS_TYPE,
   ConfigurableModuleClass,
+  getWebhookDeliveriesToken,
   getWebhookEndpointsToken,
   getWebhookOutboxToken,
   type OPTIONS_TYPE,
@@ -27,30 +29,26 @@ export class WebhookOutboxModule extends ConfigurableModuleClass {
   }
 }
 
-/** Under the instance's tokens; the default instance, and no other, also as the classes. */
+/** Each service under the instance's token; of the default instance, and of no other, also as the class. */
 function withServices(definition: DynamicModule, extras: WebhookOutboxExtras): DynamicModule {
   const { name = 'default' } = extras;
-  const service = getWebhookOutboxToken(name);
-  const endpoints = getWebhookEndpointsToken(name);
   const isDefault = name === 'default';
+  const services = [
+    { token: getWebhookOutboxToken(name), service: WebhookOutboxService },
+    { token: getWebhookEndpointsToken(name), service: WebhookEndpointsService },
+    { token: getWebhookDeliveriesToken(name), service: WebhookDeliveriesService },
+  ];
+  const classes = isDefault ? services.map(({ service }) => service) : [];
   return {
     ...definition,
     providers: [
       ...(definition.providers ?? []),
       ...ownProviders(extras),
-      ...(isDefault ? [WebhookOutboxService, WebhookEndpointsService] : []),
-      isDefault
-        ? { provide: service, useExisting: WebhookOutboxService }
-        : { provide: service, useClass: WebhookOutboxService },
-      isDefault
-        ? { provide: endpoints, useExisting: WebhookEndpointsService }
-        : { provide: endpoints, useClass: WebhookEndpointsService },
+      ...classes,
+      ...services.map(({ token, service }): Provider =>
+        isDefault ? { provide: token, useExisting: service } : { provide: token, useClass: service },
+      ),
     ],
-    exports: [
-      ...(definition.exports ?? []),
-      service,
-      endpoints,
-      ...(isDefault ? [WebhookOutboxService, WebhookEndpointsService] : []),
-    ],
+    exports: [...(definition.exports ?? []), ...services.map(({ token }) => token), ...classes],
   };
 }

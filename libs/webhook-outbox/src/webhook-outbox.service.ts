@@ -27,6 +27,7 @@ import { ReclaimStore } from './reclaiming/reclaim-store.js';
 import { Queueing } from './queueing/queueing.js';
 import { OutboxDatabase } from './schema/outbox-database.js';
 import type { SweepOptions, SweptEvent } from './sweeping/swept-event.js';
+import { DueSignal } from './waking/due-signal.js';
 import { WakeUps } from './waking/wake-ups.js';
 import type { WebhookOutboxEvents } from './webhook-outbox.events.js';
 import type { WEBHOOK_OUTBOX_METRICS } from './webhook-outbox.metrics.js';
@@ -55,7 +56,6 @@ export class WebhookOutboxService
   implements OnModuleInit, OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown
 {
   private readonly logger: Logger;
-  private readonly reporter: DeliveryReporter;
   private readonly producer: EventProducer;
   private readonly queueing: Queueing;
   private readonly reclaims: ReclaimStore;
@@ -71,17 +71,18 @@ export class WebhookOutboxService
     @Inject(OutboxDatabase) private readonly database: OutboxDatabase,
     @Inject(KeyRing) ring: KeyRing,
     @Inject(OUTBOX_QUEUE) findQueue: () => unknown,
+    @Inject(DeliveryReporter) private readonly reporter: DeliveryReporter,
+    @Inject(DueSignal) due: DueSignal,
     @Optional() @Inject(SchedulerRegistry) registry: SchedulerRegistry | undefined,
   ) {
     this.logger = new Logger(`WebhookOutbox:${name}`);
-    this.reporter = new DeliveryReporter(name, this.logger, options, systemClock);
     this.reclaims = new ReclaimStore(database, database.schema);
     this.lag = new SharedLook(() => this.reclaims.lagMs());
     const endpoints = new EndpointStore(database, database.schema);
     this.directory = new EndpointDirectory(endpoints, ring, systemClock, (id, error) =>
       this.reporter.endpoints.unusable(id, error),
     );
-    const { reclaims, directory, reporter } = this;
+    const { reclaims, directory } = this;
     const setup = { name, options, database, directory, reclaims, reporter, registry };
     this.queueing = new Queueing({ ...setup, findQueue });
     const { claims, underWay } = this.queueing;
@@ -90,6 +91,10 @@ export class WebhookOutboxService
     this.wakeUps = new WakeUps(options, database, () => this.relay?.notify(), this.logger, {
       onListening: (reconnects) => this.reporter.listening(reconnects),
       onListenerLost: (error) => this.reporter.listenerLost(error),
+    });
+    due.listen(() => {
+      this.wakeUps.committed();
+      this.queueing.dueAgain();
     });
     this.producer = new EventProducer(database, options, systemClock, spans, (events) => this.committed(events));
   }

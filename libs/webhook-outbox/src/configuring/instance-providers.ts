@@ -1,8 +1,11 @@
-import type { InjectionToken, Provider } from '@nestjs/common';
+import { systemClock } from '@nest-baton/core';
+import { type InjectionToken, Logger, type Provider } from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
 import { DataSource } from 'typeorm';
 import { KeyRing } from '../endpoints/key-ring.js';
+import { DeliveryReporter } from '../operating/delivery-reporter.js';
 import { OutboxDatabase } from '../schema/outbox-database.js';
+import { DueSignal } from '../waking/due-signal.js';
 import {
   MODULE_OPTIONS_TOKEN,
   OUTBOX_NAME,
@@ -40,6 +43,13 @@ export function ownProviders({ name, dataSource: given = 'default', queue }: Web
         queue === undefined ? undefined : moduleRef.get<unknown>(queue, { strict: false }),
       inject: [ModuleRef],
     },
+    {
+      provide: DeliveryReporter,
+      useFactory: (options: ResolvedWebhookOutboxOptions, instance: string) =>
+        new DeliveryReporter(instance, new Logger(`WebhookOutbox:${instance}`), options, systemClock),
+      inject: [OUTBOX_OPTIONS, OUTBOX_NAME],
+    },
+    DueSignal,
     {
       provide: KeyRing,
       useFactory: ({ keys }: ResolvedWebhookOutboxOptions) => new KeyRing(keys),

@@ -2,9 +2,10 @@
  * Where a delivery, one event for one endpoint, stands.
  *
  * `ready`: due at some time, ended by a claim. `leased`: one relay sends it, ended by its settle or by the lease's expiry.
- * `parked`: kept for an endpoint that is disabled, ended by a replay.
+ * `parked`: kept for an endpoint that is disabled, ended by a replay or an abandonment.
  * Terminal: `delivered` (the receiver answered 2xx), `failed` (a final answer, 3xx included), `dead` (the schedule or the patience with
- * crashes is used up), `abandoned` (its endpoint was deleted).
+ * crashes is used up), `abandoned` (its endpoint was deleted, or somebody asked for it). A replay makes each of them
+ * `ready` again.
  */
 export type DeliveryState = 'ready' | 'leased' | 'parked' | 'delivered' | 'failed' | 'dead' | 'abandoned';
 
@@ -23,8 +24,8 @@ export type DeliveryReason =
   | 'crash-loop'
   | 'given-up';
 
-/** Why a delivery is `parked` or `abandoned`. */
-export type PutAsideReason = 'endpoint-disabled' | 'endpoint-deleted';
+/** Why a delivery is `parked` or `abandoned`; `abandoned`: somebody asked for it. */
+export type PutAsideReason = 'endpoint-disabled' | 'endpoint-deleted' | 'abandoned';
 
 /** As `DeliveryReason`; for the outcome `unknown`: the process was gone or stalled, or its shutdown cut the request. */
 export type AttemptReason = DeliveryReason | 'lease-lost' | 'cut';

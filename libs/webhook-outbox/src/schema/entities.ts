@@ -178,6 +178,11 @@ function deliverySchema(schema: string): EntitySchema<OutboxDelivery> {
       { name: 'webhook_deliveries_pair', columns: ['eventId', 'endpointId'], unique: true },
       { name: 'webhook_deliveries_due', columns: ['endpointId', 'nextAt', 'id'], where: `state = 'ready'` },
       { name: 'webhook_deliveries_leased', columns: ['leaseUntil'], where: `state = 'leased'` },
+      {
+        name: 'webhook_deliveries_given_up',
+        columns: ['endpointId', 'id'],
+        where: `state IN ('failed', 'dead', 'abandoned', 'parked')`,
+      },
       { name: 'webhook_deliveries_suspect', columns: ['nextAt'], where: `state = 'ready' AND lease_losses >= 2` },
     ],
   });
