@@ -15,8 +15,8 @@ let world: OutboxWorld;
 let app: OutboxApp;
 beforeEach(async () => {
   world = await OutboxWorld.create();
-  // The module's own sweep looks once, at the start, when there is nothing.
-  app = await startWithQueue(world, new TestQueue(), { handOffGrace: '1h', pollInterval: '1h' });
+  // Sweeps nothing by itself.
+  app = await startWithQueue(world, new TestQueue(), { role: 'producer', handOffGrace: '1h' });
   await world.endpoint(app, 'x', { types: ['a'] });
 });
 afterEach(() => world.stop());
@@ -55,7 +55,8 @@ it('an event is enqueued, claimed, delivered by the module and completed, with t
   expect(await enqueue('one')).toEqual({ ...sent, duplicate: true });
   const claimed = await claimOne();
   expect(claimed).toMatchObject({ outboxId: sent.outboxId, id: 'one', type: 'a', tenant: '', sweeps: 1 });
-  await app.outbox.deliver(claimed.outboxId);
+  const worker = await startWithQueue(world, new TestQueue(), { handOffGrace: '1h' });
+  await worker.outbox.deliver(claimed.outboxId);
   expect(await within((tx) => completeEvent(tx, claimed))).toBe(false);
   expect(await world.deliveries()).toMatchObject([{ state: 'delivered', attempts: 1 }]);
   expect(await handOffs(world)).toEqual([]);

@@ -122,17 +122,17 @@ describe('sweepPendingEvents', () => {
 
   it('touches no leased delivery, whatever the callback', async () => {
     world.receiver.answer(() => ({ delayMs: 800 }));
-    const app = await startWithQueue(world, new TestQueue(), { handOffGrace: '1h' });
+    const app = await startWithQueue(world, new TestQueue(), PRODUCER);
     await world.endpoint(app, 'x');
     await world.endpoint(app, 'y');
     const [outboxId] = await send(app, 1);
-    await world.admin.query(`UPDATE baton.webhook_hand_offs SET next_at = now()`);
     await world.admin.query(
-      `UPDATE baton.webhook_deliveries d SET next_at = now() + interval '900 ms' FROM baton.webhook_endpoints e
+      `UPDATE baton.webhook_deliveries d SET next_at = now() + interval '1 h' FROM baton.webhook_endpoints e
         WHERE e.id = d.endpoint_id AND e.url LIKE '%/y'`,
     );
     const swept = await sweepOne(app);
-    const delivering = app.outbox.deliver(outboxId!);
+    const worker = await startWithQueue(world, new TestQueue(), { handOffGrace: '1h' });
+    const delivering = worker.outbox.deliver(outboxId!);
     await world.received('x', 1);
     expect(await swept.fail('given up')).toBe(true);
     const rows = await world.deliveries();
