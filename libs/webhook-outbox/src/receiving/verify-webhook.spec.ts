@@ -24,7 +24,7 @@ function verify(more: Partial<WebhookToVerify> = {}) {
   return verifyWebhook({ headers: signed(), body: BODY, secrets: SECRET, clock: at(SECONDS), ...more });
 }
 
-const refusal = (reason: string): unknown => expect.objectContaining({ code: 'WEBHOOK_UNVERIFIED', reason });
+const refusal = (reason: string) => expect.objectContaining({ code: 'WEBHOOK_UNVERIFIED', reason }) as Error;
 
 describe('verifyWebhook', () => {
   it.each([
