@@ -1,5 +1,6 @@
 import { strict as assert } from 'node:assert';
 import { PgStreamModule, PgStreamService } from '@nest-baton/pg-stream';
+import { DurableStreamsModule } from '@nest-baton/pg-stream/durable-streams';
 import { PgListenHealthIndicator, PgStreamHealthModule } from '@nest-baton/pg-stream/health';
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -14,6 +15,7 @@ const { databaseUrl } = JSON.parse(process.argv[2] ?? '{}') as { databaseUrl: st
     TerminusModule,
     PgStreamModule.forRootAsync({ useFactory: () => ({ connectionString: databaseUrl }) }),
     PgStreamHealthModule,
+    DurableStreamsModule.forRoot({ path: 'streams', token: 'a token of thirty-two characters' }),
   ],
 })
 class AppModule {}

@@ -2,6 +2,7 @@ import { strict as assert } from 'node:assert';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WebhookEndpointsService, WebhookOutboxModule, WebhookOutboxService } from '@nest-baton/webhook-outbox';
 import { WebhookOutboxHealthIndicator, WebhookOutboxHealthModule } from '@nest-baton/webhook-outbox/health';
+import { VerifyWebhook, verifyWebhook } from '@nest-baton/webhook-outbox/receiving';
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { ScheduleModule } from '@nestjs/schedule';
@@ -12,6 +13,11 @@ const { databaseUrl, receiverUrl } = JSON.parse(process.argv[2] ?? '{}') as {
   databaseUrl: string;
   receiverUrl: string;
 };
+
+const secrets = `whsec_${Buffer.alloc(32, 9).toString('base64')}`;
+
+@VerifyWebhook({ secrets })
+class Receiver {}
 
 @Module({
   imports: [
@@ -44,6 +50,8 @@ async function main(): Promise<void> {
   const report = await app.get(HealthCheckService, { strict: false }).check([() => indicator.isHealthy('webhooks')]);
   assert.equal(report.status, 'ok');
   assert.equal(report.details['webhooks']?.status, 'up');
+  assert.throws(() => verifyWebhook({ headers: {}, body: '', secrets }), { code: 'WEBHOOK_UNVERIFIED' });
+  assert.equal(typeof Receiver, 'function');
   await app.close();
 }
 
