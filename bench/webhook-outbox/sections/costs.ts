@@ -19,7 +19,7 @@ export async function wakeUps(bench: OutboxBench, server: DurableServer, use: Us
   ] as const) {
     const url = await server.createDatabase(name.replaceAll(' ', '-'));
     const producer = use(await OutboxProcess.start(url, { role: 'producer', hints }, { poolSize: PRODUCERS }));
-    await producer.run({ action: 'endpoints', urls: ['http://127.0.0.1:9/nobody'] });
+    await producer.run({ action: 'endpoints', urls: ['http://127.0.0.1:4099/nobody'] });
     const listener = new pg.Client({ connectionString: url });
     await listener.connect();
     await listener.query('LISTEN bench');
