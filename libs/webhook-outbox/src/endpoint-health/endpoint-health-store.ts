@@ -81,7 +81,7 @@ export class EndpointHealthStore {
          SELECT b.* FROM ${this.schema}.webhook_endpoint_states b JOIN seen ON seen.endpoint_id = b.endpoint_id
           ORDER BY b.endpoint_id FOR UPDATE OF b),
        counted AS (
-         SELECT s.*, b.endpoint_id AS known, b.open_until, b.probe_until, b.paused_until, b.warned_at, b.tokens, b.tokens_at,
+         SELECT s.*, b.endpoint_id AS known, b.open_until, b.probe_until, b.paused_until, b.warned_at,
                 coalesce(b.breaker, 'closed') AS was,
                 s.failures + CASE WHEN s.is_answered THEN 0 ELSE coalesce(b.failures, 0) END AS in_row,
                 s.events + CASE WHEN s.is_delivered THEN 0 ELSE coalesce(b.failing_events, 0) END AS in_all,
@@ -99,13 +99,12 @@ export class EndpointHealthStore {
   private written(): string {
     return `written AS (
          INSERT INTO ${this.schema}.webhook_endpoint_states
-                (endpoint_id, breaker, open_until, probe_until, failures, failing_since, failing_events, paused_until, tokens, tokens_at, warned_at)
+                (endpoint_id, breaker, open_until, probe_until, failures, failing_since, failing_events, paused_until, warned_at)
          SELECT endpoint_id, now,
                 CASE WHEN now = 'open' THEN CASE WHEN failures > 0 THEN statement_timestamp() + ${ms('$10::float8')} ELSE open_until END END,
                 CASE WHEN now = 'open' AND failures = 0 THEN probe_until END,
                 in_row, since, in_all,
                 CASE WHEN pause_ms > 0 THEN greatest(paused_until, statement_timestamp() + ${ms('pause_ms')}) ELSE paused_until END,
-                tokens, tokens_at,
                 CASE WHEN since IS NOT NULL AND NOT is_delivered THEN coalesce(warned_at, CASE WHEN is_long THEN statement_timestamp() END) END
            FROM judged ORDER BY endpoint_id
              ON CONFLICT (endpoint_id) DO UPDATE

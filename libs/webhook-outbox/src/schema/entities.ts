@@ -81,9 +81,6 @@ export class EndpointState {
   failingEvents: number;
   /** It asked to be left alone until then. */
   pausedUntil: Date | null;
-  /** Left in its bucket at `tokensAt`, where its rate is limited. */
-  tokens: number | null;
-  tokensAt: Date | null;
   /** When it was announced that it will be disabled. */
   warnedAt: Date | null;
 }
@@ -227,8 +224,6 @@ function endpointStateSchema(schema: string): EntitySchema<EndpointState> {
       failingSince: nullable(timestamp('failing_since')),
       failingEvents: integer('failing_events'),
       pausedUntil: nullable(timestamp('paused_until')),
-      tokens: nullable({ name: 'tokens', type: 'float8' }),
-      tokensAt: nullable(timestamp('tokens_at')),
       warnedAt: nullable(timestamp('warned_at')),
     },
     indices: [{ name: 'webhook_endpoint_states_open', columns: ['openUntil'], where: `breaker = 'open'` }],

@@ -44,8 +44,6 @@ function endpoints(schema: string): string[] {
        failing_since timestamptz,
        failing_events integer NOT NULL,
        paused_until timestamptz,
-       tokens float8,
-       tokens_at timestamptz,
        warned_at timestamptz)`,
     `CREATE INDEX webhook_endpoint_states_open ON ${schema}.webhook_endpoint_states (open_until) WHERE breaker = 'open'`,
   ];
