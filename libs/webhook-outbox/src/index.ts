@@ -11,11 +11,11 @@ export {
 export {
   resolveWebhookOutboxOptions,
   type ResolvedWebhookOutboxOptions,
-  WEBHOOK_OUTBOX_ENVIRONMENT,
   type WebhookKey,
   type WebhookOutboxOptions,
-  webhookOutboxOptionsFromEnv,
 } from './webhook-outbox.options.js';
+export { WEBHOOK_OUTBOX_ENVIRONMENT, webhookOutboxOptionsFromEnv } from './configuring/outbox-environment.js';
+export type { ResolvedRetention, RetentionOptions } from './retaining/retention.options.js';
 export {
   DeliveryAttempt,
   EndpointState,
@@ -81,4 +81,5 @@ export {
   failEvent,
   rescheduleEvent,
 } from './sweeping/event-primitives.js';
+export { type CleanedUp, cleanupOldEvents, type CleanupOptions } from './retaining/cleanup-old-events.js';
 export type { ClaimedEvent } from './sweeping/hand-off-store.js';

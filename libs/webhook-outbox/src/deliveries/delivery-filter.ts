@@ -33,7 +33,16 @@ export interface CheckedPage {
 
 const KEYS = ['tenant', 'endpointId', 'state', 'type', 'outboxId', 'eventId', 'createdAfter', 'createdBefore'] as const;
 
-const STATES: readonly DeliveryState[] = ['ready', 'leased', 'parked', 'delivered', 'failed', 'dead', 'abandoned'];
+const STATES: readonly DeliveryState[] = [
+  'ready',
+  'leased',
+  'parked',
+  'delivered',
+  'failed',
+  'dead',
+  'abandoned',
+  'expired',
+];
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const HIGHEST_ID = 2n ** 63n - 1n;

@@ -181,8 +181,9 @@ function deliverySchema(schema: string): EntitySchema<OutboxDelivery> {
       {
         name: 'webhook_deliveries_given_up',
         columns: ['endpointId', 'id'],
-        where: `state IN ('failed', 'dead', 'abandoned', 'parked')`,
+        where: `state IN ('failed', 'dead', 'abandoned', 'parked', 'expired')`,
       },
+      { name: 'webhook_deliveries_settled', columns: ['state', 'settledAt'], where: 'settled_at IS NOT NULL' },
       { name: 'webhook_deliveries_suspect', columns: ['nextAt'], where: `state = 'ready' AND lease_losses >= 2` },
     ],
   });

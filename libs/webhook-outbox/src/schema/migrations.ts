@@ -16,7 +16,7 @@ export const MIGRATIONS: readonly Migration[] = [
 ];
 
 /** States that somebody may want to look at or to replay; a delivery that succeeds never has an entry in their index. */
-const GIVEN_UP = `'failed', 'dead', 'abandoned', 'parked'`;
+const GIVEN_UP = `'failed', 'dead', 'abandoned', 'parked', 'expired'`;
 
 function endpoints(schema: string): string[] {
   return [
@@ -99,6 +99,7 @@ function deliveries(schema: string): string[] {
     `CREATE INDEX webhook_deliveries_leased ON ${schema}.webhook_deliveries (lease_until) WHERE state = 'leased'`,
     `CREATE INDEX webhook_deliveries_suspect ON ${schema}.webhook_deliveries (next_at) WHERE state = 'ready' AND lease_losses >= 2`,
     `CREATE INDEX webhook_deliveries_given_up ON ${schema}.webhook_deliveries (endpoint_id, id) WHERE state IN (${GIVEN_UP})`,
+    `CREATE INDEX webhook_deliveries_settled ON ${schema}.webhook_deliveries (state, settled_at) WHERE settled_at IS NOT NULL`,
     `CREATE TABLE ${schema}.webhook_attempts (
        id bigserial PRIMARY KEY,
        delivery_id bigint NOT NULL,
