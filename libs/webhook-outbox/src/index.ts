@@ -32,7 +32,17 @@ export { type QueuedWebhook, WebhookQueue } from './queueing/webhook-queue.js';
 export type { DeliveryStanding, DeliverySummary } from './consuming/delivery-summary.js';
 export type { SweepOptions, SweptEvent } from './sweeping/swept-event.js';
 export { WebhookEndpointsService } from './endpoints/webhook-endpoints.service.js';
-export type { CreatedEndpoint, Endpoint, NewEndpoint } from './endpoints/endpoint.js';
+export type {
+  CreatedEndpoint,
+  Endpoint,
+  EndpointChange,
+  EndpointFilter,
+  EndpointPage,
+  EndpointStanding,
+  NewEndpoint,
+  SentTest,
+  TestEvent,
+} from './endpoints/endpoint.js';
 export {
   type ReplayManyRequest,
   type ReplaySummary,
@@ -63,6 +73,7 @@ export {
   DeliveryStateError,
   EndpointInvalidError,
   EndpointNotActiveError,
+  EndpointNotFoundError,
   EventConflictError,
   EventInvalidError,
   KeyRingInvalidError,

@@ -88,6 +88,11 @@ export class DeliveryStateError extends BatonError {
   }
 }
 
+/** There is no such endpoint, it was deleted, or it is not of the tenant that was asked for. */
+export class EndpointNotFoundError extends BatonError {
+  override readonly code = 'ENDPOINT_NOT_FOUND';
+}
+
 /** The endpoint is disabled or deleted. Nothing was written. */
 export class EndpointNotActiveError extends BatonError {
   override readonly code = 'ENDPOINT_NOT_ACTIVE';

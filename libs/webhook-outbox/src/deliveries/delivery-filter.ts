@@ -61,8 +61,8 @@ export function isUuid(id: unknown): id is string {
  *
  * @throws OptionsInvalidError
  */
-export function checkScope(scope: TenantScope | undefined): TenantScope {
-  const check = new OptionsCheck<TenantScope>('WebhookDeliveriesService', scope, ['tenant']);
+export function checkScope(scope: TenantScope | undefined, subject = 'WebhookDeliveriesService'): TenantScope {
+  const check = new OptionsCheck<TenantScope>(subject, scope, ['tenant']);
   checkText(check, scope ?? {}, 'tenant');
   check.finish();
   return scope ?? {};

@@ -1,27 +1,53 @@
 import { randomBytes, randomUUID } from 'node:crypto';
+import { systemClock } from '@nest-baton/core';
 import { Inject, Injectable } from '@nestjs/common';
+import { isUuid } from '../deliveries/delivery-filter.js';
+import type { PageOptions, TenantScope } from '../deliveries/stored-delivery.js';
+import { type NewEvent, singleEvent } from '../producing/event-batch.js';
 import { OutboxDatabase } from '../schema/outbox-database.js';
 import { secretText } from '../sending/signature.js';
+import { DueSignal } from '../waking/due-signal.js';
+import { EndpointNotActiveError, EndpointNotFoundError } from '../webhook-outbox.errors.js';
 import { OUTBOX_OPTIONS } from '../webhook-outbox.module-definition.js';
 import type { ResolvedWebhookOutboxOptions } from '../webhook-outbox.options.js';
-import { checkEndpoint } from './endpoint-check.js';
-import type { CreatedEndpoint, NewEndpoint } from './endpoint.js';
+import { checkChange, checkEndpoint } from './endpoint-check.js';
+import { endpointQuery, tenantOf } from './endpoint-query.js';
+import { EndpointRecords } from './endpoint-records.js';
+import type {
+  CreatedEndpoint,
+  Endpoint,
+  EndpointChange,
+  EndpointFilter,
+  EndpointPage,
+  NewEndpoint,
+  SentTest,
+  TestEvent,
+} from './endpoint.js';
 import { EndpointStore } from './endpoint-store.js';
 import { KeyRing } from './key-ring.js';
 
 const SECRET_BYTES = 32;
 
-/** Who gets webhooks. */
+/**
+ * Who gets webhooks.
+ *
+ * - With `{ tenant }` what is of another tenant is as if it did not exist; without, all tenants are meant.
+ * - A change holds for every request that is started after it, in all processes; requests that run are not cut.
+ */
 @Injectable()
 export class WebhookEndpointsService {
   private readonly store: EndpointStore;
+  private readonly records: EndpointRecords;
 
   constructor(
     @Inject(OUTBOX_OPTIONS) private readonly options: ResolvedWebhookOutboxOptions,
     @Inject(OutboxDatabase) private readonly database: OutboxDatabase,
     @Inject(KeyRing) private readonly ring: KeyRing,
+    @Inject(DueSignal) private readonly due: DueSignal,
   ) {
+    const { dispatch, handOffGraceMs } = options;
     this.store = new EndpointStore(database, database.schema);
+    this.records = new EndpointRecords(database, database.schema, dispatch === 'queue' ? handOffGraceMs : undefined);
   }
 
   /**
@@ -36,6 +62,84 @@ export class WebhookEndpointsService {
     await this.database.prepare();
     const id = randomUUID();
     const createdAt = await this.store.insert({ id, ...checked, ...this.ring.seal(secret, id) });
-    return { id, ...checked, createdAt, secret: secretText(secret) };
+    const { headers, ...shown } = checked;
+    const standing = { state: 'active', disabledReason: null, createdAt, updatedAt: createdAt } as const;
+    return { id, ...shown, headerNames: Object.keys(headers), ...standing, secret: secretText(secret) };
+  }
+
+  /** Those that are not deleted, in pages, in order of id. @throws OptionsInvalidError */
+  async list(filter?: EndpointFilter, page?: PageOptions): Promise<EndpointPage> {
+    const query = endpointQuery(filter, page);
+    await this.database.prepare();
+    const found = await this.records.list({ ...query, limit: query.limit + 1 });
+    const endpoints = found.slice(0, query.limit);
+    return { endpoints, nextCursor: found.length > query.limit ? (endpoints.at(-1)?.id ?? null) : null };
+  }
+
+  /** @throws EndpointNotFoundError | OptionsInvalidError */
+  async get(id: string, scope?: TenantScope): Promise<Endpoint> {
+    return this.on(id, scope, (tenant) => this.records.find(id, tenant));
+  }
+
+  /**
+   * Requests that are not started yet go to it as it is then, those of earlier events too. Which events it gets is decided by the types of the moment
+   * when each is sent.
+   *
+   * @throws EndpointNotFoundError | EndpointInvalidError | OptionsInvalidError
+   */
+  async update(id: string, change: EndpointChange, scope?: TenantScope): Promise<Endpoint> {
+    const checked = checkChange(change, this.options);
+    return this.on(id, scope, (tenant) => this.records.update(id, tenant, checked));
+  }
+
+  /** Nothing is sent to it from now on; what is open is parked, and what is sent meanwhile too. @throws EndpointNotFoundError | OptionsInvalidError */
+  async disable(id: string, scope?: TenantScope): Promise<Endpoint> {
+    return this.on(id, scope, (tenant) => this.records.disable(id, tenant));
+  }
+
+  /**
+   * Sends to it again, with a clean slate: breaker, pause and failures are forgotten. What was parked meanwhile waits for a replay.
+   *
+   * @throws EndpointNotFoundError | OptionsInvalidError
+   */
+  async enable(id: string, scope?: TenantScope): Promise<Endpoint> {
+    const enabled = await this.on(id, scope, (tenant) => this.records.enable(id, tenant));
+    this.due.tell();
+    return enabled;
+  }
+
+  /** For good: what is open and not parked is abandoned, and no call finds it any more. @throws EndpointNotFoundError | OptionsInvalidError */
+  async delete(id: string, scope?: TenantScope): Promise<void> {
+    await this.on(id, scope, (tenant) => this.records.delete(id, tenant));
+  }
+
+  /**
+   * Sends an event to this endpoint alone, whatever types it wants: stored, signed, tried again and recorded as any other.
+   *
+   * @throws EndpointNotFoundError | EndpointNotActiveError | EventInvalidError | PayloadTooLargeError | OptionsInvalidError
+   */
+  async sendTest(id: string, event: TestEvent = {}, scope?: TenantScope): Promise<SentTest> {
+    const { tenant } = await this.get(id, scope);
+    const { type = 'webhook.test', data = {} } = event;
+    const { events } = singleEvent({ type, data, tenant }, systemClock.now(), this.options.maxPayloadBytes);
+    const [test] = events as [NewEvent];
+    const deliveryId = await this.records.insertTest(id, test);
+    if (deliveryId === undefined)
+      throw new EndpointNotActiveError(`Endpoint ${id} is not active; enable it, then send a test.`);
+    this.due.tell();
+    const { key, outboxId } = test;
+    return { id: key, outboxId, deliveries: 1, duplicate: false, state: 'persisted', deliveryId };
+  }
+
+  private async on(
+    id: string,
+    scope: TenantScope | undefined,
+    work: (tenant: string | undefined) => Promise<Endpoint | undefined>,
+  ): Promise<Endpoint> {
+    const tenant = tenantOf(scope);
+    await this.database.prepare();
+    const found = isUuid(id) ? await work(tenant) : undefined;
+    if (found === undefined) throw new EndpointNotFoundError(`There is no endpoint ${isUuid(id) ? id : 'of that id'}.`);
+    return found;
   }
 }

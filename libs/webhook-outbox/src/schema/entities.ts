@@ -96,7 +96,7 @@ export class WebhookEndpoint {
   types: string[];
   headers: Record<string, string>;
   state: 'active' | 'disabled' | 'deleted';
-  /** `gone`: it answered 410; `failing`: nothing but failures for `disableAfter`. */
+  /** `gone`: it answered 410; `failing`: nothing but failures for `disableAfter`; `requested`: by a call. */
   disabledReason: string | null;
   /** Raised with each change; the key under which an opened secret is kept in memory. */
   version: number;
