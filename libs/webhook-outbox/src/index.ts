@@ -23,6 +23,7 @@ export {
   OutboxEvent,
   WebhookEndpoint,
   webhookOutboxEntities,
+  WebhookSecret,
 } from './schema/entities.js';
 
 // Using
@@ -38,8 +39,11 @@ export type {
   EndpointChange,
   EndpointFilter,
   EndpointPage,
+  EndpointSecret,
   EndpointStanding,
   NewEndpoint,
+  RotatedSecret,
+  RotateOptions,
   SentTest,
   TestEvent,
 } from './endpoints/endpoint.js';
@@ -74,6 +78,7 @@ export {
   EndpointInvalidError,
   EndpointNotActiveError,
   EndpointNotFoundError,
+  EndpointSecretError,
   EventConflictError,
   EventInvalidError,
   KeyRingInvalidError,

@@ -125,7 +125,8 @@ function checkHeader(name: string, value: unknown): void {
   }
 }
 
-function checkSecret(secret: string): Buffer {
+/** @throws EndpointInvalidError, without the secret. */
+export function checkSecret(secret: string): Buffer {
   const bytes = typeof secret === 'string' ? secretBytes(secret) : undefined;
   if (bytes === undefined)
     throw new EndpointInvalidError(

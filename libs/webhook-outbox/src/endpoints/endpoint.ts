@@ -1,3 +1,4 @@
+import type { Duration } from '@nest-baton/core';
 import type { SentEvent } from '../producing/webhook-event.js';
 
 /** Where events go. */
@@ -19,6 +20,27 @@ export type EndpointChange = Partial<Pick<NewEndpoint, 'url' | 'types' | 'header
 
 export type EndpointStanding = 'active' | 'disabled' | 'deleted';
 
+/** A secret as it may be shown. */
+export interface EndpointSecret {
+  readonly id: string;
+  readonly createdAt: Date;
+  /** Until then requests are signed with it too; `null`: until it is rotated or revoked. */
+  readonly expiresAt: Date | null;
+}
+
+export interface RotateOptions {
+  /** `whsec_` and 24 to 64 bytes in base64. Default: 32 random bytes. */
+  readonly secret?: string;
+  /**
+   * How long the older ones go on to sign as well: as long as the receiver takes to know the new one. Too small and it refuses requests; too large and one
+   * that leaked is of use for longer. 0: not at all. Default 24 h, at most 1 year.
+   */
+  readonly expireOldAfter?: Duration;
+}
+
+/** Shown once. */
+export type RotatedSecret = EndpointSecret & { readonly secret: string };
+
 export interface Endpoint {
   readonly id: string;
   readonly url: string;
@@ -26,6 +48,8 @@ export interface Endpoint {
   readonly tenant: string;
   /** In lower case. Their values may be credentials and are never given out. */
   readonly headerNames: readonly string[];
+  /** Those that sign, newest first. */
+  readonly secrets: readonly EndpointSecret[];
   readonly state: EndpointStanding;
   /** `gone`: it answered 410; `failing`: nothing but failures for `disableAfter`; `requested`: by `disable()`. */
   readonly disabledReason: string | null;
