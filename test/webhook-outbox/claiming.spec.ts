@@ -12,8 +12,8 @@ afterEach(() => world.stop());
 /** Endpoints in order of their ids, each with so many deliveries, due for an hour. */
 async function fill(endpoints: number, deliveries: number, nth = `true`): Promise<void> {
   await world.admin.query(
-    `INSERT INTO baton.webhook_endpoints (id, tenant, url, types, headers, state, version, secret_key_id, secret_sealed, created_at, updated_at)
-     SELECT lpad(to_hex(n), 32, '0')::uuid, '', 'http://127.0.0.1/', '{*}', '{}', 'active', 1, 'k', '', now(), now() FROM generate_series(1, $1::int) n`,
+    `INSERT INTO baton.webhook_endpoints (id, tenant, url, types, header_names, state, version, created_at, updated_at)
+     SELECT lpad(to_hex(n), 32, '0')::uuid, '', 'http://127.0.0.1/', '{*}', '{}', 'active', 1, now(), now() FROM generate_series(1, $1::int) n`,
     [endpoints],
   );
   await world.admin.query(

@@ -43,7 +43,7 @@ function sender(options: Partial<typeof OPTIONS> = {}, resolve?: Resolve, more: 
 }
 
 function send(from: HttpSender, url: string) {
-  const request = { url, headers: {}, secret: Buffer.alloc(32), webhookId: 'msg_1', body: '{}' };
+  const request = { url, headers: {}, secrets: [Buffer.alloc(32)], webhookId: 'msg_1', body: '{}' };
   return from.send(request, new AbortController().signal);
 }
 

@@ -36,7 +36,10 @@ function senderOf(limits: Partial<typeof LIMITS> = {}, network: NetworkParts = {
   const sender = new HttpSender({ ...LIMITS, ...limits }, systemClock, network);
   ends.push(() => sender.stop());
   const send = (url: string, body = '{}') =>
-    sender.send({ url, headers: {}, secret: Buffer.alloc(32), webhookId: 'msg_1', body }, new AbortController().signal);
+    sender.send(
+      { url, headers: {}, secrets: [Buffer.alloc(32)], webhookId: 'msg_1', body },
+      new AbortController().signal,
+    );
   return { send };
 }
 

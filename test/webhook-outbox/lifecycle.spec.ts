@@ -135,7 +135,7 @@ describe('HttpSender, which begins with its first request:', () => {
     const request = {
       url: `${world.receiver.url}sender`,
       headers: {},
-      secret: Buffer.alloc(24),
+      secrets: [Buffer.alloc(24)],
       webhookId: 'msg_1',
       body: '{}',
     };

@@ -212,9 +212,11 @@ describe('starting', () => {
       });
     });
     await world.received('x', 1);
-    await waitFor(() => app.get(SchedulerRegistry).getTimeouts().length === 2, { description: 'both polls to wait' });
+    await waitFor(() => app.get(SchedulerRegistry).getTimeouts().length === 4, { description: 'all polls to wait' });
     expect(app.get(SchedulerRegistry).getTimeouts().sort()).toEqual([
+      'baton:webhook-outbox:default:cleanup',
       'baton:webhook-outbox:default:relay',
+      'baton:webhook-outbox:second:cleanup',
       'baton:webhook-outbox:second:relay',
     ]);
     await app.close();

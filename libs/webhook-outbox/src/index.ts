@@ -11,11 +11,11 @@ export {
 export {
   resolveWebhookOutboxOptions,
   type ResolvedWebhookOutboxOptions,
-  WEBHOOK_OUTBOX_ENVIRONMENT,
   type WebhookKey,
   type WebhookOutboxOptions,
-  webhookOutboxOptionsFromEnv,
 } from './webhook-outbox.options.js';
+export { WEBHOOK_OUTBOX_ENVIRONMENT, webhookOutboxOptionsFromEnv } from './configuring/outbox-environment.js';
+export type { ResolvedRetention, RetentionOptions } from './retaining/retention.options.js';
 export {
   DeliveryAttempt,
   EndpointState,
@@ -23,6 +23,7 @@ export {
   OutboxEvent,
   WebhookEndpoint,
   webhookOutboxEntities,
+  WebhookSecret,
 } from './schema/entities.js';
 
 // Using
@@ -32,7 +33,20 @@ export { type QueuedWebhook, WebhookQueue } from './queueing/webhook-queue.js';
 export type { DeliveryStanding, DeliverySummary } from './consuming/delivery-summary.js';
 export type { SweepOptions, SweptEvent } from './sweeping/swept-event.js';
 export { WebhookEndpointsService } from './endpoints/webhook-endpoints.service.js';
-export type { CreatedEndpoint, Endpoint, NewEndpoint } from './endpoints/endpoint.js';
+export type {
+  CreatedEndpoint,
+  Endpoint,
+  EndpointChange,
+  EndpointFilter,
+  EndpointPage,
+  EndpointSecret,
+  EndpointStanding,
+  NewEndpoint,
+  RotatedSecret,
+  RotateOptions,
+  SentTest,
+  TestEvent,
+} from './endpoints/endpoint.js';
 export {
   type ReplayManyRequest,
   type ReplaySummary,
@@ -63,6 +77,8 @@ export {
   DeliveryStateError,
   EndpointInvalidError,
   EndpointNotActiveError,
+  EndpointNotFoundError,
+  EndpointSecretError,
   EventConflictError,
   EventInvalidError,
   KeyRingInvalidError,
@@ -81,4 +97,5 @@ export {
   failEvent,
   rescheduleEvent,
 } from './sweeping/event-primitives.js';
+export { type CleanedUp, cleanupOldEvents, type CleanupOptions } from './retaining/cleanup-old-events.js';
 export type { ClaimedEvent } from './sweeping/hand-off-store.js';

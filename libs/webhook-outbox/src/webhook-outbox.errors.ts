@@ -88,6 +88,16 @@ export class DeliveryStateError extends BatonError {
   }
 }
 
+/** There is no such secret of the endpoint, it has expired, it is the last that does not expire, or there are too many. Nothing was written. */
+export class EndpointSecretError extends BatonError {
+  override readonly code = 'ENDPOINT_SECRET';
+}
+
+/** There is no such endpoint, it was deleted, or it is not of the tenant that was asked for. */
+export class EndpointNotFoundError extends BatonError {
+  override readonly code = 'ENDPOINT_NOT_FOUND';
+}
+
 /** The endpoint is disabled or deleted. Nothing was written. */
 export class EndpointNotActiveError extends BatonError {
   override readonly code = 'ENDPOINT_NOT_ACTIVE';

@@ -40,6 +40,8 @@ export interface WebhookOutboxEvents {
   readonly pollFailed: { readonly error: unknown };
   /** Outcomes could not be written; they are kept, and tried again while their leases live. */
   readonly settleFailed: { readonly error: unknown; readonly waiting: number };
+  /** Removing what has been kept long enough failed; the next cleanup goes on. */
+  readonly cleanupFailed: { readonly error: unknown };
   /** The relay has ended with the application: what became of the claims it held. */
   readonly stopped: DrainReport;
 }

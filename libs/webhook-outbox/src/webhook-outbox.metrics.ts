@@ -52,6 +52,28 @@ export const WEBHOOK_OUTBOX_METRICS = {
       unit: '{delivery}',
       description: 'Deliveries that are sent again because somebody asked for it.',
     },
+    'deliveries.expired': {
+      kind: 'counter',
+      unit: '{delivery}',
+      description: 'Parked deliveries that nobody replayed before `retention.parked` was over.',
+    },
+    'deliveries.removed': {
+      kind: 'counter',
+      by: 'state',
+      values: ['delivered', 'failed', 'dead', 'abandoned', 'expired'],
+      unit: '{delivery}',
+      description: 'Deliveries that the cleanup of this process removed, by the state in which they were kept.',
+    },
+    'events.removed': {
+      kind: 'counter',
+      unit: '{event}',
+      description: 'Events that the cleanup of this process removed.',
+    },
+    'cleanup.failures': {
+      kind: 'counter',
+      unit: '{failure}',
+      description: 'Cleanups that failed; the next one goes on.',
+    },
     'endpoints.changed': {
       kind: 'counter',
       by: 'change',

@@ -1,8 +1,5 @@
-import {
-  resolveWebhookOutboxOptions,
-  WEBHOOK_OUTBOX_ENVIRONMENT,
-  webhookOutboxOptionsFromEnv,
-} from './webhook-outbox.options.js';
+import { WEBHOOK_OUTBOX_ENVIRONMENT, webhookOutboxOptionsFromEnv } from './configuring/outbox-environment.js';
+import { resolveWebhookOutboxOptions } from './webhook-outbox.options.js';
 
 const key = Buffer.alloc(32, 1).toString('base64');
 const keys = [{ id: 'k1', key }];
@@ -92,9 +89,26 @@ describe('options', () => {
     expect(message).not.toContain('geheim');
   });
 
+  it('say for each state how long it is kept', () => {
+    expect(resolveWebhookOutboxOptions({ keys, retention: { delivered: 0, dead: '2d' } }).retention).toEqual({
+      delivered: 0,
+      failed: 2_592_000_000,
+      dead: 172_800_000,
+      abandoned: 2_592_000_000,
+      parked: 2_592_000_000,
+      expired: 2_592_000_000,
+    });
+    const options = webhookOutboxOptionsFromEnv({ BATON_WEBHOOK_OUTBOX_RETENTION_PARKED: '7d' });
+    expect(options).toEqual({ retention: { parked: '7d' } });
+    const wrong = { failed: -1, deliverd: '1d', parked: '20y' } as never;
+    const message = problemsOf(() => resolveWebhookOutboxOptions({ keys, retention: wrong }));
+    for (const part of ['retention.failed', 'deliverd', 'retention.parked']) expect(message).toContain(part);
+    expect(problemsOf(() => resolveWebhookOutboxOptions({ keys, retention: '1d' as never }))).toContain('retention.');
+  });
+
   it('have a variable each, but for the one that is code', () => {
     const resolved = Object.keys(resolveWebhookOutboxOptions({ keys })).map((name) => name.replace(/Ms$/, ''));
-    const variables = WEBHOOK_OUTBOX_ENVIRONMENT.map(({ option }) => option);
+    const variables = new Set(WEBHOOK_OUTBOX_ENVIRONMENT.map(({ option }) => option.split('.')[0]));
     expect([...variables, 'onDead'].sort()).toEqual(resolved.sort());
   });
 });

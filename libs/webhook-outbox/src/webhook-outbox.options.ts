@@ -1,13 +1,11 @@
-import {
-  type Duration,
-  type Environment,
-  type EnvironmentVariable,
-  OptionsCheck,
-  OptionsInvalidError,
-  parseDuration,
-  readEnvironment,
-} from '@nest-baton/core';
+import { type Duration, OptionsCheck, parseDuration } from '@nest-baton/core';
 import type { DeadDelivery } from './delivering/delivery.js';
+import {
+  type ResolvedRetention,
+  resolveRetention,
+  RETENTION_DEFAULTS,
+  type RetentionOptions,
+} from './retaining/retention.options.js';
 import { isNetwork } from './sending/address-rules.js';
 
 /** One key of the ring that seals endpoint secrets. */
@@ -76,6 +74,13 @@ export interface WebhookOutboxOptions {
   readonly allowHttp?: boolean;
   /** Networks in CIDR notation that may be dialled although the guard refuses them (`10.1.0.0/16`). Default none. */
   readonly allowAddresses?: readonly string[];
+  /** How long deliveries are kept, by the state they came to. */
+  readonly retention?: RetentionOptions;
+  /**
+   * Between two looks for what has been kept long enough, by each process whose role is not `producer`. Too large lets more pile up between them. 0: this
+   * process removes nothing. Default 1 min.
+   */
+  readonly cleanupInterval?: Duration;
   /** For requests in flight and unwritten outcomes when the process stops; below the platform's grace period. Default 15 s. */
   readonly shutdownTimeout?: Duration;
   /** Called after a delivery was written as dead. Not called when the process dies between the two: the row says it too. */
@@ -105,6 +110,8 @@ export interface ResolvedWebhookOutboxOptions {
   readonly disableAfterMs: number;
   readonly allowHttp: boolean;
   readonly allowAddresses: readonly string[];
+  readonly retention: ResolvedRetention;
+  readonly cleanupIntervalMs: number;
   readonly shutdownTimeoutMs: number;
   readonly onDead: ((delivery: DeadDelivery) => unknown) | undefined;
 }
@@ -130,6 +137,8 @@ const DEFAULTS = Object.freeze({
   disableAfter: '5d',
   allowHttp: false,
   allowAddresses: [],
+  retention: RETENTION_DEFAULTS,
+  cleanupInterval: '1m',
   shutdownTimeout: '15s',
 } satisfies WebhookOutboxOptions);
 
@@ -176,6 +185,8 @@ export function resolveWebhookOutboxOptions(options: WebhookOutboxOptions): Reso
     disableAfterMs: check.duration('disableAfter', DEFAULTS.disableAfter, { max: 365 * 86_400_000 }),
     allowHttp: check.boolean('allowHttp', DEFAULTS.allowHttp),
     allowAddresses: readNetworks(check, options?.allowAddresses ?? DEFAULTS.allowAddresses),
+    retention: resolveRetention(options?.retention, (problem) => check.problem(problem)),
+    cleanupIntervalMs: check.duration('cleanupInterval', DEFAULTS.cleanupInterval, { max: 86_400_000 }),
     shutdownTimeoutMs: check.duration('shutdownTimeout', DEFAULTS.shutdownTimeout, { max: 3_600_000 }),
     onDead: check.function<(delivery: DeadDelivery) => unknown>('onDead'),
   };
@@ -232,51 +243,4 @@ function readNetworks(check: Check, given: unknown): readonly string[] {
       check.problem(`allowAddresses[${index}] must be a network in CIDR notation such as '10.1.0.0/16'`);
   });
   return given as readonly string[];
-}
-
-/** The variables that set options; `onDead` is code and has none. */
-export const WEBHOOK_OUTBOX_ENVIRONMENT: readonly EnvironmentVariable[] = [
-  { variable: 'BATON_WEBHOOK_OUTBOX_ROLE', option: 'role', kind: 'string' },
-  { variable: 'BATON_WEBHOOK_OUTBOX_DISPATCH', option: 'dispatch', kind: 'string' },
-  { variable: 'BATON_WEBHOOK_OUTBOX_HAND_OFF_GRACE', option: 'handOffGrace', kind: 'duration' },
-  { variable: 'BATON_WEBHOOK_OUTBOX_KEYS', option: 'keys', kind: 'list' },
-  { variable: 'BATON_WEBHOOK_OUTBOX_SCHEMA', option: 'schema', kind: 'string' },
-  { variable: 'BATON_WEBHOOK_OUTBOX_MIGRATIONS', option: 'migrations', kind: 'string' },
-  { variable: 'BATON_WEBHOOK_OUTBOX_HINTS', option: 'hints', kind: 'string' },
-  { variable: 'BATON_WEBHOOK_OUTBOX_LISTEN_CONNECTION_STRING', option: 'listenConnectionString', kind: 'string' },
-  { variable: 'BATON_WEBHOOK_OUTBOX_POLL_INTERVAL', option: 'pollInterval', kind: 'duration' },
-  { variable: 'BATON_WEBHOOK_OUTBOX_LEASE', option: 'lease', kind: 'duration' },
-  { variable: 'BATON_WEBHOOK_OUTBOX_REQUEST_TIMEOUT', option: 'requestTimeout', kind: 'duration' },
-  { variable: 'BATON_WEBHOOK_OUTBOX_BATCH_SIZE', option: 'batchSize', kind: 'integer' },
-  { variable: 'BATON_WEBHOOK_OUTBOX_MAX_IN_FLIGHT', option: 'maxInFlight', kind: 'integer' },
-  { variable: 'BATON_WEBHOOK_OUTBOX_MAX_PAYLOAD_BYTES', option: 'maxPayloadBytes', kind: 'integer' },
-  { variable: 'BATON_WEBHOOK_OUTBOX_MAX_RESPONSE_BYTES', option: 'maxResponseBytes', kind: 'integer' },
-  { variable: 'BATON_WEBHOOK_OUTBOX_RETRY_AFTER_CAP', option: 'retryAfterCap', kind: 'duration' },
-  { variable: 'BATON_WEBHOOK_OUTBOX_SCHEDULE', option: 'schedule', kind: 'list' },
-  { variable: 'BATON_WEBHOOK_OUTBOX_BREAKER_FAILURES', option: 'breakerFailures', kind: 'integer' },
-  { variable: 'BATON_WEBHOOK_OUTBOX_BREAKER_PAUSE', option: 'breakerPause', kind: 'duration' },
-  { variable: 'BATON_WEBHOOK_OUTBOX_DISABLE_AFTER', option: 'disableAfter', kind: 'duration' },
-  { variable: 'BATON_WEBHOOK_OUTBOX_ALLOW_HTTP', option: 'allowHttp', kind: 'boolean' },
-  { variable: 'BATON_WEBHOOK_OUTBOX_ALLOW_ADDRESSES', option: 'allowAddresses', kind: 'list' },
-  { variable: 'BATON_WEBHOOK_OUTBOX_SHUTDOWN_TIMEOUT', option: 'shutdownTimeout', kind: 'duration' },
-];
-
-/**
- * The options that are set by variables; pure. Keys are read as `id:key,id:key`.
- *
- * @throws OptionsInvalidError naming each variable that cannot be read; a key's value is never shown.
- */
-export function webhookOutboxOptionsFromEnv(env: Environment): WebhookOutboxOptions {
-  const { keys, ...options } = readEnvironment('WebhookOutboxModule', env, WEBHOOK_OUTBOX_ENVIRONMENT);
-  if (keys === undefined) return options;
-  return { ...options, keys: (keys as readonly string[]).map(readKey) };
-}
-
-function readKey(text: string, index: number): WebhookKey {
-  const colon = text.indexOf(':');
-  if (colon < 1)
-    throw new OptionsInvalidError('WebhookOutboxModule', [
-      `BATON_WEBHOOK_OUTBOX_KEYS must be id:key,id:key; entry ${index + 1} has no id`,
-    ]);
-  return { id: text.slice(0, colon), key: text.slice(colon + 1) };
 }

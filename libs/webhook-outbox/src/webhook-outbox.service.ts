@@ -23,6 +23,8 @@ import { OutboxSpans } from './operating/outbox-spans.js';
 import { EventProducer } from './producing/event-producer.js';
 import type { NewEvent } from './producing/event-batch.js';
 import type { SendOptions, SentEvent, WebhookEvent } from './producing/webhook-event.js';
+import { Cleaner } from './retaining/cleaner.js';
+import { RetentionStore } from './retaining/retention-store.js';
 import { ReclaimStore } from './reclaiming/reclaim-store.js';
 import { Queueing } from './queueing/queueing.js';
 import { OutboxDatabase } from './schema/outbox-database.js';
@@ -63,6 +65,7 @@ export class WebhookOutboxService
   private readonly wakeUps: WakeUps;
   private readonly directory: EndpointDirectory;
   private readonly relay: Relay | undefined;
+  private readonly cleaner: Cleaner;
   private isShutDown = false;
 
   constructor(
@@ -88,6 +91,13 @@ export class WebhookOutboxService
     const { claims, underWay } = this.queueing;
     const spans = new OutboxSpans(name);
     this.relay = options.role === 'producer' ? undefined : createRelay({ ...setup, claims, underWay, spans });
+    this.cleaner = new Cleaner({
+      name,
+      store: new RetentionStore(database, database.schema, options.retention),
+      intervalMs: options.role === 'producer' ? 0 : options.cleanupIntervalMs,
+      registry,
+      hooks: reporter.cleanup,
+    });
     this.wakeUps = new WakeUps(options, database, () => this.relay?.notify(), this.logger, {
       onListening: (reconnects) => this.reporter.listening(reconnects),
       onListenerLost: (error) => this.reporter.listenerLost(error),
@@ -155,7 +165,7 @@ export class WebhookOutboxService
   async stats(): Promise<OutboxStats> {
     await this.database.prepare();
     const { lagMs, byState } = await this.reclaims.count();
-    const counts = { ready: 0, leased: 0, parked: 0, delivered: 0, failed: 0, dead: 0, abandoned: 0 };
+    const counts = { ready: 0, leased: 0, parked: 0, delivered: 0, failed: 0, dead: 0, abandoned: 0, expired: 0 };
     for (const { state, count } of byState) counts[state as DeliveryState] = count;
     return { lagMs, byState: counts, relay: this.relay?.stats() };
   }
@@ -203,11 +213,13 @@ export class WebhookOutboxService
     this.wakeUps.start();
     this.relay?.start();
     this.queueing.start();
+    this.cleaner.start();
   }
 
   async beforeApplicationShutdown(): Promise<void> {
     await this.wakeUps.stopListening();
     await this.queueing.stopSweeping();
+    await this.cleaner.stop();
     if (this.relay !== undefined) this.reporter.stopped(await this.relay.drain());
     await this.queueing.stopDelivering();
     // The question for the lag needs the DataSource, which may be closed from here on.

@@ -33,7 +33,16 @@ export interface CheckedPage {
 
 const KEYS = ['tenant', 'endpointId', 'state', 'type', 'outboxId', 'eventId', 'createdAfter', 'createdBefore'] as const;
 
-const STATES: readonly DeliveryState[] = ['ready', 'leased', 'parked', 'delivered', 'failed', 'dead', 'abandoned'];
+const STATES: readonly DeliveryState[] = [
+  'ready',
+  'leased',
+  'parked',
+  'delivered',
+  'failed',
+  'dead',
+  'abandoned',
+  'expired',
+];
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const HIGHEST_ID = 2n ** 63n - 1n;
@@ -52,8 +61,8 @@ export function isUuid(id: unknown): id is string {
  *
  * @throws OptionsInvalidError
  */
-export function checkScope(scope: TenantScope | undefined): TenantScope {
-  const check = new OptionsCheck<TenantScope>('WebhookDeliveriesService', scope, ['tenant']);
+export function checkScope(scope: TenantScope | undefined, subject = 'WebhookDeliveriesService'): TenantScope {
+  const check = new OptionsCheck<TenantScope>(subject, scope, ['tenant']);
   checkText(check, scope ?? {}, 'tenant');
   check.finish();
   return scope ?? {};

@@ -55,6 +55,7 @@ export const REPLAYABLE = [
   'failed',
   'dead',
   'abandoned',
+  'expired',
 ] as const satisfies readonly DeliveryState[];
 
 /** The states in which a delivery is not over, and in nobody's hands. */

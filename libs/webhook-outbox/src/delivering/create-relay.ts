@@ -32,7 +32,7 @@ export function createRelay(setup: RelaySetup): Relay {
   const { schema } = database;
   const parts = {
     claims: setup.claims ?? new ClaimStore(database, schema, reporter.foundLate.bind(reporter)),
-    store: new DeliveryStore(database, schema),
+    store: new DeliveryStore(database, schema, options.retention.delivered === 0),
     health: new EndpointHealthStore(database, schema, options),
     reclaims,
     directory,

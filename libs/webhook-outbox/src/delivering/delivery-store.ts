@@ -1,5 +1,6 @@
 import type { Queryable } from '@nest-baton/core';
 import type { AttemptOutcome, DeliveryReason, DeliveryState } from './delivery.js';
+import { handOffsOf } from '../retaining/retention-store.js';
 import type { Settlement } from '../outcomes/outcome.js';
 
 /** A row that this process may write until its lease ends. `fence` is a bigint, as text. */
@@ -35,9 +36,11 @@ const FENCED = `unnest($1::bigint[], $2::bigint[]) AS w(id, fence)`;
 
 /** The statements on what is claimed: start, renewal, release, settle. Every comparison of times is by the database's clock. */
 export class DeliveryStore {
+  /** @param deletesDelivered what is delivered is deleted, its history and, when nothing is left of it, its event too. */
   constructor(
     private readonly on: Queryable,
     private readonly schema: string,
+    private readonly deletesDelivered = false,
   ) {}
 
   /**
@@ -102,6 +105,7 @@ export class DeliveryStore {
    *
    * - The row is ours while it is leased under our fence. Where it is not, the outcome goes into the history as late and moves nothing, but
    *   for a 2xx: it delivers a row that nobody holds.
+   * - Where success deletes, a delivery that is gone was delivered: by this call, or by whoever had it after us.
    * - Repeating after an answer that was lost writes nothing twice and gives the same answer: the history names an attempt by its start.
    */
   async settle(ended: readonly EndedAttempt[]): Promise<ReadonlySet<string>> {
@@ -122,16 +126,17 @@ export class DeliveryStore {
                           THEN clock_timestamp() + make_interval(secs => l.retry_in_ms / 1000) ELSE d.next_at END,
                 settled_at = CASE l.new_state WHEN 'ready' THEN NULL ELSE clock_timestamp() END,
                 last_outcome = l.outcome, reason = l.new_reason, last_status = l.status, last_error = l.error
-           FROM locked l WHERE d.id = l.id),
-       logged AS (
+           FROM locked l WHERE d.id = l.id${this.deletesDelivered ? ` AND l.new_state <> 'delivered'` : ''}),
+       ${this.deletesDelivered ? this.deleted() : ''}logged AS (
          INSERT INTO ${this.schema}.webhook_attempts
                 (delivery_id, attempt, started_at, duration_ms, outcome, reason, status, error, is_late)
          SELECT w.id, w.attempt, w.began_at, w.duration_ms, w.outcome, w.new_reason, w.status, w.error, l.is_ours IS NOT TRUE
            FROM wanted w LEFT JOIN locked l ON l.id = w.id
-          WHERE l.id IS NOT NULL
-             OR NOT EXISTS (${this.loggedOf('w')}) AND EXISTS (SELECT FROM ${this.schema}.webhook_deliveries d WHERE d.id = w.id))
+          WHERE CASE WHEN l.id IS NOT NULL THEN ${this.deletesDelivered ? `w.new_state <> 'delivered'` : 'true'}
+                     ELSE NOT EXISTS (${this.loggedOf('w')}) AND EXISTS (${this.rowOf('w')}) END)
        SELECT w.id FROM wanted w LEFT JOIN locked l ON l.id = w.id
-        WHERE l.id IS NOT NULL OR EXISTS (${this.loggedOf('w')} AND NOT a.is_late)`,
+        WHERE l.id IS NOT NULL OR EXISTS (${this.loggedOf('w')} AND NOT a.is_late)
+           ${this.deletesDelivered ? `OR w.new_state = 'delivered' AND NOT EXISTS (${this.rowOf('w')})` : ''}`,
       [
         ...columnsOf(ended),
         of(({ state }): DeliveryState => state),
@@ -146,6 +151,30 @@ export class DeliveryStore {
       ],
     );
     return new Set(rows.map(({ id }) => id));
+  }
+
+  /**
+   * Deletes what was delivered. An event is locked after its deliveries, against the order of all others, so one that somebody has locked is
+   * left to the cleanup, as is one of which another process settles the last delivery at this moment.
+   */
+  private deleted(): string {
+    return `removed AS (
+         DELETE FROM ${this.schema}.webhook_deliveries d USING locked l WHERE d.id = l.id AND l.new_state = 'delivered' RETURNING d.id, d.event_id),
+       forgotten AS (
+         DELETE FROM ${this.schema}.webhook_attempts a USING removed WHERE a.delivery_id = removed.id),
+       event AS MATERIALIZED (
+         SELECT e.id FROM ${this.schema}.webhook_events e
+          WHERE e.id IN (SELECT event_id FROM removed) AND NOT EXISTS (
+            SELECT FROM ${this.schema}.webhook_deliveries d WHERE d.event_id = e.id AND d.id NOT IN (SELECT id FROM removed))
+          ORDER BY e.id FOR UPDATE SKIP LOCKED),
+       over AS (
+         DELETE FROM ${this.schema}.webhook_events e USING event WHERE e.id = event.id RETURNING e.id),
+       ${handOffsOf('over', this.schema)},
+       `;
+  }
+
+  private rowOf(w: string): string {
+    return `SELECT FROM ${this.schema}.webhook_deliveries d WHERE d.id = ${w}.id`;
   }
 
   /** What an attempt of `w` came to, as far as somebody has written it. */

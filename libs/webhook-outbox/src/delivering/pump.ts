@@ -1,5 +1,5 @@
 import { type Clock, systemRandom } from '@nest-baton/core';
-import type { EndpointDirectory } from '../endpoints/endpoint-directory.js';
+import { type EndpointDirectory, liveSecrets } from '../endpoints/endpoint-directory.js';
 import type { HttpSender } from '../sending/http-sender.js';
 import { webhookIdOf } from '../sending/signature.js';
 import type { ClaimedDelivery } from '../claiming/claim-store.js';
@@ -191,11 +191,12 @@ export class Pump {
       this.settler.add(held, { state: 'failed', outcome: 'failed', ...missing }, 0);
       return;
     }
-    const { url, headers, secret } = endpoint;
+    const { url, headers } = endpoint;
+    const secrets = liveSecrets(endpoint, this.clock.monotonic());
     const webhookId = webhookIdOf(claim.outboxId, claim.endpointId);
     const startedAtMs = this.clock.monotonic();
     const answer = await this.sender.send(
-      { url, headers, secret, webhookId, body, attempt: held.attempts, trace },
+      { url, headers, secrets, webhookId, body, attempt: held.attempts, trace },
       this.abort.signal,
     );
     if (answer.kind === 'cut') {

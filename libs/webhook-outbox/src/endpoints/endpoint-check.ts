@@ -2,7 +2,14 @@ import { validateHeaderName, validateHeaderValue } from 'node:http';
 import { checkDestination, type DestinationRules } from '../sending/destination.js';
 import { secretBytes } from '../sending/signature.js';
 import { EndpointInvalidError } from '../webhook-outbox.errors.js';
-import type { NewEndpoint } from './endpoint.js';
+import type { EndpointChange, NewEndpoint } from './endpoint.js';
+
+/** Undefined: as it is. */
+export interface CheckedChange {
+  readonly url: string | undefined;
+  readonly types: readonly string[] | undefined;
+  readonly headers: Readonly<Record<string, string>> | undefined;
+}
 
 export interface CheckedEndpoint {
   readonly url: string;
@@ -38,18 +45,40 @@ const MAX_TYPES = 100;
 
 /** Pure. @throws EndpointInvalidError naming the first thing wrong; header values and secrets are never shown. */
 export function checkEndpoint(endpoint: NewEndpoint, rules: DestinationRules): CheckedEndpoint {
-  const destination = checkDestination(endpoint.url, rules);
-  if ('refused' in destination) throw new EndpointInvalidError(`url is refused: ${destination.refused}.`);
+  if (typeof endpoint !== 'object' || endpoint === null) throw new EndpointInvalidError('endpoint must be an object.');
+  const url = checkUrl(endpoint.url, rules);
   const { tenant = '' } = endpoint;
   if (typeof tenant !== 'string' || tenant.length > 256 || tenant.includes('\0'))
     throw new EndpointInvalidError('tenant must be a text of at most 256 characters.');
   return {
-    url: destination.url.href,
+    url,
     types: checkTypes(endpoint.types ?? ['*']),
     tenant,
     headers: checkHeaders(endpoint.headers ?? {}),
     secret: endpoint.secret === undefined ? undefined : checkSecret(endpoint.secret),
   };
+}
+
+const CHANGEABLE = ['url', 'types', 'headers'];
+
+/** Pure. @throws EndpointInvalidError also for a field that cannot be changed, or for no change at all. */
+export function checkChange(change: EndpointChange, rules: DestinationRules): CheckedChange {
+  const given = Object.entries(change ?? {}).filter(([, value]) => value !== undefined);
+  const other = given.find(([name]) => !CHANGEABLE.includes(name));
+  if (other !== undefined || given.length === 0)
+    throw new EndpointInvalidError(`An update is of ${CHANGEABLE.join(', ')}; got ${other?.[0] ?? 'nothing'}.`);
+  const { url, types, headers } = change;
+  return {
+    url: url === undefined ? undefined : checkUrl(url, rules),
+    types: types === undefined ? undefined : checkTypes(types),
+    headers: headers === undefined ? undefined : checkHeaders(headers),
+  };
+}
+
+function checkUrl(url: string, rules: DestinationRules): string {
+  const destination = checkDestination(url, rules);
+  if ('refused' in destination) throw new EndpointInvalidError(`url is refused: ${destination.refused}.`);
+  return destination.url.href;
 }
 
 function checkTypes(types: readonly string[]): readonly string[] {
@@ -96,7 +125,8 @@ function checkHeader(name: string, value: unknown): void {
   }
 }
 
-function checkSecret(secret: string): Buffer {
+/** @throws EndpointInvalidError, without the secret. */
+export function checkSecret(secret: string): Buffer {
   const bytes = typeof secret === 'string' ? secretBytes(secret) : undefined;
   if (bytes === undefined)
     throw new EndpointInvalidError(

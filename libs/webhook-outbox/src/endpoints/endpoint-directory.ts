@@ -1,13 +1,20 @@
 import { type Clock, describeError } from '@nest-baton/core';
 import { KeyRingInvalidError } from '../webhook-outbox.errors.js';
 import type { EndpointRow, EndpointStore } from './endpoint-store.js';
+import { openHeaders } from './sealed-headers.js';
 import type { KeyRing } from './key-ring.js';
 
 /** An endpoint as a request needs it, its secret opened. */
 export interface OpenEndpoint {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
-  readonly secret: Buffer;
+  /** Newest first; one that does not expire is among them. */
+  readonly secrets: readonly { readonly bytes: Buffer; readonly until: number }[];
+}
+
+/** What a request is signed with that starts now, by the monotonic clock. */
+export function liveSecrets({ secrets }: OpenEndpoint, now: number): readonly Buffer[] {
+  return secrets.filter(({ until }) => until > now).map(({ bytes }) => bytes);
 }
 
 export interface WantedEndpoint {
@@ -45,7 +52,7 @@ export class EndpointDirectory {
     let first: unknown;
     for await (const row of this.store.all()) {
       try {
-        this.ring.open(row, row.id);
+        this.openRow(row);
       } catch (error) {
         failures++;
         first ??= error;
@@ -84,9 +91,17 @@ export class EndpointDirectory {
     return answer;
   }
 
+  /** @throws KeyRingInvalidError */
+  private openRow({ id, url, headers, secrets }: EndpointRow): OpenEndpoint {
+    const now = this.clock.monotonic();
+    const opened = secrets.map((one) => ({ bytes: this.ring.open(one, id), until: now + (one.leftMs ?? Infinity) }));
+    if (opened.length === 0) throw new KeyRingInvalidError(`Endpoint ${id} has no secret.`);
+    return { url, headers: headers === null ? {} : openHeaders(this.ring, headers, id), secrets: opened };
+  }
+
   private tryOpen(row: EndpointRow): OpenEndpoint | undefined {
     try {
-      const endpoint = { url: row.url, headers: row.headers, secret: this.ring.open(row, row.id) };
+      const endpoint = this.openRow(row);
       this.kept.delete(row.id);
       this.kept.set(row.id, { version: row.version, endpoint });
       const oldest = this.kept.keys().next();

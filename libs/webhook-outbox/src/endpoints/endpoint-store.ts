@@ -1,24 +1,40 @@
 import type { Queryable } from '@nest-baton/core';
 import type { SealedSecret } from './key-ring.js';
 
-export interface EndpointRow extends SealedSecret {
+export interface EndpointRow {
   readonly id: string;
   readonly url: string;
-  readonly headers: Readonly<Record<string, string>>;
   readonly version: number;
+  readonly headers: SealedSecret | null;
+  /** Those that have not expired, newest first, with the milliseconds that are left to them. */
+  readonly secrets: readonly (SealedSecret & { readonly leftMs: number | null })[];
 }
 
-export interface NewEndpointRow extends SealedSecret {
+/** As the driver reads it: lists beside each other. */
+interface StoredRow {
+  readonly id: string;
+  readonly url: string;
+  readonly version: number;
+  readonly headersKeyId: string | null;
+  readonly headersSealed: Buffer | null;
+  readonly keyIds: readonly string[] | null;
+  readonly sealed: readonly Buffer[] | null;
+  readonly leftMs: readonly (number | null)[] | null;
+}
+
+export interface NewEndpointRow {
   readonly id: string;
   readonly tenant: string;
   readonly url: string;
   readonly types: readonly string[];
-  readonly headers: Readonly<Record<string, string>>;
+  readonly headerNames: readonly string[];
+  readonly headers: SealedSecret | null;
+  readonly secret: SealedSecret & { readonly id: string };
 }
 
-const COLUMNS = 'id, url, headers, version, secret_key_id AS "keyId", secret_sealed AS sealed';
-
 const LOWEST_ID = '00000000-0000-0000-0000-000000000000';
+
+const NEWEST_FIRST = 'ORDER BY s.created_at DESC, s.id';
 
 export class EndpointStore {
   constructor(
@@ -27,37 +43,69 @@ export class EndpointStore {
   ) {}
 
   /** An id is made by the caller, who seals the secret for it, so nothing can collide. */
-  async insert(row: NewEndpointRow): Promise<Date> {
-    const { rows } = await this.on.query<{ created_at: Date }>(
-      `INSERT INTO ${this.schema}.webhook_endpoints
-              (id, tenant, url, types, headers, state, version, secret_key_id, secret_sealed, created_at, updated_at)
-       VALUES ($1, $2, $3, $4::text[], $5::jsonb, 'active', 1, $6, $7, statement_timestamp(), statement_timestamp())
-       RETURNING created_at`,
-      [row.id, row.tenant, row.url, row.types, JSON.stringify(row.headers), row.keyId, row.sealed],
+  async insert({ id, tenant, url, types, headerNames, headers, secret }: NewEndpointRow): Promise<void> {
+    await this.on.query(
+      `WITH endpoint AS (
+         INSERT INTO ${this.schema}.webhook_endpoints
+                (id, tenant, url, types, header_names, headers_key_id, headers_sealed, state, version, created_at, updated_at)
+         VALUES ($1, $2, $3, $4::text[], $5::text[], $6, $7, 'active', 1, statement_timestamp(), statement_timestamp()))
+       INSERT INTO ${this.schema}.webhook_secrets (endpoint_id, id, key_id, sealed, created_at)
+       VALUES ($1, $8, $9, $10, statement_timestamp())`,
+      [
+        ...[id, tenant, url, types, headerNames, headers?.keyId ?? null, headers?.sealed ?? null],
+        ...[secret.id, secret.keyId, secret.sealed],
+      ],
     );
-    return new Date(rows[0]?.created_at ?? 0);
   }
 
-  /** Locks nothing; an endpoint that is gone is not in the answer. */
+  /** Locks nothing; an endpoint that is gone is not in the answer. An endpoint and its secrets are of one snapshot. */
   async load(ids: readonly string[]): Promise<readonly EndpointRow[]> {
-    const { rows } = await this.on.query<EndpointRow>(
-      `SELECT ${COLUMNS} FROM ${this.schema}.webhook_endpoints WHERE id = ANY($1::uuid[]) AND state = 'active'`,
-      [ids],
-    );
-    return rows;
+    return this.read(`e.id = ANY($1::uuid[]) AND e.state = 'active'`, [ids]);
   }
 
   /** All active endpoints in pages, in order of id. */
   async *all(pageSize = 1_000): AsyncGenerator<EndpointRow> {
     for (let after = LOWEST_ID; ;) {
-      const { rows } = await this.on.query<EndpointRow>(
-        `SELECT ${COLUMNS} FROM ${this.schema}.webhook_endpoints WHERE state = 'active' AND id > $1 ORDER BY id LIMIT $2`,
-        [after, pageSize],
-      );
+      const rows = await this.read(`e.state = 'active' AND e.id > $1 ORDER BY e.id LIMIT $2`, [after, pageSize]);
       yield* rows;
       const last = rows.at(-1);
       if (last === undefined || rows.length < pageSize) return;
       after = last.id;
     }
   }
+
+  private async read(condition: string, values: readonly unknown[]): Promise<readonly EndpointRow[]> {
+    const { rows } = await this.on.query<StoredRow>(
+      `SELECT e.id, e.url, e.version, e.headers_key_id AS "headersKeyId", e.headers_sealed AS "headersSealed", live.*
+         FROM ${this.schema}.webhook_endpoints e
+        CROSS JOIN LATERAL (
+          SELECT array_agg(s.key_id ${NEWEST_FIRST}) AS "keyIds", array_agg(s.sealed ${NEWEST_FIRST}) AS sealed,
+                 array_agg((extract(epoch FROM s.expires_at - statement_timestamp()) * 1000)::float8 ${NEWEST_FIRST}) AS "leftMs"
+            FROM ${this.schema}.webhook_secrets s
+           WHERE s.endpoint_id = e.id AND (s.expires_at IS NULL OR s.expires_at > statement_timestamp())) live
+        WHERE ${condition}`,
+      values,
+    );
+    return rows.map(endpointRow);
+  }
+}
+
+function endpointRow({
+  id,
+  url,
+  version,
+  headersKeyId,
+  headersSealed,
+  keyIds,
+  sealed,
+  leftMs,
+}: StoredRow): EndpointRow {
+  const headers =
+    headersKeyId === null || headersSealed === null ? null : { keyId: headersKeyId, sealed: headersSealed };
+  const secrets = (sealed ?? []).map((bytes, nth) => ({
+    keyId: keyIds?.[nth] ?? '',
+    sealed: bytes,
+    leftMs: leftMs?.[nth] ?? null,
+  }));
+  return { id, url, version, headers, secrets };
 }

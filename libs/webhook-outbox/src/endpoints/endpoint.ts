@@ -1,3 +1,6 @@
+import type { Duration } from '@nest-baton/core';
+import type { SentEvent } from '../producing/webhook-event.js';
+
 /** Where events go. */
 export interface NewEndpoint {
   /** `https:` only, unless `allowHttp`; without credentials; not an address that the guard refuses. */
@@ -12,14 +15,72 @@ export interface NewEndpoint {
   readonly secret?: string;
 }
 
+/** What is left out stays as it is; `headers` and `types` are replaced as a whole. */
+export type EndpointChange = Partial<Pick<NewEndpoint, 'url' | 'types' | 'headers'>>;
+
+export type EndpointStanding = 'active' | 'disabled' | 'deleted';
+
+/** A secret as it may be shown. */
+export interface EndpointSecret {
+  readonly id: string;
+  readonly createdAt: Date;
+  /** Until then requests are signed with it too; `null`: until it is rotated or revoked. */
+  readonly expiresAt: Date | null;
+}
+
+export interface RotateOptions {
+  /** `whsec_` and 24 to 64 bytes in base64. Default: 32 random bytes. */
+  readonly secret?: string;
+  /**
+   * How long the older ones go on to sign as well: as long as the receiver takes to know the new one. Too small and it refuses requests; too large and one
+   * that leaked is of use for longer. 0: not at all. Default 24 h, at most 1 year.
+   */
+  readonly expireOldAfter?: Duration;
+}
+
+/** Shown once. */
+export type RotatedSecret = EndpointSecret & { readonly secret: string };
+
 export interface Endpoint {
   readonly id: string;
   readonly url: string;
   readonly types: readonly string[];
   readonly tenant: string;
-  readonly headers: Readonly<Record<string, string>>;
+  /** In lower case. Their values may be credentials and are never given out. */
+  readonly headerNames: readonly string[];
+  /** Those that sign, newest first. */
+  readonly secrets: readonly EndpointSecret[];
+  readonly state: EndpointStanding;
+  /** `gone`: it answered 410; `failing`: nothing but failures for `disableAfter`; `requested`: by `disable()`. */
+  readonly disabledReason: string | null;
   readonly createdAt: Date;
+  readonly updatedAt: Date;
 }
 
 /** Shown once: the secret is stored sealed and never given out again. */
 export type CreatedEndpoint = Endpoint & { readonly secret: string };
+
+export interface EndpointFilter {
+  /** Left out: all tenants. */
+  readonly tenant?: string;
+  /** Default: those that are not deleted. */
+  readonly state?: EndpointStanding | readonly EndpointStanding[];
+}
+
+/** In order of id. */
+export interface EndpointPage {
+  readonly endpoints: readonly Endpoint[];
+  /** For the next page; `null` after the last. */
+  readonly nextCursor: string | null;
+}
+
+/** What a test is about; both parts have defaults. */
+export interface TestEvent {
+  /** Sent whatever types the endpoint wants. Default `webhook.test`. */
+  readonly type?: string;
+  /** Default `{}`. */
+  readonly data?: unknown;
+}
+
+/** A test that is on its way as any other event: what became of it is said by `WebhookDeliveriesService.get(deliveryId)`. */
+export type SentTest = SentEvent & { readonly deliveryId: string };

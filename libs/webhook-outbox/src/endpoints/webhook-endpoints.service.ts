@@ -1,27 +1,65 @@
 import { randomBytes, randomUUID } from 'node:crypto';
+import { OptionsCheck, systemClock } from '@nest-baton/core';
 import { Inject, Injectable } from '@nestjs/common';
+import { isUuid } from '../deliveries/delivery-filter.js';
+import type { PageOptions, TenantScope } from '../deliveries/stored-delivery.js';
+import { type NewEvent, singleEvent } from '../producing/event-batch.js';
 import { OutboxDatabase } from '../schema/outbox-database.js';
 import { secretText } from '../sending/signature.js';
+import { DueSignal } from '../waking/due-signal.js';
+import { EndpointNotActiveError, EndpointNotFoundError, EndpointSecretError } from '../webhook-outbox.errors.js';
 import { OUTBOX_OPTIONS } from '../webhook-outbox.module-definition.js';
 import type { ResolvedWebhookOutboxOptions } from '../webhook-outbox.options.js';
-import { checkEndpoint } from './endpoint-check.js';
-import type { CreatedEndpoint, NewEndpoint } from './endpoint.js';
+import { checkChange, checkEndpoint, checkSecret } from './endpoint-check.js';
+import { endpointQuery, tenantOf } from './endpoint-query.js';
+import { EndpointRecords } from './endpoint-records.js';
+import type {
+  CreatedEndpoint,
+  Endpoint,
+  EndpointChange,
+  EndpointFilter,
+  EndpointPage,
+  NewEndpoint,
+  RotatedSecret,
+  RotateOptions,
+  SentTest,
+  TestEvent,
+} from './endpoint.js';
 import { EndpointStore } from './endpoint-store.js';
 import { KeyRing } from './key-ring.js';
+import { sealHeaders } from './sealed-headers.js';
+import { type SecretsFound, SecretStore } from './secret-store.js';
 
 const SECRET_BYTES = 32;
 
-/** Who gets webhooks. */
+/** Each is a signature in a header, of which receivers take only so much. */
+const MOST_SECRETS = 32;
+
+/** Of several changes at once one succeeds in each round. */
+const MOST_TRIES = 100;
+
+/**
+ * Who gets webhooks.
+ *
+ * - With `{ tenant }` what is of another tenant is as if it did not exist; without, all tenants are meant.
+ * - A change holds for every request that is started after it, in all processes; requests that run are not cut.
+ */
 @Injectable()
 export class WebhookEndpointsService {
   private readonly store: EndpointStore;
+  private readonly records: EndpointRecords;
+  private readonly secrets: SecretStore;
 
   constructor(
     @Inject(OUTBOX_OPTIONS) private readonly options: ResolvedWebhookOutboxOptions,
     @Inject(OutboxDatabase) private readonly database: OutboxDatabase,
     @Inject(KeyRing) private readonly ring: KeyRing,
+    @Inject(DueSignal) private readonly due: DueSignal,
   ) {
+    const { dispatch, handOffGraceMs } = options;
     this.store = new EndpointStore(database, database.schema);
+    this.secrets = new SecretStore(database, database.schema);
+    this.records = new EndpointRecords(database, database.schema, dispatch === 'queue' ? handOffGraceMs : undefined);
   }
 
   /**
@@ -35,7 +73,152 @@ export class WebhookEndpointsService {
     const { secret = randomBytes(SECRET_BYTES), ...checked } = checkEndpoint(endpoint, this.options);
     await this.database.prepare();
     const id = randomUUID();
-    const createdAt = await this.store.insert({ id, ...checked, ...this.ring.seal(secret, id) });
-    return { id, ...checked, createdAt, secret: secretText(secret) };
+    const { headers, ...named } = checked;
+    await this.store.insert({
+      id,
+      ...named,
+      headerNames: Object.keys(headers),
+      headers: sealHeaders(this.ring, headers, id),
+      secret: { id: randomUUID(), ...this.ring.seal(secret, id) },
+    });
+    return { ...(await this.get(id)), secret: secretText(secret) };
   }
+
+  /** Those that are not deleted, in pages, in order of id. @throws OptionsInvalidError */
+  async list(filter?: EndpointFilter, page?: PageOptions): Promise<EndpointPage> {
+    const query = endpointQuery(filter, page);
+    await this.database.prepare();
+    const found = await this.records.list({ ...query, limit: query.limit + 1 });
+    const endpoints = found.slice(0, query.limit);
+    return { endpoints, nextCursor: found.length > query.limit ? (endpoints.at(-1)?.id ?? null) : null };
+  }
+
+  /** @throws EndpointNotFoundError | OptionsInvalidError */
+  async get(id: string, scope?: TenantScope): Promise<Endpoint> {
+    return this.on(id, scope, (tenant) => this.records.find(id, tenant));
+  }
+
+  /**
+   * Requests that are not started yet go to it as it is then, those of earlier events too. Which events it gets is decided by the types of the moment
+   * when each is sent.
+   *
+   * @throws EndpointNotFoundError | EndpointInvalidError | OptionsInvalidError
+   */
+  async update(id: string, change: EndpointChange, scope?: TenantScope): Promise<Endpoint> {
+    const checked = checkChange(change, this.options);
+    const { headers } = checked;
+    const sealed = headers === undefined ? null : sealHeaders(this.ring, headers, boundTo(id));
+    return this.on(id, scope, (tenant) => this.records.update(id, tenant, checked, sealed));
+  }
+
+  /** Nothing is sent to it from now on; what is open is parked, and what is sent meanwhile too. @throws EndpointNotFoundError | OptionsInvalidError */
+  async disable(id: string, scope?: TenantScope): Promise<Endpoint> {
+    return this.on(id, scope, (tenant) => this.records.disable(id, tenant));
+  }
+
+  /**
+   * Sends to it again, with a clean slate: breaker, pause and failures are forgotten. What was parked meanwhile waits for a replay.
+   *
+   * @throws EndpointNotFoundError | OptionsInvalidError
+   */
+  async enable(id: string, scope?: TenantScope): Promise<Endpoint> {
+    const enabled = await this.on(id, scope, (tenant) => this.records.enable(id, tenant));
+    this.due.tell();
+    return enabled;
+  }
+
+  /** For good: what is open and not parked is abandoned, and no call finds it any more. @throws EndpointNotFoundError | OptionsInvalidError */
+  async delete(id: string, scope?: TenantScope): Promise<void> {
+    await this.on(id, scope, async (tenant) => (await this.records.delete(id, tenant)) || undefined);
+  }
+
+  /**
+   * Sends an event to this endpoint alone, whatever types it wants: stored, signed, tried again and recorded as any other.
+   *
+   * @throws EndpointNotFoundError | EndpointNotActiveError | EventInvalidError | PayloadTooLargeError | OptionsInvalidError
+   */
+  async sendTest(id: string, event: TestEvent = {}, scope?: TenantScope): Promise<SentTest> {
+    const { tenant } = await this.get(id, scope);
+    const { type = 'webhook.test', data = {} } = event;
+    const { events } = singleEvent({ type, data, tenant }, systemClock.now(), this.options.maxPayloadBytes);
+    const [test] = events as [NewEvent];
+    const deliveryId = await this.records.insertTest(id, test);
+    if (deliveryId === undefined)
+      throw new EndpointNotActiveError(`Endpoint ${id} is not active; enable it, then send a test.`);
+    this.due.tell();
+    const { key, outboxId } = test;
+    return { id: key, outboxId, deliveries: 1, duplicate: false, state: 'persisted', deliveryId };
+  }
+
+  /**
+   * Makes a new secret. Requests that are started from now on are signed with it and, until they expire, with the older ones too, so that a receiver
+   * who knows any of them takes them.
+   *
+   * @throws EndpointNotFoundError | EndpointInvalidError | EndpointSecretError | OptionsInvalidError | KeyRingInvalidError
+   */
+  async rotateSecret(id: string, options?: RotateOptions, scope?: TenantScope): Promise<RotatedSecret> {
+    const { secret, expireOldMs } = rotation(options);
+    const sealed = { id: randomUUID(), ...this.ring.seal(secret, boundTo(id)) };
+    return this.changeSecrets(id, scope, async ({ version, secrets }) => {
+      if (secrets.length >= MOST_SECRETS && expireOldMs > 0)
+        throw new EndpointSecretError(`Endpoint ${id} has ${secrets.length} secrets; revoke some, then rotate.`);
+      const rotated = await this.secrets.rotate(id, version, sealed, expireOldMs);
+      return rotated && { ...rotated, secret: secretText(secret) };
+    });
+  }
+
+  /**
+   * Ends a secret now: no request that is started after this is signed with it, in any process. Requests that run are not cut. The last one that does not
+   * expire cannot be revoked: rotate with `expireOldAfter: 0`.
+   *
+   * @throws EndpointNotFoundError | EndpointSecretError | OptionsInvalidError
+   */
+  async revokeSecret(id: string, secretId: string, scope?: TenantScope): Promise<void> {
+    await this.changeSecrets(id, scope, async ({ version, secrets }) => {
+      if (!secrets.some((one) => one.id === secretId))
+        throw new EndpointSecretError(`Endpoint ${id} has no such secret.`);
+      if (!secrets.some((one) => one.id !== secretId && one.expiresAt === null))
+        throw new EndpointSecretError(`It is the last secret of endpoint ${id} that does not expire; rotate instead.`);
+      return (await this.secrets.revoke(id, version, secretId)) ? true : undefined;
+    });
+  }
+
+  /** Again from what is there then, when somebody else has changed the endpoint since it was read. */
+  private async changeSecrets<T>(
+    id: string,
+    scope: TenantScope | undefined,
+    change: (found: SecretsFound) => Promise<T | undefined>,
+  ): Promise<T> {
+    for (let tries = 0; tries < MOST_TRIES; tries++) {
+      const changed = await change(await this.on(id, scope, (tenant) => this.records.secrets(id, tenant)));
+      if (changed !== undefined) return changed;
+    }
+    throw new EndpointSecretError(`Endpoint ${id} is being changed by others all the time.`, { retryable: true });
+  }
+
+  private async on<T>(
+    id: string,
+    scope: TenantScope | undefined,
+    work: (tenant: string | undefined) => Promise<T | undefined>,
+  ): Promise<T> {
+    const tenant = tenantOf(scope);
+    await this.database.prepare();
+    const found = isUuid(id) ? await work(tenant) : undefined;
+    if (found === undefined) throw new EndpointNotFoundError(`There is no endpoint ${isUuid(id) ? id : 'of that id'}.`);
+    return found;
+  }
+}
+
+/** As the database writes it, and as it will be opened. */
+function boundTo(id: string): string {
+  return String(id).toLowerCase();
+}
+
+/** @throws OptionsInvalidError | EndpointInvalidError */
+function rotation(options: RotateOptions | undefined): { secret: Buffer; expireOldMs: number } {
+  const check = new OptionsCheck<RotateOptions>('rotateSecret', options, ['secret', 'expireOldAfter']);
+  const expireOldMs = check.duration('expireOldAfter', '24h', { max: 365 * 86_400_000 });
+  check.finish();
+  const given = options?.secret;
+  return { secret: given === undefined ? randomBytes(SECRET_BYTES) : checkSecret(given), expireOldMs };
 }

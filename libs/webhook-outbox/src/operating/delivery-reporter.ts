@@ -12,6 +12,7 @@ import type { Settlement } from '../outcomes/outcome.js';
 import type { GivenUpDelivery } from '../sweeping/hand-off-store.js';
 import type { ReclaimedDelivery } from '../reclaiming/reclaim-store.js';
 import type { ResolvedWebhookOutboxOptions } from '../webhook-outbox.options.js';
+import { CleanupReporter } from './cleanup-reporter.js';
 import { EndpointReporter } from './endpoint-reporter.js';
 import { HandOffReporter } from './hand-off-reporter.js';
 
@@ -21,6 +22,7 @@ export class DeliveryReporter {
   readonly metrics: Metrics<typeof WEBHOOK_OUTBOX_METRICS>;
   readonly endpoints: EndpointReporter;
   readonly handOffs: HandOffReporter;
+  readonly cleanup: CleanupReporter;
 
   constructor(
     name: string,
@@ -33,6 +35,7 @@ export class DeliveryReporter {
       logger.error('a listener failed', { event, error: describeError(error) }),
     );
     this.handOffs = new HandOffReporter(this.events, this.metrics, logger);
+    this.cleanup = new CleanupReporter(this.events, this.metrics, logger);
     this.endpoints = new EndpointReporter(this.events, this.metrics, logger, options.disableAfterMs);
   }
 

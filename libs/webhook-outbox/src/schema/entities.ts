@@ -91,17 +91,28 @@ export class WebhookEndpoint {
   tenant: string;
   url: string;
   types: string[];
-  headers: Record<string, string>;
+  headerNames: string[];
+  headersKeyId: string | null;
+  /** AES-256-GCM under the key named; `null` without headers. */
+  headersSealed: Buffer | null;
   state: 'active' | 'disabled' | 'deleted';
-  /** `gone`: it answered 410; `failing`: nothing but failures for `disableAfter`. */
+  /** `gone`: it answered 410; `failing`: nothing but failures for `disableAfter`; `requested`: by a call. */
   disabledReason: string | null;
   /** Raised with each change; the key under which an opened secret is kept in memory. */
   version: number;
-  secretKeyId: string;
-  /** AES-256-GCM under the key named; never the secret itself. */
-  secretSealed: Buffer;
   createdAt: Date;
   updatedAt: Date;
+}
+
+/** What an endpoint's requests are signed with: all that have not expired. Read-only: made by `WebhookEndpointsService`. */
+export class WebhookSecret {
+  endpointId: string;
+  id: string;
+  keyId: string;
+  /** AES-256-GCM under the key named; never the secret itself. */
+  sealed: Buffer;
+  createdAt: Date;
+  expiresAt: Date | null;
 }
 
 const uuid = (name: string): EntitySchemaColumnOptions => ({ name, type: 'uuid' });
@@ -122,6 +133,7 @@ export function webhookOutboxEntities(options: { readonly schema?: string } = {}
     attemptSchema(schema),
     endpointSchema(schema),
     endpointStateSchema(schema),
+    secretSchema(schema),
   ];
 }
 
@@ -178,8 +190,9 @@ function deliverySchema(schema: string): EntitySchema<OutboxDelivery> {
       {
         name: 'webhook_deliveries_given_up',
         columns: ['endpointId', 'id'],
-        where: `state IN ('failed', 'dead', 'abandoned', 'parked')`,
+        where: `state IN ('failed', 'dead', 'abandoned', 'parked', 'expired')`,
       },
+      { name: 'webhook_deliveries_settled', columns: ['state', 'settledAt'], where: 'settled_at IS NOT NULL' },
       { name: 'webhook_deliveries_suspect', columns: ['nextAt'], where: `state = 'ready' AND lease_losses >= 2` },
     ],
   });
@@ -242,12 +255,12 @@ function endpointSchema(schema: string): EntitySchema<WebhookEndpoint> {
       tenant: text('tenant'),
       url: text('url'),
       types: { ...text('types'), array: true },
-      headers: { name: 'headers', type: 'jsonb' },
+      headerNames: { ...text('header_names'), array: true },
+      headersKeyId: nullable(text('headers_key_id')),
+      headersSealed: nullable({ name: 'headers_sealed', type: 'bytea' }),
       state: text('state'),
       disabledReason: nullable(text('disabled_reason')),
       version: integer('version'),
-      secretKeyId: text('secret_key_id'),
-      secretSealed: { name: 'secret_sealed', type: 'bytea' },
       createdAt: timestamp('created_at'),
       updatedAt: timestamp('updated_at'),
     },
@@ -255,5 +268,23 @@ function endpointSchema(schema: string): EntitySchema<WebhookEndpoint> {
       { name: 'webhook_endpoints_tenant', columns: ['tenant'] },
       { name: 'webhook_endpoints_off', columns: ['id'], where: `state <> 'active'` },
     ],
+  });
+}
+
+function secretSchema(schema: string): EntitySchema<WebhookSecret> {
+  return new EntitySchema<WebhookSecret>({
+    name: 'WebhookSecret',
+    target: WebhookSecret,
+    schema,
+    tableName: 'webhook_secrets',
+    synchronize: false,
+    columns: {
+      endpointId: { ...uuid('endpoint_id'), primary: true },
+      id: { ...uuid('id'), primary: true },
+      keyId: text('key_id'),
+      sealed: { name: 'sealed', type: 'bytea' },
+      createdAt: timestamp('created_at'),
+      expiresAt: nullable(timestamp('expires_at')),
+    },
   });
 }

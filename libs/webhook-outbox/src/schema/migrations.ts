@@ -16,7 +16,7 @@ export const MIGRATIONS: readonly Migration[] = [
 ];
 
 /** States that somebody may want to look at or to replay; a delivery that succeeds never has an entry in their index. */
-const GIVEN_UP = `'failed', 'dead', 'abandoned', 'parked'`;
+const GIVEN_UP = `'failed', 'dead', 'abandoned', 'parked', 'expired'`;
 
 function endpoints(schema: string): string[] {
   return [
@@ -25,16 +25,24 @@ function endpoints(schema: string): string[] {
        tenant text NOT NULL,
        url text NOT NULL,
        types text[] NOT NULL,
-       headers jsonb NOT NULL,
+       header_names text[] NOT NULL,
+       headers_key_id text,
+       headers_sealed bytea,
        state text NOT NULL,
        disabled_reason text,
        version integer NOT NULL,
-       secret_key_id text NOT NULL,
-       secret_sealed bytea NOT NULL,
        created_at timestamptz NOT NULL,
        updated_at timestamptz NOT NULL)`,
     `CREATE INDEX webhook_endpoints_tenant ON ${schema}.webhook_endpoints (tenant)`,
     `CREATE INDEX webhook_endpoints_off ON ${schema}.webhook_endpoints (id) WHERE state <> 'active'`,
+    `CREATE TABLE ${schema}.webhook_secrets (
+       endpoint_id uuid NOT NULL,
+       id uuid NOT NULL,
+       key_id text NOT NULL,
+       sealed bytea NOT NULL,
+       created_at timestamptz NOT NULL,
+       expires_at timestamptz,
+       PRIMARY KEY (endpoint_id, id))`,
     `CREATE TABLE ${schema}.webhook_endpoint_states (
        endpoint_id uuid PRIMARY KEY,
        breaker text NOT NULL,
@@ -97,6 +105,7 @@ function deliveries(schema: string): string[] {
     `CREATE INDEX webhook_deliveries_leased ON ${schema}.webhook_deliveries (lease_until) WHERE state = 'leased'`,
     `CREATE INDEX webhook_deliveries_suspect ON ${schema}.webhook_deliveries (next_at) WHERE state = 'ready' AND lease_losses >= 2`,
     `CREATE INDEX webhook_deliveries_given_up ON ${schema}.webhook_deliveries (endpoint_id, id) WHERE state IN (${GIVEN_UP})`,
+    `CREATE INDEX webhook_deliveries_settled ON ${schema}.webhook_deliveries (state, settled_at) WHERE settled_at IS NOT NULL`,
     `CREATE TABLE ${schema}.webhook_attempts (
        id bigserial PRIMARY KEY,
        delivery_id bigint NOT NULL,

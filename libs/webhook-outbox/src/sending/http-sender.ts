@@ -27,7 +27,8 @@ export interface WebhookRequest {
   readonly trace?: string | null;
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
-  readonly secret: Buffer;
+  /** At least one; each signs. */
+  readonly secrets: readonly Buffer[];
   readonly webhookId: string;
   readonly body: string;
 }
@@ -111,7 +112,7 @@ export class HttpSender {
     await this.agent.destroy();
   }
 
-  private headersOf({ headers, secret, webhookId, body }: WebhookRequest): Record<string, string> {
+  private headersOf({ headers, secrets, webhookId, body }: WebhookRequest): Record<string, string> {
     const timestamp = Math.floor(this.clock.now() / 1_000);
     return {
       'user-agent': 'baton-webhook-outbox',
@@ -119,7 +120,7 @@ export class HttpSender {
       'content-type': 'application/json',
       'webhook-id': webhookId,
       'webhook-timestamp': String(timestamp),
-      'webhook-signature': signV1(secret, webhookId, timestamp, body),
+      'webhook-signature': secrets.map((secret) => signV1(secret, webhookId, timestamp, body)).join(' '),
     };
   }
 

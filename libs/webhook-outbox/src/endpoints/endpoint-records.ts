@@ -1,0 +1,182 @@
+import type { Queryable } from '@nest-baton/core';
+import type { NewEvent } from '../producing/event-batch.js';
+import type { CheckedChange } from './endpoint-check.js';
+import type { Endpoint, EndpointStanding } from './endpoint.js';
+import type { SealedSecret } from './key-ring.js';
+import type { SecretsFound } from './secret-store.js';
+
+/** Times of secrets are texts, since they come as JSON. */
+type EndpointRecord = Omit<Endpoint, 'secrets'> & {
+  readonly secrets: readonly { readonly id: string; readonly createdAt: string; readonly expiresAt: string | null }[];
+};
+
+export interface EndpointQuery {
+  readonly tenant: string | undefined;
+  readonly states: readonly EndpointStanding[];
+  /** Ids above. */
+  readonly after: string;
+  readonly limit: number;
+}
+
+/**
+ * The statements on endpoints that people ask for, each of one endpoint; `tenant` undefined: of any. What is deleted is not there any more.
+ * A change raises the version, which relays compare before each request.
+ */
+export class EndpointRecords {
+  /** @param handOffGraceMs undefined where relays send whatever is due. */
+  constructor(
+    private readonly on: Queryable,
+    private readonly schema: string,
+    private readonly handOffGraceMs: number | undefined,
+  ) {}
+
+  async list({ tenant, states, after, limit }: EndpointQuery): Promise<readonly Endpoint[]> {
+    const { rows } = await this.on.query<EndpointRecord>(
+      `SELECT ${this.columns()} FROM ${this.schema}.webhook_endpoints e
+        WHERE ($1::text IS NULL OR e.tenant = $1) AND e.state = ANY ($2::text[]) AND e.id > $3::uuid ORDER BY e.id LIMIT $4`,
+      [tenant ?? null, states, after, limit],
+    );
+    return rows.map(endpointOf);
+  }
+
+  async find(id: string, tenant: string | undefined): Promise<Endpoint | undefined> {
+    const { rows } = await this.on.query<EndpointRecord>(
+      `SELECT ${this.columns()} FROM ${this.schema}.webhook_endpoints e WHERE ${FOUND}`,
+      [id, tenant ?? null],
+    );
+    return rows.map(endpointOf)[0];
+  }
+
+  /** Together with the version that they belong to. */
+  async secrets(id: string, tenant: string | undefined): Promise<SecretsFound | undefined> {
+    const { rows } = await this.on.query<EndpointRecord & { readonly version: number }>(
+      `SELECT e.version, ${this.columns()} FROM ${this.schema}.webhook_endpoints e WHERE ${FOUND}`,
+      [id, tenant ?? null],
+    );
+    return rows.map((row) => ({ version: row.version, secrets: endpointOf(row).secrets }))[0];
+  }
+
+  /** `sealed`: of the change's headers. */
+  async update(
+    id: string,
+    tenant: string | undefined,
+    { url, types, headers }: CheckedChange,
+    sealed: SealedSecret | null,
+  ): Promise<Endpoint | undefined> {
+    const areKept = '$5::text[] IS NULL';
+    return this.set(
+      id,
+      tenant,
+      `url = coalesce($3, url), types = coalesce($4::text[], types), header_names = coalesce($5::text[], header_names),
+       headers_key_id = CASE WHEN ${areKept} THEN headers_key_id ELSE $6 END,
+       headers_sealed = CASE WHEN ${areKept} THEN headers_sealed ELSE $7::bytea END`,
+      [
+        ...[url ?? null, types ?? null, headers === undefined ? null : Object.keys(headers)],
+        ...[sealed?.keyId ?? null, sealed?.sealed ?? null],
+      ],
+    );
+  }
+
+  /** Its open deliveries are parked by the relays, a batch at a time, and so is what is sent from now on. */
+  async disable(id: string, tenant: string | undefined): Promise<Endpoint | undefined> {
+    return this.set(id, tenant, `state = 'disabled', disabled_reason = coalesce(disabled_reason, 'requested')`);
+  }
+
+  /** Its row is kept, so that its deliveries have an endpoint; its secrets and headers are not. Its deliveries are abandoned by the relays, a batch at a time. */
+  async delete(id: string, tenant: string | undefined): Promise<boolean> {
+    const { rows } = await this.on.query<{ id: string }>(
+      `WITH deleted AS (
+         UPDATE ${this.schema}.webhook_endpoints e
+            SET state = 'deleted', headers_key_id = NULL, headers_sealed = NULL, version = e.version + 1, updated_at = clock_timestamp()
+          WHERE ${FOUND} RETURNING e.id
+       ), forgotten AS (
+         DELETE FROM ${this.schema}.webhook_secrets s USING deleted WHERE s.endpoint_id = deleted.id)
+       SELECT id FROM deleted`,
+      [id, tenant ?? null],
+    );
+    return rows.length > 0;
+  }
+
+  /**
+   * Forgets what it has done wrong, too. The state is locked before the endpoint, as by whoever writes what an answer says of it: such an
+   * answer is either forgotten here or counted anew.
+   */
+  async enable(id: string, tenant: string | undefined): Promise<Endpoint | undefined> {
+    const { rows } = await this.on.query<EndpointRecord>(
+      `WITH health AS MATERIALIZED (
+         SELECT s.endpoint_id FROM ${this.schema}.webhook_endpoint_states s JOIN ${this.schema}.webhook_endpoints e ON e.id = s.endpoint_id
+          WHERE ${FOUND} FOR UPDATE OF s
+       ), enabled AS (
+         UPDATE ${this.schema}.webhook_endpoints e
+            SET state = 'active', disabled_reason = NULL, version = e.version + 1, updated_at = clock_timestamp()
+          WHERE ${FOUND} AND (SELECT count(*) FROM health) >= 0 RETURNING e.*
+       ), forgotten AS (
+         DELETE FROM ${this.schema}.webhook_endpoint_states s USING enabled WHERE s.endpoint_id = enabled.id)
+       SELECT ${this.columns()} FROM enabled e`,
+      [id, tenant ?? null],
+    );
+    return rows.map(endpointOf)[0];
+  }
+
+  /** An event with one delivery, for this endpoint and whatever types it wants. Undefined: it is not active. */
+  async insertTest(id: string, event: NewEvent): Promise<string | undefined> {
+    const { rows } = await this.on.query<{ id: string }>(
+      `WITH wanted AS (SELECT id FROM ${this.schema}.webhook_endpoints WHERE id = $1 AND state = 'active'),
+       event AS (
+         INSERT INTO ${this.schema}.webhook_events (id, tenant, dedupe_key, type, body, content_hash, created_at)
+         SELECT $2::uuid, $3, $4, $5, $6, $7::bytea, clock_timestamp() FROM wanted RETURNING id
+       ), hand_off AS (
+         INSERT INTO ${this.schema}.webhook_hand_offs (event_id, kind, next_at, fence, count)
+         SELECT id, 'sweep', clock_timestamp(), 0, 0 FROM event WHERE $8::float8 IS NOT NULL)
+       INSERT INTO ${this.schema}.webhook_deliveries
+              (event_id, endpoint_id, state, next_at, fence, attempts, lease_losses, created_at)
+       SELECT event.id, wanted.id, 'ready', clock_timestamp(), 0, 0, 0, clock_timestamp() FROM event, wanted RETURNING id`,
+      [
+        id,
+        event.outboxId,
+        event.tenant,
+        event.key,
+        event.type,
+        event.body,
+        event.contentHash,
+        this.handOffGraceMs ?? null,
+      ],
+    );
+    return rows[0]?.id;
+  }
+
+  private columns(): string {
+    return `e.id, e.url, e.types, e.tenant, e.header_names AS "headerNames", e.state, e.disabled_reason AS "disabledReason",
+              e.created_at AS "createdAt", e.updated_at AS "updatedAt", (
+              SELECT coalesce(jsonb_agg(jsonb_build_object('id', s.id, 'createdAt', s.created_at, 'expiresAt', s.expires_at)
+                                        ORDER BY s.created_at DESC, s.id), '[]')
+                FROM ${this.schema}.webhook_secrets s
+               WHERE s.endpoint_id = e.id AND (s.expires_at IS NULL OR s.expires_at > statement_timestamp())) AS secrets`;
+  }
+
+  private async set(
+    id: string,
+    tenant: string | undefined,
+    what: string,
+    values: readonly unknown[] = [],
+  ): Promise<Endpoint | undefined> {
+    const { rows } = await this.on.query<EndpointRecord>(
+      `UPDATE ${this.schema}.webhook_endpoints e SET ${what}, version = e.version + 1, updated_at = clock_timestamp()
+        WHERE ${FOUND} RETURNING ${this.columns()}`,
+      [id, tenant ?? null, ...values],
+    );
+    return rows.map(endpointOf)[0];
+  }
+}
+
+const FOUND = `e.id = $1::uuid AND ($2::text IS NULL OR e.tenant = $2) AND e.state <> 'deleted'`;
+
+function endpointOf(row: EndpointRecord): Endpoint {
+  const { id, url, types, tenant, headerNames, state, disabledReason, createdAt, updatedAt } = row;
+  const secrets = row.secrets.map((one) => ({
+    id: one.id,
+    createdAt: new Date(one.createdAt),
+    expiresAt: one.expiresAt === null ? null : new Date(one.expiresAt),
+  }));
+  return { id, url, types, tenant, headerNames, secrets, state, disabledReason, createdAt, updatedAt };
+}

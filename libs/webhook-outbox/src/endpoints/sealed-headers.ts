@@ -1,0 +1,17 @@
+import type { KeyRing, SealedSecret } from './key-ring.js';
+
+type Headers = Readonly<Record<string, string>>;
+
+/** Bound to its place: a sealed secret does not open as headers, nor the other way round. */
+const placeOf = (endpointId: string): string => `${endpointId}/headers`;
+
+/** `null` without any. @throws KeyRingInvalidError when no key is configured. */
+export function sealHeaders(ring: KeyRing, headers: Headers, endpointId: string): SealedSecret | null {
+  if (Object.keys(headers).length === 0) return null;
+  return ring.seal(Buffer.from(JSON.stringify(headers)), placeOf(endpointId));
+}
+
+/** @throws KeyRingInvalidError */
+export function openHeaders(ring: KeyRing, sealed: SealedSecret, endpointId: string): Headers {
+  return JSON.parse(ring.open(sealed, placeOf(endpointId)).toString()) as Headers;
+}

@@ -1,0 +1,60 @@
+import { adaptTransaction, OptionsCheck, quoteIdentifier, type TransactionLike } from '@nest-baton/core';
+import { resolveRetention, type RetentionOptions } from './retention.options.js';
+import { FIRST_EVENT, RetentionStore } from './retention-store.js';
+
+export interface CleanupOptions {
+  /** Default `'baton'`. */
+  readonly schema?: string;
+  /** Default: that of the module. */
+  readonly retention?: RetentionOptions;
+  /** Deliveries, and events to look at. Default 500, at most 10 000. */
+  readonly limit?: number;
+  /** `cursor` of the call before. */
+  readonly cursor?: string;
+}
+
+export interface CleanedUp {
+  /** Parked deliveries that have become `expired`. */
+  readonly expired: number;
+  /** Removed, with their attempts. */
+  readonly deliveries: number;
+  readonly events: number;
+  /** For the next call; undefined when all events were looked at. */
+  readonly cursor: string | undefined;
+  /** There is more to do, by another call with `cursor`, better in another transaction. */
+  readonly isMore: boolean;
+}
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/**
+ * Removes a batch of what has been kept for as long as `retention` says, for those who run a queue of their own without the module, which does the
+ * same by itself. Skips what another cleanup or a replay has under its hands.
+ *
+ * @throws NotInTransactionError | OptionsInvalidError
+ */
+export async function cleanupOldEvents(transaction: TransactionLike, options: CleanupOptions = {}): Promise<CleanedUp> {
+  const check = new OptionsCheck<CleanupOptions>('cleanupOldEvents', options, [
+    'schema',
+    'retention',
+    'limit',
+    'cursor',
+  ]);
+  const schema = check.string('schema', 'baton');
+  const limit = check.integer('limit', 500, { min: 1, max: 10_000 });
+  const after = check.string('cursor', FIRST_EVENT);
+  if (!UUID.test(after)) check.problem('cursor must be that of the call before');
+  const retention = resolveRetention(options?.retention, (problem) => check.problem(problem));
+  check.finish();
+  const store = new RetentionStore(await adaptTransaction(transaction), quoteIdentifier(schema), retention);
+  const expired = await store.expire(limit);
+  const removed = await store.remove(limit);
+  const { next: cursor, events } = await store.removeLone(after, limit);
+  return {
+    expired,
+    deliveries: Object.values(removed.deliveries).reduce((sum, count) => sum + count, 0),
+    events: removed.events + events,
+    cursor,
+    isMore: expired === limit || removed.isMore || cursor !== undefined,
+  };
+}
