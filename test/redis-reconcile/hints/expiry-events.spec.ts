@@ -5,6 +5,7 @@ import {
   type Instance,
   type InstanceSettings,
   keysOf,
+  letGhostLapse,
   openRedis,
   ownAsGhost,
   startInstance,
@@ -36,6 +37,8 @@ describe('expiry events', () => {
     return instance;
   };
   const flags = async () => ((await redis.config('GET', 'notify-keyspace-events')) as string[])[1] ?? '';
+  /** A lease that runs out before anybody listens would tell nobody. */
+  const LONG = 60_000;
   /** The scan would take an hour: what happens sooner, an event has done. */
   const eventsOnly = { keyspaceEvents: 'auto', recovery: { interval: '1h' } } as const;
 
@@ -46,9 +49,10 @@ describe('expiry events', () => {
       void seen.push({ dataStream, attempt, at: performance.now() });
     const producer = await start({ service });
     await producer.service.produce('a:b {c}');
-    await ownAsGhost(redis, service, 1, 700);
-    const at = performance.now();
+    const owned = await ownAsGhost(redis, service, 1, LONG);
     for (let i = 0; i < 3; i++) await start({ service, options: eventsOnly, handle });
+    const at = performance.now();
+    await letGhostLapse(redis, service, owned, 700);
     await waitFor(() => seen.length === 1, { description: 'it was recovered' });
     expect(seen[0]).toMatchObject({ dataStream: 'a:b {c}', attempt: 2 });
     expect((seen[0]?.at ?? Infinity) - at).toBeLessThan(700 + 1000);
@@ -60,9 +64,10 @@ describe('expiry events', () => {
     const names = Array.from({ length: 200 }, (_, i) => `s${i}`);
     await Promise.all(names.map((name) => producer.service.produce(name)));
     const seen: string[] = [];
-    await ownAsGhost(redis, service, 200, 1000);
+    const owned = await ownAsGhost(redis, service, 200, LONG);
     for (let i = 0; i < 3; i++)
       await start({ service, options: eventsOnly, handle: async ({ dataStream }) => void seen.push(dataStream) });
+    await letGhostLapse(redis, service, owned, 500);
     await waitFor(() => seen.length >= 200, { description: 'all were recovered' });
     expect(seen.sort()).toEqual(names.sort());
   });
@@ -200,8 +205,9 @@ describe('expiry events', () => {
     const producer = await start({ service, url });
     await instance.service.beforeApplicationShutdown();
     await producer.service.produce('mine');
-    await ownAsGhost(inThree, service, 1, 600);
+    const owned = await ownAsGhost(inThree, service, 1, LONG);
     await start({ service, url, options: eventsOnly, handle: async ({ dataStream }) => void seen.push(dataStream) });
+    await letGhostLapse(inThree, service, owned, 100);
     await waitFor(() => seen.length === 1, { description: 'the event of database 3 was heard' });
     expect(seen).toEqual(['mine']);
     inThree.disconnect();

@@ -157,6 +157,17 @@ export async function ownAsGhost(redis: Redis, service: string, count: number, l
   return names;
 }
 
+/** Lets the leases of a ghost run out `inMs` from now: after the listeners have started, however long that took. */
+export async function letGhostLapse(
+  redis: Redis,
+  service: string,
+  dataStreams: readonly string[],
+  inMs: number,
+): Promise<void> {
+  const keys = keysOf(service);
+  await Promise.all(dataStreams.map((dataStream) => redis.pexpire(keys.lease(dataStream), inMs)));
+}
+
 /** Resolves when the signal aborts, with its reason. */
 export function aborted(signal: AbortSignal): Promise<unknown> {
   if (signal.aborted) return Promise.resolve(signal.reason);
