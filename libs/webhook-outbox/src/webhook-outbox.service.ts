@@ -102,9 +102,12 @@ export class WebhookOutboxService
       onListening: (reconnects) => this.reporter.listening(reconnects),
       onListenerLost: (error) => this.reporter.listenerLost(error),
     });
-    due.listen(() => {
-      this.wakeUps.committed();
-      this.queueing.dueAgain();
+    due.listen({
+      onDue: () => {
+        this.wakeUps.committed();
+        this.queueing.dueAgain();
+      },
+      onOff: () => options.hints === 'on' && this.relay?.lookAside(),
     });
     this.producer = new EventProducer(database, options, systemClock, spans, (events) => this.committed(events));
   }
