@@ -19,6 +19,8 @@ export {
 } from './handling/handoff-handler.decorator.js';
 export type { Handoff } from './handling/handoff.js';
 export { RedisReconcileService } from './redis-reconcile.service.js';
+export type { HandoffNotification, NotificationOptions, TerminationReason } from './notifying/handoff-notification.js';
+export type { HandoffNotifications } from './notifying/handoff-notifications.js';
 export type { ProduceOptions } from './producing/produce-options.js';
 
 // Operating
@@ -34,6 +36,7 @@ export {
   HandoffInvalidError,
   HandoffNotOwnedError,
   NackError,
+  NotificationsTakenError,
   PartitionsMismatchError,
   RedisUnavailableError,
 } from './redis-reconcile.errors.js';

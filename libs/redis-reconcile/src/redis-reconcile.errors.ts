@@ -22,6 +22,11 @@ export class HandoffNotOwnedError extends BatonError {
   override readonly code = 'HANDOFF_NOT_OWNED';
 }
 
+/** This process takes work of the instance in another way already: by a handler, or by an iterator that has not ended. */
+export class NotificationsTakenError extends BatonError {
+  override readonly code = 'NOTIFICATIONS_TAKEN';
+}
+
 /** No consumer id: set `consumerId`, or `POD_NAME` or `POD_IP` where options are read from the environment. */
 export class ConsumerIdMissingError extends BatonError {
   override readonly code = 'CONSUMER_ID_MISSING';

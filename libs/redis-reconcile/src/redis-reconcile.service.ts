@@ -28,6 +28,8 @@ import { HandlerDiscovery } from './handling/handler-discovery.js';
 import type { Handoff } from './handling/handoff.js';
 import { currentHandoff } from './handling/handoff-runner.js';
 import { ownHandoff } from './handling/own-handoff.js';
+import type { NotificationOptions } from './notifying/handoff-notification.js';
+import type { HandoffNotifications } from './notifying/handoff-notifications.js';
 import { countEvents } from './operating/count-events.js';
 import { localGauges, sharedGauges } from './operating/gauges.js';
 import { decideHealth, type RedisReconcileHealth } from './operating/reconcile-health.js';
@@ -56,7 +58,7 @@ const HEALTH_TIMEOUT_MS = 3_000;
  * Hands work to one owner at a time.
  *
  * - `produce` resolves only when Redis has the hand-off, and works until the application has shut down.
- * - A process without a handler for this instance neither reads nor scans.
+ * - A process without a handler or an iterator for this instance neither reads nor scans.
  */
 @Injectable()
 export class RedisReconcileService
@@ -116,6 +118,7 @@ export class RedisReconcileService
       partitions: this.partitions,
       clock: systemClock,
       random: systemRandom,
+      checkServer: () => this.checkServer(),
       beforePass: () => this.fixPartitions(),
     });
   }
@@ -127,8 +130,7 @@ export class RedisReconcileService
       async () => sharedGauges(await this.stats()),
     );
     try {
-      await checkServer(this.link);
-      await this.fixPartitions();
+      await this.checkServer();
     } catch (error) {
       await this.close();
       throw error;
@@ -143,11 +145,7 @@ export class RedisReconcileService
   /** Called by Nest: reads nothing more, and hands back or finishes what is owned. */
   async beforeApplicationShutdown(): Promise<void> {
     if (this.isClosed) return;
-    const report = await this.consuming.stop();
-    if (report === undefined) return;
-    const { length } = report.releasedWhileRunning;
-    if (length + report.abandoned.length === 0) this.logger.log('stopped', report);
-    else this.logger.warn('stopped while handlers were running', report);
+    await this.consuming.stop();
   }
 
   /** Called by Nest: closes what this module opened. */
@@ -183,9 +181,19 @@ export class RedisReconcileService
   async release(handoff: Handoff | string, reason = 'released'): Promise<void> {
     const owned = ownHandoff(this.engine?.keeper, handoff);
     const isElsewhere = currentHandoff.getStore() !== owned;
-    await this.engine?.settlement.handBack(owned, reason, isElsewhere);
+    await this.engine?.settlement.handBack(owned, reason, isElsewhere && owned.watcher === undefined);
     if (isElsewhere)
       owned.abortFor(new LeaseLostError(`Data stream '${owned.dataStream}' was handed back: ${reason}.`));
+  }
+
+  /**
+   * Hand-offs for a process that would rather pull than have a handler. Nothing is read before the first pull; each `StreamAdded` is owned until
+   * `doneStream` or `release` is called with its hand-off.
+   *
+   * @throws OptionsInvalidError; NotificationsTakenError when there is a handler, or another iterator that has not ended.
+   */
+  notifications(options: NotificationOptions): HandoffNotifications {
+    return this.consuming.notifications(options);
   }
 
   /** Looks for orphans now, as the scan does. Works without a handler too. */
@@ -228,6 +236,11 @@ export class RedisReconcileService
       await this.close();
       throw error;
     }
+  }
+
+  private async checkServer(): Promise<void> {
+    await checkServer(this.link);
+    await this.fixPartitions();
   }
 
   private fixPartitions(): Promise<void> {

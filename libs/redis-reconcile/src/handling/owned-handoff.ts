@@ -16,6 +16,13 @@ export type OwnershipState = 'held' | 'lapsed' | 'lost' | 'settled';
 
 export type LastWord = 'done' | 'handBack' | 'refuse';
 
+/** Is told what becomes of an ownership, beside its signal. */
+export interface OwnershipWatcher {
+  readonly onSettled: (word: LastWord) => void;
+  /** It is lost, or not certain any more. */
+  readonly onLost: (reason: string) => void;
+}
+
 interface Ownership {
   readonly partition: Partition;
   readonly entry: HandoffEntry;
@@ -52,6 +59,9 @@ export class OwnedHandoff<Info = unknown> implements Handoff<Info> {
   /** Shutdown wants the work back: a throw hands it back and is not a failure. */
   isWantedBack = false;
   nextRenewalAt = 0;
+  watcher: OwnershipWatcher | undefined;
+  /** Our own last word, once it counts. */
+  lastWord: LastWord | undefined;
   private currentFence: number;
   private currentDeadline: number;
   private currentState: OwnershipState = 'held';
@@ -121,20 +131,20 @@ export class OwnedHandoff<Info = unknown> implements Handoff<Info> {
   lapse(): void {
     if (this.currentState !== 'held') return;
     this.currentState = 'lapsed';
-    this.abort('the lease was not renewed in time');
-    this.ownership.onLapse(this, 'the lease was not renewed in time');
+    this.ended('the lease was not renewed in time', true);
   }
 
   lose(reason: string): void {
     const before = this.currentState;
     if (before === 'lost' || before === 'settled') return;
     this.currentState = 'lost';
-    this.abort(reason);
-    if (before === 'held') this.ownership.onLapse(this, reason);
+    this.ended(reason, before === 'held');
   }
 
-  settle(): void {
+  settle(word: LastWord): void {
     this.currentState = 'settled';
+    this.lastWord = word;
+    this.watcher?.onSettled(word);
   }
 
   /** Nothing but this word can have ended our ownership: a retry of it may be told that it had arrived. */
@@ -148,7 +158,10 @@ export class OwnedHandoff<Info = unknown> implements Handoff<Info> {
     this.controller.abort(reason);
   }
 
-  private abort(reason: string): void {
+  private ended(reason: string, isNews: boolean): void {
     this.controller.abort(new LeaseLostError(`Ownership of data stream '${this.dataStream}' ended: ${reason}.`));
+    if (!isNews) return;
+    this.ownership.onLapse(this, reason);
+    this.watcher?.onLost(reason);
   }
 }

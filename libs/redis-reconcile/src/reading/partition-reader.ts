@@ -17,7 +17,8 @@ export interface PartitionReaderOptions {
   readonly random: Random;
   /** Takes over the entries and one slot for each; slots it has no use for it gives back. Never rejects for an entry's sake. */
   readonly onEntries: (entries: readonly RawEntry[]) => Promise<void>;
-  readonly onFailure: (error: unknown) => void;
+  /** `failures`: how many there were in a row. */
+  readonly onFailure: (error: unknown, failures: number) => void;
   /** How long an ending read may take before its connection is closed under it. */
   readonly stopTimeoutMs: number;
 }
@@ -125,8 +126,8 @@ export class PartitionReader {
       );
       if (isCreated) return;
     }
-    onFailure(error);
     this.failures++;
+    onFailure(error, this.failures);
     const delay = backoffDelay(this.failures, RETRY, random);
     await sleep(delay, undefined, { signal: this.stopping.signal }).catch(() => undefined);
   }

@@ -43,6 +43,10 @@ export interface HandoffEngineOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
+  /** The lease of another process ran out, or a back-off: a hint. */
+  readonly onExpired?: (dataStream: string) => void;
+  /** Reads of a partition fail: the last error, and how many there were in a row. */
+  readonly onReadFailure?: (error: unknown, failures: number) => void;
   /** Before each look: what the instance has stored must still be there after a flush. */
   readonly beforePass: () => Promise<void>;
 }
@@ -53,7 +57,7 @@ const HOLD_MARGIN_MS = 30;
 const COURIER_INTERVAL_MS = 10_000;
 
 /**
- * What an instance with a handler runs: readers, leases, the scan, the ear for expiry events and the courier of dead letters.
+ * What an instance that takes work runs: readers, leases, the scan, the ear for expiry events and the courier of dead letters.
  *
  * - `start()` resolves when the groups exist and the subscription is confirmed.
  * - `stop()` returns when nothing reads, scans or renews any more and all work is done, handed back or reported.
@@ -152,6 +156,7 @@ export class HandoffEngine {
 
   private async stopOnce(): Promise<ShutdownReport> {
     const { options, partitions, reconciler, events } = this.engine;
+    this.runner.beginEnd();
     this.intake.stop();
     this.capacity.close();
     this.subscription.stop();
@@ -214,7 +219,10 @@ export class HandoffEngine {
       capacity: this.capacity,
       random,
       onEntries: (entries) => this.intake.take(partition, entries),
-      onFailure: (error) => this.warn('reading hand-offs failed', error),
+      onFailure: (error, failures) => {
+        this.warn('reading hand-offs failed', error);
+        this.engine.onReadFailure?.(error, failures);
+      },
       stopTimeoutMs: commandTimeoutMs,
     });
   }
@@ -232,6 +240,8 @@ export class HandoffEngine {
       onExpired: (partition, dataStream) => {
         metrics.add('expiry_events.heard', 1);
         this.noticer.notice(partition, dataStream);
+        if (this.engine.onExpired !== undefined && this.keeper.find(dataStream) === undefined)
+          this.engine.onExpired(dataStream);
       },
       onCoverage: (isCovered, reason) => {
         events.emit('coverageChanged', { isCovered, reason });
