@@ -11,7 +11,7 @@ import type { NotificationQueue } from './notification-queue.js';
  * - What nobody has seen yet is handed back without a word, when it lapses as when everything ends.
  */
 export class NotifyingWorker implements HandoffWorker {
-  private readonly open = new Map<OwnedHandoff, (reason: unknown) => void>();
+  private readonly open = new Map<OwnedHandoff, (reason: Error) => void>();
   private isClosed = false;
 
   constructor(private readonly queue: NotificationQueue) {}
@@ -45,7 +45,7 @@ export class NotifyingWorker implements HandoffWorker {
   }
 
   private tellLost(handoff: OwnedHandoff, reason: string): void {
-    const giveUp = (): void => this.open.get(handoff)?.(handoff.signal.reason);
+    const giveUp = (): void => this.open.get(handoff)?.(handoff.signal.reason as Error);
     if (this.queue.withdraw(handoff)) giveUp();
     else this.queue.push({ type: 'StreamDisowned', handoff, reason }, giveUp);
   }
