@@ -2,7 +2,6 @@ import {
   describeError,
   LeaseLostError,
   Metrics,
-  SharedLook,
   ShuttingDownError,
   systemClock,
   systemRandom,
@@ -19,9 +18,7 @@ import {
   Optional,
 } from '@nestjs/common';
 import { SchedulerRegistry } from '@nestjs/schedule';
-import { ConnectionSource } from './connecting/connection-source.js';
-import { RedisLink } from './connecting/redis-link.js';
-import { checkServer, fixPartitions } from './connecting/server-check.js';
+import { InstanceConnection } from './connecting/instance-connection.js';
 import type { DeadLetters } from './dead-letters/dead-letter.js';
 import { DeadLetterStore } from './dead-letters/dead-letter-store.js';
 import { HandlerDiscovery } from './handling/handler-discovery.js';
@@ -34,8 +31,6 @@ import { countEvents } from './operating/count-events.js';
 import { localGauges, sharedGauges } from './operating/gauges.js';
 import { decideHealth, type RedisReconcileHealth } from './operating/reconcile-health.js';
 import { type HandoffStats, statsOf } from './partitions/handoff-stats.js';
-import { Partition } from './partitions/partition.js';
-import { PartitionKeys } from './partitions/partition-keys.js';
 import type { ProduceOptions } from './producing/produce-options.js';
 import { Producer } from './producing/producer.js';
 import { cadenceOf } from './recovery/cadence.js';
@@ -69,12 +64,9 @@ export class RedisReconcileService
   private readonly options: ResolvedRedisReconcileOptions;
   private readonly events: TypedEvents<RedisReconcileEvents>;
   private readonly metrics: RedisReconcileMetrics;
-  private readonly source: ConnectionSource;
-  private readonly link: RedisLink;
-  private readonly partitions: readonly Partition[];
+  private readonly connection: InstanceConnection;
   private readonly producer: Producer;
   private readonly reconciler: Reconciler;
-  private readonly ping: SharedLook<void>;
   private readonly consuming: Consuming;
   private started: Promise<void> | undefined;
   private isClosed = false;
@@ -87,50 +79,46 @@ export class RedisReconcileService
   ) {
     this.logger = new Logger(`RedisReconcile:${name}`);
     this.options = resolveRedisReconcileOptions(options, name);
-    const { connection, commandTimeoutMs, service, partitions, recovery } = this.options;
+    const { dedupeWindowMs, recovery } = this.options;
     this.events = new TypedEvents((event, error) =>
       this.logger.error('a listener failed', { event, error: describeError(error) }),
     );
     this.metrics = new Metrics(REDIS_RECONCILE_METRICS, name);
     countEvents(this.events, this.metrics);
-    this.source = new ConnectionSource(connection, commandTimeoutMs);
-    this.link = new RedisLink(this.source, commandTimeoutMs, systemClock);
-    this.link.onGap(() => this.metrics.add('connection.gaps', 1));
-    this.ping = new SharedLook(() => this.link.connect());
-    this.partitions = Array.from(
-      { length: partitions },
-      (_, p) => new Partition(new PartitionKeys(service, p, recovery.dlqStream), this.link),
-    );
-    this.producer = new Producer(this.partitions, this.options.dedupeWindowMs, this.metrics);
-    this.deadLetters = new DeadLetterStore(this.partitions);
+    this.connection = new InstanceConnection(this.options, systemClock);
+    this.connection.onGap(() => this.metrics.add('connection.gaps', 1));
+    const { partitions } = this.connection;
+    this.producer = new Producer(partitions, dedupeWindowMs, this.metrics);
+    this.deadLetters = new DeadLetterStore(partitions);
     this.reconciler = new Reconciler({
       ...this.options,
       ...recovery,
-      partitions: this.partitions,
+      partitions,
       clock: systemClock,
       events: this.events,
       onBuried: () => this.engine?.deadLettersCame(),
     });
-    const { logger, events, metrics, source, link, reconciler } = this;
+    const { logger, events, metrics, reconciler, connection } = this;
     this.consuming = new Consuming({
-      ...{ name, handlers, registry, logger, events, metrics, source, link, reconciler },
+      ...{ name, handlers, registry, logger, events, metrics, reconciler, connection },
       options: this.options,
-      partitions: this.partitions,
       clock: systemClock,
       random: systemRandom,
-      checkServer: () => this.checkServer(),
-      beforePass: () => this.fixPartitions(),
     });
   }
 
-  /** Called by Nest. @throws RedisUnavailableError, ServerUnsupportedError, PartitionsMismatchError: the application does not start. */
+  /**
+   * Called by Nest.
+   *
+   * @throws RedisUnavailableError, ServerUnsupportedError, PartitionsMismatchError: the application does not start.
+   */
   async onModuleInit(): Promise<void> {
     this.metrics.start(
-      () => localGauges(this.engine, this.link.isAvailable),
+      () => localGauges(this.engine, this.connection.isAvailable),
       async () => sharedGauges(await this.stats()),
     );
     try {
-      await this.checkServer();
+      await this.connection.open();
     } catch (error) {
       await this.close();
       throw error;
@@ -203,7 +191,7 @@ export class RedisReconcileService
   }
 
   stats(): Promise<HandoffStats> {
-    return statsOf(this.partitions, this.engine?.keeper.size ?? 0);
+    return statsOf(this.connection.partitions, this.engine?.keeper.size ?? 0);
   }
 
   /** Listens to this instance, in this process; returns the function that stops listening. A listener that throws is logged. */
@@ -218,7 +206,7 @@ export class RedisReconcileService
   async health(): Promise<RedisReconcileHealth> {
     if (this.isClosed) return { state: 'down', reason: 'closed', message: 'the application has shut down' };
     try {
-      await this.ping.within(HEALTH_TIMEOUT_MS);
+      await this.connection.answers(HEALTH_TIMEOUT_MS);
     } catch (error) {
       return { state: 'down', reason: 'redis', message: describeError(error) };
     }
@@ -238,18 +226,9 @@ export class RedisReconcileService
     }
   }
 
-  private async checkServer(): Promise<void> {
-    await checkServer(this.link);
-    await this.fixPartitions();
-  }
-
-  private fixPartitions(): Promise<void> {
-    return fixPartitions(this.link, this.options.service, this.options.partitions);
-  }
-
   private async close(): Promise<void> {
     this.isClosed = true;
     await this.metrics.stop();
-    this.link.close();
+    this.connection.close();
   }
 }

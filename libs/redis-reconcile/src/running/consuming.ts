@@ -9,8 +9,6 @@ import { HandoffEngine, type HandoffEngineOptions } from './handoff-engine.js';
 
 export type ConsumingOptions = Omit<HandoffEngineOptions, 'worker' | 'concurrency' | 'onExpired' | 'onReadFailure'> & {
   readonly handlers: HandlerDiscovery;
-  /** Before an iterator takes work: what an application with a handler checks when it starts. */
-  readonly checkServer: () => Promise<void>;
 };
 
 /**
@@ -75,7 +73,8 @@ export class Consuming {
   ): Promise<void> {
     try {
       if (this.options.handlers.find(this.options.name) !== undefined) throw this.taken('a handler');
-      await this.options.checkServer();
+      // What an application checks when it starts, which may be over or yet to come.
+      await this.options.connection.open();
       if (this.isStopped) return iterator.terminate('shutdown');
       this.running = new HandoffEngine({
         ...this.options,
