@@ -17,6 +17,7 @@ export {
   type HandoffHandlerOptions,
   type HandoffWorker,
 } from './handling/handoff-handler.decorator.js';
+export type { HandoffRef } from './handling/claim.js';
 export type { Handoff } from './handling/handoff.js';
 export { RedisReconcileService } from './redis-reconcile.service.js';
 export type { HandoffNotification, NotificationOptions, TerminationReason } from './notifying/handoff-notification.js';
@@ -33,6 +34,7 @@ export { REDIS_RECONCILE_METRICS } from './redis-reconcile.metrics.js';
 // Errors
 export {
   ConsumerIdMissingError,
+  HandoffAlreadyClaimedError,
   HandoffInvalidError,
   HandoffNotOwnedError,
   NackError,

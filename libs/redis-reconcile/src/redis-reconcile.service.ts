@@ -22,6 +22,7 @@ import { InstanceConnection } from './connecting/instance-connection.js';
 import type { DeadLetters } from './dead-letters/dead-letter.js';
 import { DeadLetterStore } from './dead-letters/dead-letter-store.js';
 import { HandlerDiscovery } from './handling/handler-discovery.js';
+import { claimOrphan, type HandoffRef } from './handling/claim.js';
 import type { Handoff } from './handling/handoff.js';
 import { currentHandoff } from './handling/handoff-runner.js';
 import { ownHandoff } from './handling/own-handoff.js';
@@ -98,6 +99,11 @@ export class RedisReconcileService
       events: this.events,
       onBuried: () => this.engine?.deadLettersCame(),
     });
+    for (const partition of partitions)
+      partition.link.onGap(() => {
+        this.reconciler.noticeGap(partition);
+        this.engine?.noticeGap();
+      });
     const { logger, events, metrics, reconciler, connection } = this;
     this.consuming = new Consuming({
       ...{ name, handlers, registry, logger, events, metrics, reconciler, connection },
@@ -182,6 +188,17 @@ export class RedisReconcileService
    */
   notifications(options: NotificationOptions): HandoffNotifications {
     return this.consuming.notifications(options);
+  }
+
+  /**
+   * Takes an orphan from its dead owner now, before a scan does: whoever reads next gets it. Grants no ownership, and needs no handler.
+   *
+   * @throws HandoffAlreadyClaimedError when there is nothing to take: its owner lives, or somebody was faster. HandoffInvalidError; ShuttingDownError;
+   * RedisUnavailableError, also for one lease after Redis was away: owners that live hand back first.
+   */
+  async claim(handoff: HandoffRef): Promise<'requeued' | 'deadLettered'> {
+    if (this.isClosed) throw new ShuttingDownError('The application has shut down: nothing is claimed any more.');
+    return claimOrphan(this.connection.partitions, this.reconciler, handoff);
   }
 
   /** Looks for orphans now, as the scan does. Works without a handler too. */

@@ -112,11 +112,6 @@ export class HandoffEngine {
     this.readers = partitions.map((partition) => this.makeReader(partition));
     this.subscription = this.makeSubscription();
     this.scan = this.makeScan();
-    for (const partition of partitions)
-      partition.link.onGap(() => {
-        engine.reconciler.noticeGap(partition);
-        this.scan.notify();
-      });
   }
 
   /** Whether expiry events arrive; `undefined` where they are off on purpose. */
@@ -134,6 +129,11 @@ export class HandoffEngine {
     this.scan.start();
     this.courier?.start();
     for (const reader of this.readers) reader.start();
+  }
+
+  /** Commands work again: there may be orphans that nobody could be told of. */
+  noticeGap(): void {
+    this.scan.notify();
   }
 
   /** One look now. */
