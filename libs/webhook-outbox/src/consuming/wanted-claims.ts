@@ -60,7 +60,7 @@ export class WantedClaims extends ClaimStore {
          SELECT r.id, c.version, c.is_troubled, c.max_in_flight FROM candidate c JOIN ${this.tables}.webhook_deliveries r ON r.id = c.id
           WHERE c.nth <= c.free AND r.state = 'ready' ORDER BY r.id LIMIT $5 FOR UPDATE OF r SKIP LOCKED
        ), c AS (${this.leaseOf('due')})
-       SELECT ${CLAIM_COLUMNS} FROM c JOIN ${this.tables}.webhook_events e ON e.id = c.event_id`,
+       SELECT ${CLAIM_COLUMNS} FROM c LEFT JOIN ${this.tables}.webhook_events e ON e.id = c.event_id`,
       [[...held.keys()], [...held.values()], maxInFlight, events, limit, leaseMs],
     );
     return rows;
@@ -78,7 +78,7 @@ export class WantedClaims extends ClaimStore {
             AND r.next_at <= statement_timestamp() AND ${hasSlot('e', '$5')} AND ${IS_ELIGIBLE}
           ORDER BY r.next_at LIMIT 1 FOR UPDATE OF r SKIP LOCKED
        ), c AS (${this.leaseOf('due', '$2')})
-       SELECT ${CLAIM_COLUMNS} FROM c JOIN ${this.tables}.webhook_events e ON e.id = c.event_id`,
+       SELECT ${CLAIM_COLUMNS} FROM c LEFT JOIN ${this.tables}.webhook_events e ON e.id = c.event_id`,
       [[...held.keys()], leaseMs, this.turn(), [...held.values()], maxInFlight],
     );
     return rows[0];
@@ -107,7 +107,7 @@ export class WantedClaims extends ClaimStore {
            FROM probe JOIN candidate USING (endpoint_id) JOIN ${this.tables}.webhook_deliveries r ON r.id = candidate.id
           WHERE r.state = 'ready' FOR UPDATE OF r SKIP LOCKED
        ), c AS (${this.leaseOf('due', '$2')})
-       SELECT ${CLAIM_COLUMNS} FROM c JOIN ${this.tables}.webhook_events e ON e.id = c.event_id`,
+       SELECT ${CLAIM_COLUMNS} FROM c LEFT JOIN ${this.tables}.webhook_events e ON e.id = c.event_id`,
       [limit, leaseMs, [...held.keys()], this.turn(), [...held.values()], maxInFlight],
     );
     return rows;

@@ -31,8 +31,8 @@ export function createRelay(setup: RelaySetup): Relay {
   const { name, options, database, directory, reclaims, reporter, registry, underWay } = setup;
   const { schema } = database;
   const parts = {
-    claims: setup.claims ?? new ClaimStore(database, schema, reporter.foundLate.bind(reporter)),
-    store: new DeliveryStore(database, schema, options.retention.delivered === 0),
+    claims: setup.claims ?? new ClaimStore(database.repeated, schema, reporter.foundLate.bind(reporter)),
+    store: new DeliveryStore(database.repeated, schema, options.retention.delivered === 0),
     health: new EndpointHealthStore(database, schema, options),
     reclaims,
     directory,

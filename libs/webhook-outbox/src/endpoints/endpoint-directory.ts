@@ -73,13 +73,11 @@ export class EndpointDirectory {
     return [...this.unusableUntil.keys()];
   }
 
-  /** The endpoints that can be sent to; one that is gone or does not open is not in the answer. */
-  async open(wanted: readonly WantedEndpoint[]): Promise<ReadonlyMap<string, OpenEndpoint>> {
-    const missing = new Set(
-      wanted
-        .filter(({ endpointId, endpointVersion }) => this.kept.get(endpointId)?.version !== endpointVersion)
-        .map(({ endpointId }) => endpointId),
-    );
+  /** The endpoints that can be sent to; one that is gone or does not open is not in the answer. `isFresh`: each as it is now. */
+  async open(wanted: readonly WantedEndpoint[], isFresh = false): Promise<ReadonlyMap<string, OpenEndpoint>> {
+    const missing = new Set<string>();
+    for (const { endpointId, endpointVersion } of wanted)
+      if (isFresh || this.kept.get(endpointId)?.version !== endpointVersion) missing.add(endpointId);
     const answer = new Map<string, OpenEndpoint>();
     if (missing.size > 0)
       for (const row of await this.store.load([...missing])) {
