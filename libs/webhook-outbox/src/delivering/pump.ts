@@ -27,8 +27,11 @@ export interface PumpHooks {
   readonly isSpared: (endpointId: string) => boolean;
 }
 
-/** After so long between claim and start the endpoint is looked at again: it may have been changed, or its secret revoked. */
-const STALE_CLAIM_MS = 1_000;
+/**
+ * What a claim says of an endpoint is as old as its statement: when that took longer, for a lock or a busy server, the endpoint is looked at again. It
+ * may have been changed or disabled meanwhile, or its secret revoked.
+ */
+const STALE_CLAIM_MS = 5;
 
 /**
  * Sends what the relay claimed, at once.
@@ -58,7 +61,7 @@ export class Pump {
     const all = claims.map((claim) => this.held.add(claim, leaseEndsAt));
     const isStale = this.clock.monotonic() - (leaseEndsAt - this.options.leaseMs) > STALE_CLAIM_MS;
     try {
-      const open = await this.directory.open(claims, isStale);
+      const open = await (isStale ? this.directory.openFresh(claims) : this.directory.open(claims));
       for (const held of all) held.endpoint = open.get(held.claim.endpointId);
       if (all.some(({ endpoint }) => endpoint === undefined)) this.hooks.onEndpointOff();
     } catch (error) {
