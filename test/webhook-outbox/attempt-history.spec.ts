@@ -55,17 +55,31 @@ describe('the history of attempts', () => {
     ]);
   });
 
-  it('tells nothing of a claim that ended before its request began', async () => {
+  it('tells of a claim that nobody lived to end, as nobody knows whether it was sent', async () => {
     const producer = await world.start({ role: 'producer' });
     await world.endpoint(producer, 'x');
     await producer.outbox.send({ type: 'a', data: 1 });
     const store = new ClaimStore(world.admin, '"baton"');
     const claims = await store.claim({ limit: 1, leaseMs: 1, maxInFlight: 1, held: new Map() });
-    expect(claims).toHaveLength(1);
+    expect(claims).toMatchObject([{ attempts: 0, body: expect.stringContaining('"data":1') as string }]);
     await waitFor(async () => (await reclaims().reclaim(3, false)).deliveries.length === 1, {
       description: 'the reclaim',
     });
-    expect(await world.deliveries()).toMatchObject([{ state: 'ready', lease_losses: 1 }]);
+    expect(await world.deliveries()).toMatchObject([{ state: 'ready', lease_losses: 1, attempts: 1 }]);
+    expect(await world.attempts()).toMatchObject([{ attempt: 1, outcome: 'unknown', reason: 'lease-lost' }]);
+  });
+
+  it('tells nothing of a claim that was handed back unsent', async () => {
+    const producer = await world.start({ role: 'producer' });
+    await world.endpoint(producer, 'x');
+    await producer.outbox.send({ type: 'a', data: 1 });
+    const store = new ClaimStore(world.admin, '"baton"');
+    const claims = await store.claim({ limit: 1, leaseMs: 60_000, maxInFlight: 1, held: new Map() });
+    expect(await world.deliveries()).toMatchObject([{ state: 'leased', attempts: 1, last_outcome: 'unknown' }]);
+    expect(await new DeliveryStore(world.admin, '"baton"').release(claims)).toBe(1);
+    expect(await world.deliveries()).toMatchObject([
+      { state: 'ready', lease_losses: 0, attempts: 0, last_outcome: null, started_at: null },
+    ]);
     expect(await world.attempts()).toEqual([]);
   });
 
@@ -143,7 +157,6 @@ describe('writing outcomes', () => {
       maxInFlight: 3,
       held: new Map(),
     });
-    const started = await store.start(claims, 60_000);
     const none = { status: null, error: null, retryInMs: 3_600_000, pauseMs: 0, isGone: false };
     const settlements = [
       { state: 'delivered', outcome: 'delivered', reason: 'answered', ...none },
@@ -151,8 +164,7 @@ describe('writing outcomes', () => {
       { state: 'failed', outcome: 'failed', reason: 'redirected', ...none },
     ] as const;
     const ended = settlements.map((settlement, nth) => {
-      const { id, fence } = claims[nth]!;
-      const { startedAt } = started.find((one) => one.id === id)!;
+      const { id, fence, startedAt } = claims[nth]!;
       return { id, fence, attempt: 1, startedAt, durationMs: 5, settlement };
     });
     const moved = await store.settle(ended);

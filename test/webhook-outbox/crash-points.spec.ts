@@ -35,7 +35,6 @@ interface Point {
 /** Each statement of a relay that changes a delivery, held while the process is killed. */
 const POINTS: readonly Point[] = [
   { at: 'claim', answer: {}, requests: 1, history: ['1 delivered'] },
-  { at: 'start', answer: {}, requests: 1, history: ['1 delivered'] },
   { at: 'renew', answer: { delayMs: 900 }, requests: 2, history: ['1 unknown', '2 delivered'] },
   { at: 'retry', answer: { status: 500 }, requests: 2, history: ['1 unknown', '2 delivered'] },
   { at: 'settle', answer: {}, requests: 2, history: ['1 unknown', '2 delivered'] },

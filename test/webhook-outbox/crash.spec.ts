@@ -24,23 +24,27 @@ async function kill(child: ChildWorker): Promise<void> {
 }
 
 describe('a relay that is killed', () => {
-  it('between claim and send: delivered by the next, and no attempt is counted for the first', async () => {
+  it('between claim and send: delivered by the next, and of the first nobody knows whether it sent', async () => {
     const producer = await world.start({ role: 'producer' });
     const { secret } = await world.endpoint(producer, 'x');
-    const gate = await StatementGate.close(world.admin, 'start');
     const child = await startRelay();
+    // What a relay reads of an endpoint that it does not know yet, after the claim.
+    const holder = await world.admin.connect();
+    await holder.query('BEGIN');
+    await holder.query('LOCK TABLE baton.webhook_secrets IN ACCESS EXCLUSIVE MODE');
     await producer.outbox.send({ type: 'a', data: 1 });
-    await waitFor(() => gate.isReached(), { description: 'the start to be held' });
+    await waitFor(async () => (await world.deliveries())[0]?.state === 'leased', { description: 'the claim' });
     await kill(child);
-    await gate.endHeldStatements();
-    await gate.open();
+    await holder.query('ROLLBACK');
+    holder.release();
     expect(world.requests('x')).toHaveLength(0);
-    expect(await world.deliveries()).toMatchObject([{ state: 'leased', attempts: 0 }]);
+    expect(await world.deliveries()).toMatchObject([{ state: 'leased', attempts: 1, last_outcome: 'unknown' }]);
     await world.start(SHORT);
     await world.settled(1);
     const [request] = world.requests('x');
     expect(world.receiver.verify(request!, secret)).toBe(true);
-    expect(await world.deliveries()).toMatchObject([{ state: 'delivered', attempts: 1 }]);
+    expect(await world.deliveries()).toMatchObject([{ state: 'delivered', attempts: 2 }]);
+    expect((await world.attempts()).map(({ outcome }) => outcome)).toEqual(['unknown', 'delivered']);
     expect(world.requests('x')).toHaveLength(1);
   });
 

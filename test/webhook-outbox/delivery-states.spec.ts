@@ -1,18 +1,17 @@
 import fc from 'fast-check';
 import { ClaimStore, type ClaimedDelivery } from '../../libs/webhook-outbox/src/claiming/claim-store.js';
-import { DeliveryStore, type StartedDelivery } from '../../libs/webhook-outbox/src/delivering/delivery-store.js';
+import { DeliveryStore } from '../../libs/webhook-outbox/src/delivering/delivery-store.js';
 import type { Settlement } from '../../libs/webhook-outbox/src/outcomes/outcome.js';
 import { ReclaimStore } from '../../libs/webhook-outbox/src/reclaiming/reclaim-store.js';
 import { OutboxWorld } from './support/outbox-world.js';
 
 /** One delivery in the hands of three workers, any of which may be slow, gone, or wrong about what it holds. */
 type Step =
-  | { readonly kind: 'claim' | 'start' | 'release' | 'settle' | 'renew'; readonly worker: number }
+  | { readonly kind: 'claim' | 'undo' | 'release' | 'settle' | 'renew'; readonly worker: number }
   | { readonly kind: 'expire' | 'disable' | 'enable' | 'replay'; readonly worker: number };
 
 interface Worker {
   claim?: ClaimedDelivery;
-  started?: StartedDelivery;
 }
 
 interface Model {
@@ -21,7 +20,6 @@ interface Model {
   owner: number | undefined;
   attempts: number;
   losses: number;
-  isStarted: boolean;
   isEnabled: boolean;
   rows: number;
 }
@@ -32,8 +30,8 @@ const LEASE_MS = 600_000;
 
 const step: fc.Arbitrary<Step> = fc.record({
   kind: fc.oneof(
-    { weight: 6, arbitrary: fc.constantFrom('claim', 'start', 'settle') },
-    { weight: 2, arbitrary: fc.constantFrom('release', 'renew', 'expire') },
+    { weight: 6, arbitrary: fc.constantFrom('claim', 'settle') },
+    { weight: 3, arbitrary: fc.constantFrom('undo', 'release', 'renew', 'expire') },
     { weight: 1, arbitrary: fc.constantFrom('disable', 'enable', 'replay') },
   ),
   worker: fc.nat(2),
@@ -70,7 +68,6 @@ class Run {
     owner: undefined,
     attempts: 0,
     losses: 0,
-    isStarted: false,
     isEnabled: true,
     rows: 0,
   };
@@ -94,27 +91,22 @@ class Run {
         expect(claim !== undefined).toBe(model.state === 'ready' && model.isEnabled);
         if (claim === undefined) return;
         this.workers[nth] = { claim };
-        return this.now({ state: 'leased', owner: nth, isStarted: false });
-      }
-      case 'start': {
-        if (worker.claim === undefined || worker.started !== undefined) return;
-        const [started] = await this.store.start([worker.claim], LEASE_MS);
-        expect(started !== undefined).toBe(isOwner);
-        if (started === undefined) return;
-        expect(started.endpointVersion === null).toBe(!model.isEnabled);
-        worker.started = started;
-        return this.now({ attempts: worker.claim.attempts + 1, isStarted: true });
+        expect(claim.attempts).toBe(model.attempts);
+        return this.now({ state: 'leased', owner: nth, attempts: claim.attempts + 1 });
       }
       case 'renew': {
         if (worker.claim === undefined) return;
         return expect((await this.store.renew([worker.claim], LEASE_MS)).size).toBe(isOwner ? 1 : 0);
       }
-      case 'release': {
+      // Cut while its request ran, or never sent.
+      case 'release':
+      case 'undo': {
         if (worker.claim === undefined) return;
-        const attempts = worker.claim.attempts + (worker.started === undefined ? 0 : 1);
+        const attempts = worker.claim.attempts + (kind === 'release' ? 1 : 0);
         expect(await this.store.release([{ ...worker.claim, attempts }])).toBe(isOwner ? 1 : 0);
         this.workers[nth] = {};
-        if (isOwner) this.now({ state: 'ready', owner: undefined, rows: model.rows + (model.isStarted ? 1 : 0) });
+        const rows = model.rows + (kind === 'release' ? 1 : 0);
+        if (isOwner) this.now({ state: 'ready', owner: undefined, attempts, rows });
         return;
       }
       case 'settle':
@@ -131,7 +123,7 @@ class Run {
           state: isDead ? 'dead' : 'ready',
           owner: undefined,
           losses: model.losses + 1,
-          rows: model.rows + (model.isStarted ? 1 : 0),
+          rows: model.rows + 1,
         });
       }
       case 'disable': {
@@ -156,12 +148,12 @@ class Run {
 
   private async settle(nth: number, outcome: (typeof OUTCOMES)[number]): Promise<void> {
     const { model } = this;
-    const { claim, started } = this.workers[nth]!;
-    if (claim === undefined || started === undefined) return;
+    const { claim } = this.workers[nth]!;
+    if (claim === undefined) return;
     const state = outcome === 'retry' ? 'ready' : outcome;
     const rest = { status: 200, error: null, retryInMs: 0, pauseMs: 0, isGone: false } as const;
     const settlement: Settlement = { state, outcome, reason: 'answered', ...rest };
-    const ended = { ...claim, attempt: claim.attempts + 1, startedAt: started.startedAt, durationMs: 1, settlement };
+    const ended = { ...claim, attempt: claim.attempts + 1, durationMs: 1, settlement };
     const isOurs = model.owner === nth;
     const isLateSuccess = outcome === 'delivered' && ['ready', 'parked'].includes(model.state);
     const moved = await this.store.settle([ended]);

@@ -102,13 +102,13 @@ describe('a process with a queue that is killed', () => {
     await noneLeft();
   });
 
-  it('between claim and send: nobody acknowledged, and the sweep hands it over when the lease has ended', async () => {
+  it('while it claims: nobody acknowledged, and the sweep hands it over when the lease has ended', async () => {
     const producer = await startApp({ role: 'producer' });
     await world.endpoint(producer, 'x');
-    const gate = await StatementGate.close(world.admin, 'start');
+    const gate = await StatementGate.close(world.admin, 'claim');
     const child = await startChild('consume');
     await producer.outbox.send({ type: 'a', data: 1 });
-    await waitFor(() => gate.isReached(), { description: 'the start to be held' });
+    await waitFor(() => gate.isReached(), { description: 'the claim to be held' });
     await kill(child);
     await gate.endHeldStatements();
     await gate.open();

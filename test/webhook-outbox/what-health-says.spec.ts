@@ -93,7 +93,7 @@ describe('what health says', () => {
   it('is degraded while attempts cannot be counted, so nothing is sent', async () => {
     const app = await world.start();
     await world.endpoint(app, 'counted-later');
-    const allow = await refuse(world.admin, 'start');
+    const allow = await refuse(world.admin, 'claim');
     await app.outbox.send({ type: 'thing.happened', data: 1 });
     await waitFor(async () => (await app.outbox.health()).state === 'degraded', { description: 'health is degraded' });
     await allow();

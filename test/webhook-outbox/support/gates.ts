@@ -4,8 +4,7 @@ import type pg from 'pg';
 /** Where a relay's statement on a delivery can be held or refused, as a condition on OLD and NEW. */
 export const STEPS = {
   claim: `OLD.state = 'ready' AND NEW.state = 'leased'`,
-  renew: `OLD.state = 'leased' AND NEW.state = 'leased' AND NEW.attempts = OLD.attempts`,
-  start: 'NEW.attempts > OLD.attempts',
+  renew: `OLD.state = 'leased' AND NEW.state = 'leased'`,
   settle: `OLD.state = 'leased' AND NEW.state NOT IN ('leased', 'ready')`,
   retry: `OLD.state = 'leased' AND NEW.state = 'ready' AND NEW.last_outcome = 'retry'`,
   replay: `OLD.state NOT IN ('leased', 'ready') AND NEW.state = 'ready'`,

@@ -10,7 +10,14 @@ export interface ClaimedDelivery extends Claim {
   readonly eventId: string;
   readonly type: string;
   readonly tenant: string;
+  /** Requests before the one that the claim has counted. */
   readonly attempts: number;
+  /** `null`: the event's row is gone. Let go of with its request, as outcomes may wait long to be written. */
+  body: string | null;
+  /** The `traceparent` of the call that sent the event. */
+  readonly trace: string | null;
+  /** By the database's clock, as its text: names the attempt in the history. */
+  readonly startedAt: string;
   /** From the moment when it was due, by the database's clock. */
   readonly waitedMs: number;
   readonly isSuspect: boolean;
@@ -65,11 +72,12 @@ interface Slice {
 /** Lease losses after which a delivery is suspected of crashing its process, and is claimed alone. */
 export const SUSPECT_AFTER = 2;
 
-/** Of the rows of `leaseOf`, called `c`, and their events, called `e`. */
+/** Of the rows of `leaseOf`, called `c`, and their events, called `e`, of which none may be there. */
 export const CLAIM_COLUMNS = `c.id, c.fence, c.event_id AS "outboxId", c.endpoint_id AS "endpointId", c.version AS "endpointVersion", c.attempts,
               greatest(extract(epoch FROM statement_timestamp() - c.next_at) * 1000, 0)::float8 AS "waitedMs",
               c.lease_losses >= ${SUSPECT_AFTER} AS "isSuspect", c.is_troubled AS "isTroubled", c.max_in_flight AS "maxInFlight",
-              e.dedupe_key AS "eventId", e.type, e.tenant`;
+              c.started_at::text AS "startedAt", e.body, e.trace,
+              coalesce(e.dedupe_key, '') AS "eventId", coalesce(e.type, '') AS type, coalesce(e.tenant, '') AS tenant`;
 
 /** Grows also over a restored backup, whose counters are behind those that a living process holds. */
 const NEXT_FENCE = `greatest(d.fence + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)`;
@@ -156,7 +164,7 @@ export class ClaimStore implements Claims {
        SELECT k.*, claimed.* FROM (SELECT count(*)::int AS seen, (array_agg(id ORDER BY nth DESC))[1] AS edge,
                       EXISTS (SELECT FROM ${this.schema}.webhook_endpoints e WHERE ${isLimited('e')}) AS "hasLimited" FROM slice) k
          LEFT JOIN (SELECT ${CLAIM_COLUMNS}, (extract(epoch FROM c.next_at) * 1000000)::bigint AS "dueAtUs"
-                      FROM c JOIN ${this.schema}.webhook_events e ON e.id = c.event_id) claimed ON true`,
+                      FROM c LEFT JOIN ${this.schema}.webhook_events e ON e.id = c.event_id) claimed ON true`,
       [
         [...held.keys()],
         [...held.values()],
@@ -191,7 +199,7 @@ export class ClaimStore implements Claims {
             AND (s.breaker IS DISTINCT FROM 'open' OR s.open_until <= statement_timestamp())
           ORDER BY r.next_at LIMIT 1 FOR UPDATE OF r SKIP LOCKED
        ), c AS (${this.leaseOf('due', '$2')})
-       SELECT ${CLAIM_COLUMNS} FROM c JOIN ${this.schema}.webhook_events e ON e.id = c.event_id`,
+       SELECT ${CLAIM_COLUMNS} FROM c LEFT JOIN ${this.schema}.webhook_events e ON e.id = c.event_id`,
       [[...held.keys()], leaseMs, [...held.values()], maxInFlight],
     );
     return rows[0];
@@ -222,7 +230,7 @@ export class ClaimStore implements Claims {
                AND r.lease_losses < ${SUSPECT_AFTER}
              ORDER BY r.next_at, r.id LIMIT 1 FOR UPDATE SKIP LOCKED) d
        ), c AS (${this.leaseOf('due', '$2')})
-       SELECT ${CLAIM_COLUMNS} FROM c JOIN ${this.schema}.webhook_events e ON e.id = c.event_id`,
+       SELECT ${CLAIM_COLUMNS} FROM c LEFT JOIN ${this.schema}.webhook_events e ON e.id = c.event_id`,
       [limit, leaseMs, [...held.keys()], [...held.values()], maxInFlight],
     );
     return rows;
@@ -233,12 +241,18 @@ export class ClaimStore implements Claims {
   }
 }
 
-/** Rows are locked by the CTE of the caller; the lease begins with the statement, so a claimer who counts from before it is never late. */
+/**
+ * Rows are locked by the CTE of the caller; the lease begins with the statement, so a claimer who counts from before it is never late.
+ *
+ * Counts the request too, which whoever claimed starts at once or undoes by its release: a statement of its own would write each row once more. A
+ * process that dies in between leaves the same as one that dies with its request on the wire: an attempt of which nobody knows the outcome.
+ */
 export function leaseOf(schema: string, due: string, leaseMs: string): string {
   return `UPDATE ${schema}.webhook_deliveries d
-          SET state = 'leased', fence = ${NEXT_FENCE}, lease_until = ${leaseUntil(leaseMs)}, started_at = NULL
+          SET state = 'leased', fence = ${NEXT_FENCE}, lease_until = ${leaseUntil(leaseMs)},
+              attempts = d.attempts + 1, last_outcome = 'unknown', started_at = clock_timestamp()
          FROM ${due} WHERE d.id = ${due}.id
-    RETURNING d.id, d.fence, d.event_id, d.endpoint_id, d.attempts, d.lease_losses, d.next_at, ${due}.version, ${due}.is_troubled,
+    RETURNING d.id, d.fence, d.event_id, d.endpoint_id, d.attempts - 1 AS attempts, d.started_at, d.lease_losses, d.next_at, ${due}.version, ${due}.is_troubled,
               ${due}.max_in_flight`;
 }
 

@@ -71,7 +71,7 @@ export class WantedClaims extends ClaimStore {
           WHERE c.nth <= c.free AND r.state = 'ready' ORDER BY r.id LIMIT $5 FOR UPDATE OF r SKIP LOCKED
        ), c AS (${this.leaseOf('due')})
        SELECT k.*, claimed.* FROM (SELECT EXISTS (SELECT FROM ${this.tables}.webhook_endpoints e WHERE ${isLimited('e')}) AS "hasLimited") k
-         LEFT JOIN (SELECT ${CLAIM_COLUMNS} FROM c JOIN ${this.tables}.webhook_events e ON e.id = c.event_id) claimed ON true`,
+         LEFT JOIN (SELECT ${CLAIM_COLUMNS} FROM c LEFT JOIN ${this.tables}.webhook_events e ON e.id = c.event_id) claimed ON true`,
       [[...held.keys()], [...held.values()], maxInFlight, events, limit, leaseMs],
     );
     this.hasLimited = rows[0]?.hasLimited === true;
@@ -90,7 +90,7 @@ export class WantedClaims extends ClaimStore {
             AND r.next_at <= statement_timestamp() AND ${hasSlot('e', '$5')} AND ${IS_ELIGIBLE} AND NOT ${isLimited('e')}
           ORDER BY r.next_at LIMIT 1 FOR UPDATE OF r SKIP LOCKED
        ), c AS (${this.leaseOf('due', '$2')})
-       SELECT ${CLAIM_COLUMNS} FROM c JOIN ${this.tables}.webhook_events e ON e.id = c.event_id`,
+       SELECT ${CLAIM_COLUMNS} FROM c LEFT JOIN ${this.tables}.webhook_events e ON e.id = c.event_id`,
       [[...held.keys()], leaseMs, this.turn(), [...held.values()], maxInFlight],
     );
     return rows[0];
@@ -119,7 +119,7 @@ export class WantedClaims extends ClaimStore {
            FROM probe JOIN candidate USING (endpoint_id) JOIN ${this.tables}.webhook_deliveries r ON r.id = candidate.id
           WHERE r.state = 'ready' FOR UPDATE OF r SKIP LOCKED
        ), c AS (${this.leaseOf('due', '$2')})
-       SELECT ${CLAIM_COLUMNS} FROM c JOIN ${this.tables}.webhook_events e ON e.id = c.event_id`,
+       SELECT ${CLAIM_COLUMNS} FROM c LEFT JOIN ${this.tables}.webhook_events e ON e.id = c.event_id`,
       [limit, leaseMs, [...held.keys()], this.turn(), [...held.values()], maxInFlight],
     );
     return rows;

@@ -34,7 +34,7 @@ export function createRelay(setup: RelaySetup): Relay {
   const { schema } = database;
   const parts = {
     claims: setup.claims ?? whateverIsDue(database, reporter),
-    store: new DeliveryStore(database, schema, options.retention.delivered === 0),
+    store: new DeliveryStore(database.repeated, schema, options.retention.delivered === 0),
     health: new EndpointHealthStore(database, schema, options),
     reclaims,
     directory,
@@ -64,7 +64,7 @@ export function createRelay(setup: RelaySetup): Relay {
 function whateverIsDue(database: OutboxDatabase, reporter: DeliveryReporter): Claims {
   const onFoundLate = reporter.foundLate.bind(reporter);
   return new ClaimsByLimit(
-    new ClaimStore(database, database.schema, onFoundLate),
-    new LimitedCircle(database, database.schema, onFoundLate),
+    new ClaimStore(database.repeated, database.schema, onFoundLate),
+    new LimitedCircle(database.repeated, database.schema, onFoundLate),
   );
 }

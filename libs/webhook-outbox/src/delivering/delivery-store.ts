@@ -9,18 +9,6 @@ export interface Claim {
   readonly fence: string;
 }
 
-export interface StartedDelivery {
-  readonly id: string;
-  /** `null`: the event's row is gone. */
-  readonly body: string | null;
-  /** The `traceparent` of the call that sent the event. */
-  readonly trace: string | null;
-  /** By the database's clock, as its text: names the attempt in the history. */
-  readonly startedAt: string;
-  /** As it is now; `null`: the endpoint is not active any more. */
-  readonly endpointVersion: number | null;
-}
-
 /** What is written of an attempt that is over. */
 export interface EndedAttempt extends Claim {
   readonly attempt: number;
@@ -34,7 +22,7 @@ const UNHELD = `'ready', 'parked'`;
 
 const FENCED = `unnest($1::bigint[], $2::bigint[]) AS w(id, fence)`;
 
-/** The statements on what is claimed: start, renewal, release, settle. Every comparison of times is by the database's clock. */
+/** The statements on what is claimed: renewal, release, settle. Every comparison of times is by the database's clock. */
 export class DeliveryStore {
   /** @param deletesDelivered what is delivered is deleted, its history and, when nothing is left of it, its event too. */
   constructor(
@@ -42,29 +30,6 @@ export class DeliveryStore {
     private readonly schema: string,
     private readonly deletesDelivered = false,
   ) {}
-
-  /**
-   * Counts a request for each, before it is sent, renews the lease, and brings the body. The count is written as a number and not raised,
-   * so that a repetition after a lost connection counts once. What is not in the answer is not ours any more.
-   */
-  async start(
-    claims: readonly (Claim & { readonly attempts: number })[],
-    leaseMs: number,
-  ): Promise<readonly StartedDelivery[]> {
-    const { rows } = await this.on.query<StartedDelivery>(
-      `WITH wanted AS (SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::int[]) AS w(id, fence, attempts)),
-       locked AS (${this.lockedOf('wanted')}),
-       started AS (
-         UPDATE ${this.schema}.webhook_deliveries d
-            SET attempts = l.attempts + 1, last_outcome = 'unknown', started_at = clock_timestamp(), lease_until = ${leaseUntil('$4')}
-           FROM locked l WHERE d.id = l.id RETURNING d.id, d.event_id, d.endpoint_id, d.started_at)
-       SELECT s.id, e.body, e.trace, s.started_at::text AS "startedAt", p.version AS "endpointVersion"
-         FROM started s LEFT JOIN ${this.schema}.webhook_events e ON e.id = s.event_id
-         LEFT JOIN ${this.schema}.webhook_endpoints p ON p.id = s.endpoint_id AND p.state = 'active'`,
-      [...columnsOf(claims), claims.map(({ attempts }) => attempts), leaseMs],
-    );
-    return rows;
-  }
 
   /** Extends leases; returns the ids that are still ours. Locks in order of id, as every write of many rows does. */
   async renew(claims: readonly Claim[], leaseMs: number): Promise<ReadonlySet<string>> {
@@ -78,7 +43,7 @@ export class DeliveryStore {
   }
 
   /**
-   * Hands back, due from now on; `attempts` is what it shall be, so a start that sent nothing is undone. No loss is counted. A request that was
+   * Hands back, due from now on; `attempts` is what it shall be, so what the claim has counted and nobody sent is undone. No loss is counted. A request that was
    * cut is in the history, outcome unknown.
    */
   async release(claims: readonly (Claim & { readonly attempts: number })[]): Promise<number> {

@@ -39,9 +39,9 @@ export async function drainPump(parts: Draining, timeoutMs: number): Promise<Dra
   let released = 0;
   const finish = async (): Promise<void> => {
     pump.halt();
-    // A pass that runs may still claim, so what it brings is handed back after it has ended.
+    // A pass that runs may still claim; what it brings is handed back before it ends.
     await loop.stop();
-    released = await pump.releaseBuffered();
+    released = pump.releasedSinceHalt;
     await pump.idle();
   };
   await within(timeoutMs - settleMs, finish());

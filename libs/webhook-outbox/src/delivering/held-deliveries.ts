@@ -4,24 +4,24 @@ import { ALL_SLOTS, type ClaimedDelivery, type SlotsTaken } from '../claiming/cl
 /**
  * One claim in this process.
  *
- * `opening`: its endpoint is looked up. `buffered`: waits to be started. `starting`: its count is being written. `sending`: its request runs. `settling`: its outcome waits to be
- * written. Ended by its settle, by a release, or by the loss of its lease.
+ * `opening`: its endpoint is looked up. `sending`: its request runs. `settling`: its outcome waits to be written. Ended by its settle, by a
+ * release, or by the loss of its lease.
  */
 export interface Held {
   readonly claim: ClaimedDelivery;
-  state: 'opening' | 'buffered' | 'starting' | 'sending' | 'settling';
+  /** Changed by `HeldDeliveries.move` alone, which counts. */
+  readonly state: 'opening' | 'sending' | 'settling';
   /** Monotonic; counted from before the statement that leased, so it is never later than the database's. */
   leaseEndsAt: number;
   /** Requests started, this one included once it is. */
   attempts: number;
-  /** When the database counted the request. */
-  startedAt: string;
   endpoint: OpenEndpoint | undefined;
 }
 
 /** Every claim that this process holds, and the slots they take. */
 export class HeldDeliveries {
   private readonly byId = new Map<string, Held>();
+  private readonly counts = { opening: 0, sending: 0, settling: 0 };
 
   /** @param onEnded told once of each claim: it was settled, handed back or lost. */
   constructor(private readonly onEnded: (claim: ClaimedDelivery) => void = () => undefined) {}
@@ -31,9 +31,16 @@ export class HeldDeliveries {
   }
 
   count(state: Held['state']): number {
-    let count = 0;
-    for (const held of this.byId.values()) if (held.state === state) count++;
-    return count;
+    return this.counts[state];
+  }
+
+  /** Also of what is not held any more, which is counted no more. */
+  move(held: Held, state: Held['state']): void {
+    if (this.has(held)) {
+      this.counts[held.state]--;
+      this.counts[state]++;
+    }
+    (held as { state: Held['state'] }).state = state;
   }
 
   /** Deliveries that take a slot: all but those whose request is over. */
@@ -52,11 +59,12 @@ export class HeldDeliveries {
       state: 'opening',
       leaseEndsAt,
       attempts: claim.attempts,
-      startedAt: '',
       endpoint: undefined,
     };
     const lost = this.byId.get(claim.id);
+    if (lost !== undefined) this.counts[lost.state]--;
     this.byId.set(claim.id, held);
+    this.counts.opening++;
     if (lost !== undefined) this.onEnded(lost.claim);
     return held;
   }
@@ -69,6 +77,7 @@ export class HeldDeliveries {
   remove(held: Held): boolean {
     if (!this.has(held)) return false;
     this.byId.delete(held.claim.id);
+    this.counts[held.state]--;
     this.onEnded(held.claim);
     return true;
   }
@@ -77,13 +86,8 @@ export class HeldDeliveries {
     return [...this.byId.values()];
   }
 
-  in(state: Held['state'], limit = Infinity): readonly Held[] {
-    const found: Held[] = [];
-    for (const held of this.byId.values()) {
-      if (found.length >= limit) break;
-      if (held.state === state) found.push(held);
-    }
-    return found;
+  in(state: Held['state']): readonly Held[] {
+    return this.all().filter((held) => held.state === state);
   }
 
   /** Taken slots of each endpoint. */

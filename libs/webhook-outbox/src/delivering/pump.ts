@@ -1,9 +1,9 @@
 import { type Clock, systemRandom } from '@nest-baton/core';
-import { type EndpointDirectory, liveSecrets } from '../endpoints/endpoint-directory.js';
+import { type EndpointDirectory, liveSecrets, type OpenEndpoint } from '../endpoints/endpoint-directory.js';
 import type { HttpSender } from '../sending/http-sender.js';
 import { webhookIdOf } from '../sending/signature.js';
 import type { ClaimedDelivery } from '../claiming/claim-store.js';
-import type { DeliveryStore, StartedDelivery } from './delivery-store.js';
+import type { DeliveryStore } from './delivery-store.js';
 import type { Held, HeldDeliveries } from './held-deliveries.js';
 import { type OutcomeRules, type Settlement, settlementOf } from '../outcomes/outcome.js';
 import type { RequestOutcome } from '../webhook-outbox.metrics.js';
@@ -12,39 +12,38 @@ import type { Settler } from './settler.js';
 export interface PumpOptions extends OutcomeRules {
   readonly leaseMs: number;
   readonly requestTimeoutMs: number;
-  readonly batchSize: number;
 }
 
 export interface PumpHooks {
   /** A request is over, so its endpoint has a free slot. */
   readonly onSlotFreed: () => void;
-  readonly onLost: (held: Held) => void;
   readonly onError: (what: string, error: unknown) => void;
   readonly onRequestEnded: (outcome: RequestOutcome, startedAtMs: number) => void;
   /** Before it is written, so that what the endpoint asks for holds at once. */
   readonly onAnswer: (held: Held, settlement: Settlement) => void;
   /** An endpoint was found off whose deliveries were claimed. */
   readonly onEndpointOff: () => void;
+  /** It has asked to be left alone while the claim was on its way. */
+  readonly isSpared: (endpointId: string) => boolean;
 }
 
-/** Outcomes that may wait to be written before no more requests are started: an outage of the database must not fill the memory. */
-const MAX_UNSETTLED = 1_000;
-
-const RETRY_START_MS = 250;
+/**
+ * What a claim says of an endpoint is as old as its statement: when that took longer, for a lock or a busy server, the endpoint is looked at again. It
+ * may have been changed or disabled meanwhile, or its secret revoked.
+ */
+const STALE_CLAIM_MS = 5;
 
 /**
- * Starts and sends what the relay claimed; not in batches: each slot that frees is used again at once.
+ * Sends what the relay claimed, at once.
  *
- * - A request is counted in the database before it is sent, many with one statement.
- * - Nothing is sent that could outlive its lease: after a stall of the process it is handed back instead, uncounted.
+ * - The claim has counted each request. What is not sent after all is handed back, uncounted.
+ * - Nothing is sent that could outlive its lease: after a stall of the process it is handed back instead.
  */
 export class Pump {
   private readonly requests = new Set<Promise<void>>();
   private readonly abort = new AbortController();
-  private starting: Promise<void> | undefined;
-  private retry: NodeJS.Timeout | undefined;
   private isStopped = false;
-  private failedAt = Infinity;
+  private handedBack = 0;
 
   constructor(
     private readonly store: DeliveryStore,
@@ -57,45 +56,44 @@ export class Pump {
     private readonly hooks: PumpHooks,
   ) {}
 
-  /** When the first start failed of those that have failed since one succeeded; Infinity when none waits to be tried again. */
-  get failingSince(): number {
-    return this.held.count('buffered') + this.held.count('starting') > 0 ? this.failedAt : Infinity;
-  }
-
-  /** Takes over claims. Those whose endpoint cannot be sent to are handed back, uncounted. */
+  /** Takes over claims. Those that cannot be sent now are handed back. @param leaseEndsAt counted from before the claim's statement. */
   async accept(claims: readonly ClaimedDelivery[], leaseEndsAt: number): Promise<void> {
     const all = claims.map((claim) => this.held.add(claim, leaseEndsAt));
+    const isStale = this.clock.monotonic() - (leaseEndsAt - this.options.leaseMs) > STALE_CLAIM_MS;
     try {
-      const open = await this.directory.open(claims);
-      for (const held of all) {
-        held.endpoint = open.get(held.claim.endpointId);
-        if (held.endpoint !== undefined) held.state = 'buffered';
-      }
-      const off = all.filter(({ endpoint }) => endpoint === undefined);
-      if (off.length > 0) this.hooks.onEndpointOff();
-      await this.release(off);
+      const open = await (isStale ? this.directory.openFresh(claims) : this.directory.open(claims));
+      for (const held of all) held.endpoint = open.get(held.claim.endpointId);
+      if (all.some(({ endpoint }) => endpoint === undefined)) this.hooks.onEndpointOff();
     } catch (error) {
       await this.release(all);
       throw error;
     }
-    this.startSoon();
+    const isInTime = this.clock.monotonic() + this.options.requestTimeoutMs < leaseEndsAt;
+    const left: Held[] = [];
+    for (const held of all) {
+      if (!this.held.has(held)) continue;
+      const { endpoint, claim } = held;
+      const isWanted = isInTime && !this.isStopped && !this.hooks.isSpared(claim.endpointId);
+      if (isWanted && endpoint !== undefined) this.launch(held, endpoint);
+      else left.push(held);
+    }
+    if (this.isStopped) this.handedBack += await this.release(left);
+    else await this.release(left);
   }
 
   /** From now on nothing is started. */
   halt(): void {
     this.isStopped = true;
-    clearTimeout(this.retry);
   }
 
-  /** Hands back what was accepted and not started; returns how many. After `halt()`. */
-  async releaseBuffered(): Promise<number> {
-    await this.starting;
-    return this.release(this.held.in('buffered'));
+  /** How many claims were handed back that came after `halt()`. */
+  get releasedSinceHalt(): number {
+    return this.handedBack;
   }
 
   /** Hands back what was not started of an endpoint that is not to be sent to now. */
   async releaseOf(endpointId: string): Promise<void> {
-    await this.release(this.held.in('buffered').filter(({ claim }) => claim.endpointId === endpointId));
+    await this.release(this.held.in('opening').filter(({ claim }) => claim.endpointId === endpointId));
   }
 
   /** Resolves when no request runs. */
@@ -109,74 +107,19 @@ export class Pump {
     await this.idle();
   }
 
-  /** Starts what waits, where room has come: after a claim, a request's end, or a written outcome. */
-  startSoon(): void {
-    if (this.isStopped || this.starting !== undefined) return;
-    this.starting = this.startAll().finally(() => (this.starting = undefined));
-  }
-
-  private async startAll(): Promise<void> {
-    while (!this.isStopped && this.held.count('settling') < MAX_UNSETTLED) {
-      const batch = this.held.in('buffered', this.options.batchSize);
-      if (batch.length === 0) return;
-      for (const held of batch) held.state = 'starting';
-      const leaseEndsAt = this.clock.monotonic() + this.options.leaseMs;
-      try {
-        const started = await this.store.start(
-          batch.map(({ claim }) => claim),
-          this.options.leaseMs,
-        );
-        this.failedAt = Infinity;
-        const byId = new Map(started.map((one) => [one.id, one]));
-        await this.followChanges(batch, byId);
-        for (const held of batch) this.launch(held, byId.get(held.claim.id), leaseEndsAt);
-      } catch (error) {
-        this.failedAt = Math.min(this.failedAt, this.clock.monotonic());
-        this.hooks.onError('counting attempts failed; nothing was sent', error);
-        for (const held of batch) if (held.state === 'starting') held.state = 'buffered';
-        this.retry = setTimeout(() => this.startSoon(), RETRY_START_MS);
-        return;
-      }
-    }
-  }
-
-  /** An endpoint that was changed since the claim is sent to as it is now; one that is not active any more gets nothing. */
-  private async followChanges(batch: readonly Held[], started: ReadonlyMap<string, StartedDelivery>): Promise<void> {
-    const changed: { held: Held; endpointId: string; endpointVersion: number }[] = [];
-    for (const held of batch) {
-      const version = started.get(held.claim.id)?.endpointVersion;
-      if (version === undefined || version === held.claim.endpointVersion) continue;
-      held.endpoint = undefined;
-      if (version === null) this.hooks.onEndpointOff();
-      else changed.push({ held, endpointId: held.claim.endpointId, endpointVersion: version });
-    }
-    if (changed.length === 0) return;
-    const open = await this.directory.open(changed);
-    for (const { held, endpointId } of changed) held.endpoint = open.get(endpointId);
-  }
-
-  private launch(held: Held, started: StartedDelivery | undefined, leaseEndsAt: number): void {
-    if (!this.held.has(held)) return;
-    if (started === undefined) return this.hooks.onLost(held);
-    held.leaseEndsAt = leaseEndsAt;
-    held.startedAt = started.startedAt;
-    held.state = 'sending';
-    const request = this.send(held, started).catch((error: unknown) => this.hooks.onError('a delivery failed', error));
+  private launch(held: Held, endpoint: OpenEndpoint): void {
+    this.held.move(held, 'sending');
+    const request = this.send(held, endpoint).catch((error: unknown) => this.hooks.onError('a delivery failed', error));
     const tracked = request.finally(() => {
       this.requests.delete(tracked);
-      this.startSoon();
       this.hooks.onSlotFreed();
     });
     this.requests.add(tracked);
   }
 
-  private async send(held: Held, { body, trace }: StartedDelivery): Promise<void> {
-    const { claim, endpoint } = held;
-    const isInTime = this.clock.monotonic() + this.options.requestTimeoutMs < held.leaseEndsAt;
-    if (!isInTime || this.isStopped || endpoint === undefined) {
-      await this.release([held]);
-      return;
-    }
+  private async send(held: Held, endpoint: OpenEndpoint): Promise<void> {
+    const { claim } = held;
+    const { body, trace } = claim;
     held.attempts = claim.attempts + 1;
     if (body === null) {
       const error = 'the event was deleted before it was sent';
@@ -199,6 +142,7 @@ export class Pump {
       { url, headers, secrets, webhookId, body, attempt: held.attempts, trace },
       this.abort.signal,
     );
+    claim.body = null;
     if (answer.kind === 'cut') {
       this.hooks.onRequestEnded('cut', startedAtMs);
       if (this.held.has(held)) await this.release([held]);

@@ -16,6 +16,7 @@ import type { RequestOutcome } from '../webhook-outbox.metrics.js';
 import type { RelayFacts } from '../operating/outbox-health.js';
 import { TokenWake } from '../limiting/token-wake.js';
 import { Pump } from './pump.js';
+import { Refilling } from './refilling.js';
 import { Settler } from './settler.js';
 
 export interface RelayParts {
@@ -53,6 +54,9 @@ export interface RelayStats {
 /** Requests of one process at one time, over all endpoints: each may hold a payload and a socket. */
 export const MAX_REQUESTS = 2_048;
 
+/** Outcomes that may wait to be written before nothing more is claimed: an outage of the database must not fill the memory. */
+const MAX_UNSETTLED = 1_000;
+
 /** Endpoints that one pass probes. */
 const PROBES = 100;
 
@@ -79,7 +83,10 @@ export class Relay implements Runnable {
   private isOver = false;
   private lookedAt = 0;
   private isMoreDue = false;
+  private readonly refilling = new Refilling(() => this.loop.notify());
   private leasesLost = 0;
+  /** When the first claim failed of those that have failed since one succeeded. */
+  private claimFailedAt = Infinity;
   private stopping: Promise<DrainReport> | undefined;
 
   constructor(
@@ -94,7 +101,6 @@ export class Relay implements Runnable {
     const onLost = (held: Held): void => this.lose(held);
     this.settler = new Settler(store, this.held, clock, {
       onSettled: (held, settlement) => {
-        this.pump.startSoon();
         this.observe(held, settlement);
         hooks.onSettled(held, settlement);
       },
@@ -107,12 +113,12 @@ export class Relay implements Runnable {
       onUnwritable: hooks.onUnwritable,
     });
     this.pump = new Pump(store, this.held, directory, sender, this.settler, options, clock, {
-      onSlotFreed: () => this.isMoreDue && this.loop.notify(),
-      onLost,
+      onSlotFreed: () => this.isMoreDue && this.refilling.slotFreed(this.held.busy),
       onError: (what, error) => this.failed(what, error),
       onRequestEnded: hooks.onRequestEnded,
       onAnswer: (held, settlement) => this.spare(held, settlement),
       onEndpointOff: () => this.lookAside(),
+      isSpared: (endpointId) => this.spared.has(endpointId),
     });
     this.keeper = new LeaseKeeper(store, this.held, options.leaseMs, clock, {
       onLost,
@@ -161,6 +167,7 @@ export class Relay implements Runnable {
 
   /** As `stop()`, telling what is left. Bounded by `shutdownTimeout` and a second, also when the database does not answer. */
   drain(): Promise<DrainReport> {
+    this.refilling.stop();
     this.tokens.stop();
     this.stopping ??= drainPump(
       {
@@ -180,7 +187,7 @@ export class Relay implements Runnable {
   stats(): RelayStats {
     return {
       inFlight: this.held.count('sending'),
-      buffered: this.held.count('opening') + this.held.count('buffered') + this.held.count('starting'),
+      buffered: this.held.count('opening'),
       unsettled: this.settler.size,
       leasesLost: this.leasesLost,
     };
@@ -188,7 +195,7 @@ export class Relay implements Runnable {
 
   facts(): RelayFacts {
     const now = this.clock.monotonic();
-    const failingSince = Math.min(this.settler.failingSince, this.pump.failingSince);
+    const failingSince = Math.min(this.settler.failingSince, this.claimFailedAt);
     return {
       isRunning: this.isStarted && this.stopping === undefined,
       sinceLookMs: now - this.lookedAt,
@@ -252,13 +259,17 @@ export class Relay implements Runnable {
   /** True when another claim may find more. */
   private async claim(): Promise<boolean> {
     const { batchSize, leaseMs } = this.options;
-    const { buffered } = this.stats();
-    const limit = Math.min(batchSize - buffered, MAX_REQUESTS - this.held.busy);
+    const limit = Math.min(batchSize, MAX_REQUESTS - this.held.busy);
     this.isMoreDue = true;
-    if (limit <= 0) return false;
+    if (limit <= 0 || this.settler.size >= MAX_UNSETTLED) return false;
     const slots = this.slots();
+    this.refilling.claiming();
     const leaseEndsAt = this.clock.monotonic() + leaseMs;
-    const claims = await this.parts.claims.claim({ ...slots, limit });
+    const claims = await this.parts.claims.claim({ ...slots, limit }).catch((error: unknown) => {
+      this.claimFailedAt = Math.min(this.claimFailedAt, this.clock.monotonic());
+      throw error;
+    });
+    this.claimFailedAt = Infinity;
     this.lookedAt = this.clock.monotonic();
     this.tokens.in(this.parts.claims.tokenInMs);
     if (claims.length > 0) await this.accept(claims, leaseEndsAt);

@@ -73,13 +73,17 @@ export class EndpointDirectory {
     return [...this.unusableUntil.keys()];
   }
 
+  /** As `open`, for claims that may be older than a change that was made meanwhile: each endpoint as it is now. */
+  async openFresh(wanted: readonly WantedEndpoint[]): Promise<ReadonlyMap<string, OpenEndpoint>> {
+    const ids = new Set(wanted.map(({ endpointId }) => endpointId));
+    return this.open(await this.store.versions([...ids]));
+  }
+
   /** The endpoints that can be sent to; one that is gone or does not open is not in the answer. */
   async open(wanted: readonly WantedEndpoint[]): Promise<ReadonlyMap<string, OpenEndpoint>> {
-    const missing = new Set(
-      wanted
-        .filter(({ endpointId, endpointVersion }) => this.kept.get(endpointId)?.version !== endpointVersion)
-        .map(({ endpointId }) => endpointId),
-    );
+    const missing = new Set<string>();
+    for (const { endpointId, endpointVersion } of wanted)
+      if (this.kept.get(endpointId)?.version !== endpointVersion) missing.add(endpointId);
     const answer = new Map<string, OpenEndpoint>();
     if (missing.size > 0)
       for (const row of await this.store.load([...missing])) {

@@ -70,6 +70,16 @@ export class EndpointStore {
     return this.read(`e.id = ANY($1::uuid[]) AND e.state = 'active'`, [ids]);
   }
 
+  /** Of those that are active. */
+  async versions(ids: readonly string[]): Promise<readonly { endpointId: string; endpointVersion: number }[]> {
+    const { rows } = await this.on.query<{ endpointId: string; endpointVersion: number }>(
+      `SELECT id AS "endpointId", version AS "endpointVersion" FROM ${this.schema}.webhook_endpoints
+        WHERE id = ANY($1::uuid[]) AND state = 'active'`,
+      [ids],
+    );
+    return rows;
+  }
+
   /** All active endpoints in pages, in order of id. */
   async *all(pageSize = 1_000): AsyncGenerator<EndpointRow> {
     for (let after = LOWEST_ID; ;) {

@@ -85,7 +85,7 @@ export class LimitedClaims {
        SELECT k.*, claimed.*
          FROM (SELECT count(*)::int AS seen, (array_agg(id ORDER BY nth DESC))[1] AS edge, (${WAIT}) AS "tokenInMs" FROM slice) k
          LEFT JOIN (SELECT ${CLAIM_COLUMNS}, (extract(epoch FROM c.next_at) * 1000000)::bigint AS "dueAtUs"
-                      FROM c JOIN ${this.schema}.webhook_events e ON e.id = c.event_id) claimed ON true`,
+                      FROM c LEFT JOIN ${this.schema}.webhook_events e ON e.id = c.event_id) claimed ON true`,
       [[...held.keys()], [...held.values()], maxInFlight, limit, leaseMs, ...from.values],
     );
     const [first] = rows;

@@ -7,7 +7,10 @@ import {
   ServerUnsupportedError,
   sqlState,
   surviveLostConnections,
+  systemClock,
 } from '@nest-baton/core';
+import { createHash } from 'node:crypto';
+import type pg from 'pg';
 import type { DataSource, QueryRunner } from 'typeorm';
 import { MIGRATIONS } from './migrations.js';
 
@@ -17,6 +20,12 @@ export interface OutboxDatabaseOptions {
   readonly schema: string;
   readonly migrations: 'auto' | 'verify' | 'off';
 }
+
+/** No such prepared statement, one of that name already, a plan that does not fit the table any more. */
+const PLAN_LOST = ['26000', '42P05', '0A000'];
+
+const PLAN_USES = 200;
+const PLAN_LIFE_MS = 5_000;
 
 /** How TypeORM drops a connection instead of giving it back to the pool; it does so itself once the connection tells of its end. */
 interface Droppable {
@@ -60,6 +69,56 @@ export class OutboxDatabase implements Queryable {
 
   async query<Row>(text: string, values: readonly unknown[] = []): Promise<QueryOutcome<Row>> {
     return this.withRunner((runner) => runQuery<Row>(runner, text, values));
+  }
+
+  /**
+   * As `query`, for the few statements that a relay repeats all day: each connection parses and plans them once, which otherwise costs more than
+   * running them. A pooler that gives each statement another connection (PgBouncer by transaction, before 1.21) makes them fail before they do
+   * anything: then they are repeated, and from then on sent, without.
+   */
+  readonly repeated: Queryable = {
+    query: async <Row>(text: string, values: readonly unknown[] = []) => {
+      if (!this.keepsPlans) return this.query<Row>(text, values);
+      try {
+        return await this.withRunner((runner) => this.runPrepared<Row>(runner, text, values));
+      } catch (error) {
+        if (!PLAN_LOST.includes(sqlState(error) ?? '')) throw error;
+        this.keepsPlans = false;
+        return this.query<Row>(text, values);
+      }
+    },
+  };
+  private keepsPlans = true;
+  private readonly plans = new WeakMap<object, { uses: number; sinceMs: number }>();
+  private readonly names = new Map<string, string>();
+
+  /** Plans are made anew now and then: one that was made for an empty table reads all of it when it has grown, until it is next analysed. */
+  private async runPrepared<Row>(
+    runner: QueryRunner,
+    text: string,
+    values: readonly unknown[],
+  ): Promise<QueryOutcome<Row>> {
+    const client = (await runner.connect()) as pg.ClientBase;
+    this.dataSource.logger.logQuery(text, [...values], runner);
+    const now = systemClock.monotonic();
+    const plans = this.plans.get(client) ?? { uses: 0, sinceMs: now };
+    if (plans.uses++ >= PLAN_USES && now - plans.sinceMs >= PLAN_LIFE_MS) {
+      await client.query('DISCARD PLANS');
+      plans.uses = 0;
+      plans.sinceMs = now;
+    }
+    this.plans.set(client, plans);
+    const { rows, rowCount } = await client.query({ name: this.nameOf(text), text, values: values as unknown[] });
+    return { rows: rows as Row[], rowCount: rowCount ?? rows.length };
+  }
+
+  /** Of the text, so that two versions of this module behind one pooler never mean different statements by one name. */
+  private nameOf(text: string): string {
+    const known = this.names.get(text);
+    if (known !== undefined) return known;
+    const name = `baton_${createHash('sha256').update(text).digest('hex').slice(0, 24)}`;
+    this.names.set(text, name);
+    return name;
   }
 
   /** Connects first, so that `work` knows: what fails inside it may have reached the server. */

@@ -1,7 +1,8 @@
-import { type Clock, describeError, errorCode } from '@nest-baton/core';
-import { Agent, type Dispatcher } from 'undici';
+import type { Clock } from '@nest-baton/core';
+import { Agent } from 'undici';
 import { checkDestination, type DestinationRules } from './destination.js';
-import { guardedConnector, type NetworkParts, REFUSED_ADDRESS } from './guarded-connector.js';
+import { Exchange } from './exchange.js';
+import { guardedConnector, type NetworkParts } from './guarded-connector.js';
 import { signV1 } from './signature.js';
 
 /** What came back of one request. */
@@ -45,8 +46,14 @@ const CONNECTION_LIFE_MS = 300_000;
 /** Of an answer, all its header lines together, and trailers likewise. As Node's own default. */
 const MAX_HEADER_BYTES = 16 * 1_024;
 
-/** `103 Early Hints` and the like before the answer: a handful is usual, a flood keeps the processor busy until the deadline. */
-const MAX_INFORMATIONAL = 32;
+/** URLs whose check is remembered. */
+const MAX_TARGETS = 10_000;
+
+/** A URL that the rules allow, as undici wants it. */
+interface Target {
+  readonly origin: string;
+  readonly path: string;
+}
 
 /**
  * Sends signed requests over kept-alive connections.
@@ -58,6 +65,8 @@ const MAX_INFORMATIONAL = 32;
  */
 export class HttpSender {
   private readonly agent: Agent;
+  private readonly targets = new Map<string, Target>();
+  private readonly running = new WeakMap<AbortSignal, Set<Exchange>>();
 
   constructor(
     private readonly options: HttpSenderOptions,
@@ -69,8 +78,9 @@ export class HttpSender {
       connect: guardedConnector(allowAddresses, requestTimeoutMs, network),
       connections: maxConnections,
       pipelining: 1,
-      headersTimeout: requestTimeoutMs,
-      bodyTimeout: requestTimeoutMs,
+      // The deadline of the whole request is ours.
+      headersTimeout: 0,
+      bodyTimeout: 0,
       keepAliveTimeout: 10_000,
       keepAliveMaxTimeout: 60_000,
       clientTtl: CONNECTION_LIFE_MS,
@@ -78,33 +88,23 @@ export class HttpSender {
     });
   }
 
-  async send(request: WebhookRequest, signal: AbortSignal): Promise<Answer> {
-    const destination = checkDestination(request.url, this.options);
-    if ('refused' in destination) return { kind: 'refused', error: destination.refused };
-    const deadline = new AbortController();
-    const timer = setTimeout(() => deadline.abort(), this.options.requestTimeoutMs);
-    const either = AbortSignal.any([signal, deadline.signal]);
-    let informational = 0;
-    try {
-      const response = await this.agent.request({
-        origin: destination.url.origin,
-        path: `${destination.url.pathname}${destination.url.search}`,
-        method: 'POST',
-        headers: this.headersOf(request),
-        body: request.body,
-        signal: either,
-        onInfo: () => ++informational > MAX_INFORMATIONAL && deadline.abort(),
+  send(request: WebhookRequest, signal: AbortSignal): Promise<Answer> {
+    const destination = this.destinationOf(request.url);
+    if ('refused' in destination) return Promise.resolve({ kind: 'refused', error: destination.refused });
+    if (signal.aborted) return Promise.resolve({ kind: 'cut' });
+    const running = this.runningUnder(signal);
+    return new Promise((resolve) => {
+      const exchange = new Exchange(this.options.maxResponseBytes, (answer) => {
+        clearTimeout(timer);
+        running.delete(exchange);
+        resolve(answer);
       });
-      return await this.readAnswer(response);
-    } catch (error) {
-      if (errorCode(error) === REFUSED_ADDRESS) return { kind: 'refused', error: describeError(error) };
-      if (signal.aborted) return { kind: 'cut' };
-      if (informational > MAX_INFORMATIONAL) return { kind: 'network', error: 'a flood of informational answers' };
-      if (deadline.signal.aborted || isTimeout(error)) return { kind: 'timeout' };
-      return { kind: 'network', error: describeError(error) };
-    } finally {
-      clearTimeout(timer);
-    }
+      const timer = setTimeout(() => exchange.end('timeout'), this.options.requestTimeoutMs);
+      running.add(exchange);
+      const { origin, path } = destination;
+      const { body } = request;
+      this.agent.dispatch({ origin, path, method: 'POST', headers: this.headersOf(request), body }, exchange);
+    });
   }
 
   /** Closes every connection; requests still running end as `network`. */
@@ -124,36 +124,26 @@ export class HttpSender {
     };
   }
 
-  private async readAnswer({ statusCode, headers, body }: Dispatcher.ResponseData): Promise<Answer> {
-    const { 'retry-after': retryAfter, 'webhook-delivery': control } = headers;
-    return {
-      kind: 'answer',
-      status: statusCode,
-      retryAfter: Array.isArray(retryAfter) ? retryAfter[0] : retryAfter,
-      control: Array.isArray(control) ? control.join(',') : control,
-      text: await this.readText(body),
-    };
+  /** By a look-up, as each request would parse its URL and the rules anew. */
+  private destinationOf(url: string): Target | { readonly refused: string } {
+    const known = this.targets.get(url);
+    if (known !== undefined) return known;
+    const destination = checkDestination(url, this.options);
+    if ('refused' in destination) return destination;
+    const { origin, pathname, search } = destination.url;
+    const target = { origin, path: `${pathname}${search}` };
+    if (this.targets.size >= MAX_TARGETS) this.targets.clear();
+    this.targets.set(url, target);
+    return target;
   }
 
-  /** Leaving the loop early destroys the body and with it the connection. */
-  private async readText(body: Dispatcher.ResponseData['body']): Promise<string> {
-    const kept: Buffer[] = [];
-    let bytes = 0;
-    try {
-      for await (const chunk of body as AsyncIterable<Buffer>) {
-        const rest = this.options.maxResponseBytes - bytes;
-        kept.push(chunk.subarray(0, rest));
-        bytes += chunk.length;
-        if (bytes > this.options.maxResponseBytes) break;
-      }
-    } catch {
-      // The receiver reset the connection or ran into the deadline; its status stands, and what came of the text is kept.
-    }
-    return Buffer.concat(kept).toString('utf8');
+  /** One listener for all requests under a signal: thousands may run under one. */
+  private runningUnder(signal: AbortSignal): Set<Exchange> {
+    const known = this.running.get(signal);
+    if (known !== undefined) return known;
+    const running = new Set<Exchange>();
+    this.running.set(signal, running);
+    signal.addEventListener('abort', () => running.forEach((exchange) => exchange.end('cut')), { once: true });
+    return running;
   }
-}
-
-function isTimeout(error: unknown): boolean {
-  const code = errorCode(error) ?? '';
-  return ['UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'ETIMEDOUT'].includes(code);
 }
