@@ -123,7 +123,7 @@ export const WEBHOOK_OUTBOX_METRICS = {
     'claims.buffered': {
       kind: 'gauge',
       unit: '{delivery}',
-      description: 'Claimed deliveries that wait for their start.',
+      description: 'Claimed deliveries whose endpoint is being read.',
     },
     'outcomes.unsettled': { kind: 'gauge', unit: '{delivery}', description: 'Outcomes that wait to be written.' },
     lag: {

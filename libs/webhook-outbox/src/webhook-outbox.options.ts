@@ -45,7 +45,7 @@ export interface WebhookOutboxOptions {
   readonly lease?: Duration;
   /** For one request, body of the answer included; below `lease`. Default 20 s, within the 15 to 30 s of Standard Webhooks. */
   readonly requestTimeout?: Duration;
-  /** Deliveries claimed by one statement, and the most that wait claimed in memory. Default 100. */
+  /** Deliveries claimed by one statement. Default 100. */
   readonly batchSize?: number;
   /** Requests at one time to one endpoint by one process. Too large overruns receivers; too small cannot keep up. Default 32. */
   readonly maxInFlight?: number;
