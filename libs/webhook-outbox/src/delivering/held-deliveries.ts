@@ -1,4 +1,5 @@
 import type { OpenEndpoint } from '../endpoints/endpoint-directory.js';
+import { webhookIdOf } from '../sending/signature.js';
 import { ALL_SLOTS, type ClaimedDelivery, type SlotsTaken } from '../claiming/claim-store.js';
 
 /**
@@ -13,6 +14,8 @@ export interface Held {
   readonly state: 'opening' | 'sending' | 'settling';
   /** Monotonic; counted from before the statement that leased, so it is never later than the database's. */
   leaseEndsAt: number;
+  /** `webhook-id` of its request. */
+  readonly webhookId: string;
   /** Requests started, this one included once it is. */
   attempts: number;
   endpoint: OpenEndpoint | undefined;
@@ -58,6 +61,7 @@ export class HeldDeliveries {
       claim,
       state: 'opening',
       leaseEndsAt,
+      webhookId: webhookIdOf(claim.outboxId, claim.endpointId),
       attempts: claim.attempts,
       endpoint: undefined,
     };

@@ -1,7 +1,6 @@
 import { type Clock, systemRandom } from '@nest-baton/core';
 import { type EndpointDirectory, liveSecrets, type OpenEndpoint } from '../endpoints/endpoint-directory.js';
 import type { HttpSender } from '../sending/http-sender.js';
-import { webhookIdOf } from '../sending/signature.js';
 import type { ClaimedDelivery } from '../claiming/claim-store.js';
 import type { DeliveryStore } from './delivery-store.js';
 import type { Held, HeldDeliveries } from './held-deliveries.js';
@@ -136,10 +135,9 @@ export class Pump {
     }
     const { url, headers } = endpoint;
     const secrets = liveSecrets(endpoint, this.clock.monotonic());
-    const webhookId = webhookIdOf(claim.outboxId, claim.endpointId);
     const startedAtMs = this.clock.monotonic();
     const answer = await this.sender.send(
-      { url, headers, secrets, webhookId, body, attempt: held.attempts, trace },
+      { url, headers, secrets, webhookId: held.webhookId, body, attempt: held.attempts, trace },
       this.abort.signal,
     );
     claim.body = null;

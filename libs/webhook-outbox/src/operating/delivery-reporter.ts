@@ -55,9 +55,11 @@ export class DeliveryReporter {
     this.metrics.record('request.duration', secondsSince(startedAtMs, this.clock), outcome);
   }
 
-  settled({ claim, attempts }: Held, settlement: Settlement): void {
+  settled({ claim, attempts, webhookId }: Held, settlement: Settlement): void {
     const { outcome, reason, status, error, retryInMs, state } = settlement;
-    const report = reportOf({ ...claim, attempts, outcome, reason, status, error });
+    const { id, outboxId, eventId, type, tenant, endpointId } = claim;
+    const names = { id, webhookId, outboxId, eventId, type, tenant, endpointId };
+    const report = { ...names, attempts, outcome, reason, status, error };
     switch (state) {
       case 'delivered':
         this.metrics.add('deliveries.settled', 1, 'delivered');

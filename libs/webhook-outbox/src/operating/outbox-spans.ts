@@ -82,7 +82,20 @@ function outcomeOf(sent: SentEvent | undefined): string {
   return sent?.duplicate === true ? 'duplicate' : (sent?.state ?? 'persisted');
 }
 
+/** URLs whose parts are remembered. */
+const MAX_SERVERS = 10_000;
+const servers = new Map<string, Attributes>();
+
 function serverOf(url: string): Attributes {
+  const known = servers.get(url);
+  if (known !== undefined) return known;
+  const server = partsOf(url);
+  if (servers.size >= MAX_SERVERS) servers.clear();
+  servers.set(url, server);
+  return server;
+}
+
+function partsOf(url: string): Attributes {
   if (!URL.canParse(url)) return {};
   const { hostname, port, protocol } = new URL(url);
   const defaultPort = protocol === 'https:' ? 443 : 80;

@@ -115,7 +115,7 @@ function deliveries(schema: string): string[] {
     `CREATE INDEX webhook_deliveries_parked ON ${schema}.webhook_deliveries (endpoint_id, id) WHERE state = 'parked'`,
     `CREATE INDEX webhook_deliveries_settled ON ${schema}.webhook_deliveries (state, settled_at) WHERE settled_at IS NOT NULL`,
     `CREATE TABLE ${schema}.webhook_attempts (
-       id bigserial PRIMARY KEY,
+       id bigserial NOT NULL,
        delivery_id bigint NOT NULL,
        attempt integer NOT NULL,
        started_at timestamptz NOT NULL,
@@ -124,7 +124,7 @@ function deliveries(schema: string): string[] {
        reason text,
        status integer,
        error text,
-       is_late boolean NOT NULL)`,
-    `CREATE INDEX webhook_attempts_delivery ON ${schema}.webhook_attempts (delivery_id, id)`,
+       is_late boolean NOT NULL,
+       PRIMARY KEY (delivery_id, id))`,
   ];
 }
