@@ -60,7 +60,12 @@ describe('stopping', () => {
     await blocker.query('LOCK TABLE baton.webhook_deliveries IN ACCESS EXCLUSIVE MODE');
     await waitFor(
       async () =>
-        (await world.admin.query(`SELECT FROM pg_locks WHERE NOT granted AND relation IS NOT NULL`)).rowCount! > 0,
+        (
+          await world.admin.query(
+            `SELECT FROM pg_locks JOIN pg_database d ON d.oid = database
+              WHERE NOT granted AND relation IS NOT NULL AND datname = current_database()`,
+          )
+        ).rowCount! > 0,
       { description: 'the poll to wait for the lock' },
     );
     const before = performance.now();

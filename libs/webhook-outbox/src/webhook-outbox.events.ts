@@ -32,6 +32,14 @@ export interface WebhookOutboxEvents {
   readonly endpointRecovered: { readonly endpointId: string };
   /** Your queue did not take an event; the sweep hands it over again. `outboxId` is null where the event could not be stored. */
   readonly handOffFailed: { readonly outboxId: string | null; readonly error: unknown };
+  /** The last of the deliveries of an event was made that more than 200 endpoints want. */
+  readonly fannedOut: {
+    readonly outboxId: string;
+    readonly eventId: string;
+    readonly type: string;
+    readonly tenant: string;
+    readonly deliveries: number;
+  };
   /** LISTEN is active: at the start, and after each loss. */
   readonly listening: { readonly reconnects: number };
   /** The LISTEN connection is gone or could not be made; the poll goes on, and another attempt follows by itself. */

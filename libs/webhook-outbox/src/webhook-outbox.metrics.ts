@@ -25,6 +25,11 @@ export const WEBHOOK_OUTBOX_METRICS = {
       unit: '{event}',
       description: 'Events that the sweep found due although their message should have been consumed.',
     },
+    'fan_outs.completed': {
+      kind: 'counter',
+      unit: '{event}',
+      description: 'Events that more than 200 endpoints want and of which this process made the last deliveries.',
+    },
     'deliveries.settled': {
       kind: 'counter',
       by: 'state',
@@ -125,11 +130,17 @@ export const WEBHOOK_OUTBOX_METRICS = {
       unit: '{delivery}',
       description: 'Claimed deliveries that wait for their start.',
     },
+    'fan_outs.pending': {
+      kind: 'gauge',
+      unit: '{event}',
+      description: 'Such events of which deliveries are still to be made, of the whole table.',
+    },
     'outcomes.unsettled': { kind: 'gauge', unit: '{delivery}', description: 'Outcomes that wait to be written.' },
     lag: {
       kind: 'gauge',
       unit: 's',
-      description: 'Age of the oldest delivery that is due and not claimed, of the whole table.',
+      description:
+        'Age of the oldest delivery that is due and not claimed, or still to be made of an event, of the whole table.',
     },
   },
 } as const satisfies MetricTable;

@@ -17,11 +17,12 @@ import type { Relay, RelayStats } from './delivering/relay.js';
 import { EndpointDirectory } from './endpoints/endpoint-directory.js';
 import { EndpointStore } from './endpoints/endpoint-store.js';
 import { KeyRing } from './endpoints/key-ring.js';
+import { FanOut } from './fanning-out/fan-out.js';
+import { type FannedOut, FanOutStore } from './fanning-out/fan-out-store.js';
 import { DeliveryReporter } from './operating/delivery-reporter.js';
 import { decideHealth, type WebhookOutboxHealth } from './operating/outbox-health.js';
 import { OutboxSpans } from './operating/outbox-spans.js';
-import { EventProducer } from './producing/event-producer.js';
-import type { NewEvent } from './producing/event-batch.js';
+import { type CommittedEvents, EventProducer } from './producing/event-producer.js';
 import type { SendOptions, SentEvent, WebhookEvent } from './producing/webhook-event.js';
 import { Cleaner } from './retaining/cleaner.js';
 import { RetentionStore } from './retaining/retention-store.js';
@@ -40,6 +41,8 @@ export interface OutboxStats {
   /** Age of the oldest delivery that is due and not claimed; 0 when none is. */
   readonly lagMs: number;
   readonly byState: Readonly<Record<DeliveryState, number>>;
+  /** Events that more than 200 endpoints want, and of which a relay has still to make deliveries. */
+  readonly pendingFanOuts: number;
   /** Of this process; `undefined` where no relay runs. */
   readonly relay: RelayStats | undefined;
 }
@@ -65,6 +68,8 @@ export class WebhookOutboxService
   private readonly wakeUps: WakeUps;
   private readonly directory: EndpointDirectory;
   private readonly relay: Relay | undefined;
+  private readonly fanOuts: FanOutStore;
+  private readonly fanOut: FanOut | undefined;
   private readonly cleaner: Cleaner;
   private isShutDown = false;
 
@@ -90,7 +95,11 @@ export class WebhookOutboxService
     this.queueing = new Queueing({ ...setup, findQueue });
     const { claims, underWay } = this.queueing;
     const spans = new OutboxSpans(name);
-    this.relay = options.role === 'producer' ? undefined : createRelay({ ...setup, claims, underWay, spans });
+    const onFanOutDue = (): void => this.fanOut?.notify();
+    const hasRelay = options.role !== 'producer';
+    this.relay = hasRelay ? createRelay({ ...setup, claims, underWay, spans, onFanOutDue }) : undefined;
+    this.fanOuts = new FanOutStore(database, database.schema, handOffGraceOf(options));
+    this.fanOut = hasRelay ? this.createFanOut(name, registry) : undefined;
     this.cleaner = new Cleaner({
       name,
       store: new RetentionStore(database, database.schema, options.retention),
@@ -165,9 +174,10 @@ export class WebhookOutboxService
   async stats(): Promise<OutboxStats> {
     await this.database.prepare();
     const { lagMs, byState } = await this.reclaims.count();
+    const pendingFanOuts = await this.fanOuts.pending();
     const counts = { ready: 0, leased: 0, parked: 0, delivered: 0, failed: 0, dead: 0, abandoned: 0, expired: 0 };
     for (const { state, count } of byState) counts[state as DeliveryState] = count;
-    return { lagMs, byState: counts, relay: this.relay?.stats() };
+    return { lagMs, byState: counts, pendingFanOuts, relay: this.relay?.stats() };
   }
 
   /** Asks the database for the lag, and the relay of this process how it fares. Never rejects. */
@@ -205,13 +215,14 @@ export class WebhookOutboxService
     if (this.relay !== undefined) await this.directory.verify();
     this.reporter.metrics.start(
       () => this.gauges(),
-      async () => ({ lag: (await this.reclaims.lagMs()) / 1_000 }),
+      async () => ({ lag: (await this.reclaims.lagMs()) / 1_000, 'fan_outs.pending': await this.fanOuts.pending() }),
     );
   }
 
   onApplicationBootstrap(): void {
     this.wakeUps.start();
     this.relay?.start();
+    this.fanOut?.start();
     this.queueing.start();
     this.cleaner.start();
   }
@@ -220,6 +231,7 @@ export class WebhookOutboxService
     await this.wakeUps.stopListening();
     await this.queueing.stopSweeping();
     await this.cleaner.stop();
+    await this.fanOut?.stop();
     if (this.relay !== undefined) this.reporter.stopped(await this.relay.drain());
     await this.queueing.stopDelivering();
     // The question for the lag needs the DataSource, which may be closed from here on.
@@ -234,9 +246,23 @@ export class WebhookOutboxService
       .catch((error: unknown) => this.logger.warn('stopping failed', { error: describeError(error) }));
   }
 
-  private committed(events: readonly NewEvent[]): void {
+  private committed({ ready, hasFanOut }: CommittedEvents): void {
     this.wakeUps.committed();
-    this.queueing.committed(events);
+    this.queueing.committed(ready);
+    if (hasFanOut && this.options.hints === 'on') this.fanOut?.notify();
+  }
+
+  private createFanOut(name: string, registry: SchedulerRegistry | undefined): FanOut {
+    const onFannedOut = ({ outboxId, id: key, type, tenant, deliveries }: FannedOut): void => {
+      if (key === null || type === null || tenant === null) return;
+      this.queueing.committed([{ outboxId, key, type, tenant }]);
+      this.reporter.fannedOut({ outboxId, eventId: key, type, tenant, deliveries });
+    };
+    const { leaseMs } = this.options;
+    const onMade = (): void => this.wakeUps.committed();
+    const { fanOutLost: onLost, fanOutFailed: onFailed } = this.reporter;
+    const hooks = { onMade, onFannedOut, onLost, onFailed };
+    return new FanOut({ name, store: this.fanOuts, leaseMs, registry, hooks });
   }
 
   private gauges(): GaugeReadings<typeof WEBHOOK_OUTBOX_METRICS> {
@@ -247,4 +273,9 @@ export class WebhookOutboxService
       'outcomes.unsettled': relay?.unsettled,
     };
   }
+}
+
+/** Undefined where relays send whatever is due. */
+function handOffGraceOf({ dispatch, handOffGraceMs }: ResolvedWebhookOutboxOptions): number | undefined {
+  return dispatch === 'queue' ? handOffGraceMs : undefined;
 }

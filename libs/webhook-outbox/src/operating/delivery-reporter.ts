@@ -103,6 +103,22 @@ export class DeliveryReporter {
     this.events.emit('leaseLost', details);
   }
 
+  fannedOut(event: WebhookOutboxEvents['fannedOut']): void {
+    this.metrics.add('fan_outs.completed', 1);
+    this.events.emit('fannedOut', event);
+  }
+
+  readonly fanOutLost = (outboxId: string): void => {
+    this.logger.warn('making the deliveries of an event took longer than its lease; another relay goes on', {
+      outboxId,
+    });
+  };
+
+  readonly fanOutFailed = (error: unknown): void => {
+    this.failed('making the deliveries of an event failed; it goes on when its lease has ended', error);
+    this.events.emit('pollFailed', { error });
+  };
+
   listening(reconnects: number): void {
     this.events.emit('listening', { reconnects });
   }

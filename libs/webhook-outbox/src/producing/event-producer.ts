@@ -19,6 +19,13 @@ import type { SendOptions, SentEvent, WebhookEvent } from './webhook-event.js';
 
 export type ProducerOptions = Pick<ResolvedWebhookOutboxOptions, 'maxPayloadBytes' | 'dispatch' | 'handOffGraceMs'>;
 
+export interface CommittedEvents {
+  /** Their deliveries are made. */
+  readonly ready: readonly NewEvent[];
+  /** The deliveries of some others wait to be made. */
+  readonly hasFanOut: boolean;
+}
+
 /**
  * Makes events durable.
  *
@@ -36,7 +43,7 @@ export class EventProducer {
     private readonly options: ProducerOptions,
     private readonly clock: Clock,
     private readonly spans: OutboxSpans,
-    private readonly onCommitted: (events: readonly NewEvent[]) => void,
+    private readonly onCommitted: (events: CommittedEvents) => void,
   ) {
     this.store = new EventStore(database.schema, options.dispatch === 'queue' ? options.handOffGraceMs : undefined);
   }
@@ -64,8 +71,8 @@ export class EventProducer {
       adapted === undefined
         ? await this.sendAlone(batch, trace)
         : await persistEvents(this.store, adapted, batch, trace);
-    const stored = batch.places.map(({ nth }) => batch.events[nth] as NewEvent).filter((_, i) => isNew(sent[i]));
-    if (stored.length === 0) return sent;
+    const stored = committedOf(batch, sent);
+    if (stored.ready.length === 0 && !stored.hasFanOut) return sent;
     if (adapted === undefined) this.onCommitted(stored);
     else adapted.afterCommit(() => this.onCommitted(stored));
     return sent;
@@ -110,8 +117,13 @@ function unknown(cause: unknown, { events, places }: EventBatch): PersistUnknown
   );
 }
 
-function isNew(sent: SentEvent | undefined): boolean {
-  return sent?.duplicate === false && sent.state === 'persisted';
+function committedOf({ events, places }: EventBatch, sent: readonly SentEvent[]): CommittedEvents {
+  const isNew = ({ duplicate, state }: SentEvent): boolean => !duplicate && state === 'persisted';
+  const ready = places.filter((_, i) => isNew(sent[i] as SentEvent) && sent[i]?.deliveries !== null);
+  return {
+    ready: ready.map(({ nth }) => events[nth] as NewEvent),
+    hasFanOut: sent.some((one) => isNew(one) && one.deliveries === null),
+  };
 }
 
 /**

@@ -22,7 +22,7 @@ export interface SentEvent {
   readonly id: string;
   /** The stored event; `null` when nobody subscribed. */
   readonly outboxId: string | null;
-  /** Deliveries made of it. */
+  /** Deliveries made of it; `null`: more than 200 endpoints want it, and a relay is making them. */
   readonly deliveries: number | null;
   /** An event with this id was stored before; nothing was written. */
   readonly duplicate: boolean;

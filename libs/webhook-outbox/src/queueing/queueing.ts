@@ -92,7 +92,7 @@ export class Queueing {
   }
 
   /** Events of this process are visible to every connection. */
-  committed(events: readonly NewEvent[]): void {
+  committed(events: readonly Pick<NewEvent, 'outboxId' | 'key' | 'type' | 'tenant'>[]): void {
     if (this.setup.options.hints === 'off') return;
     for (const { outboxId, key: id, type, tenant } of events) this.handOver?.hint({ outboxId, id, type, tenant });
   }

@@ -265,7 +265,7 @@ function endpointSchema(schema: string): EntitySchema<WebhookEndpoint> {
       updatedAt: timestamp('updated_at'),
     },
     indices: [
-      { name: 'webhook_endpoints_tenant', columns: ['tenant'] },
+      { name: 'webhook_endpoints_tenant', columns: ['tenant', 'id'] },
       { name: 'webhook_endpoints_off', columns: ['id'], where: `state <> 'active'` },
     ],
   });
