@@ -12,8 +12,9 @@ import { Logger } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import type { Redis } from 'ioredis';
-import { ConnectionSource } from '../../libs/redis-reconcile/src/connecting/connection-source.js';
+import { CommandConnection } from '../../libs/redis-reconcile/src/connecting/command-connection.js';
 import { RedisLink } from '../../libs/redis-reconcile/src/connecting/redis-link.js';
+import { SingleSource } from '../../libs/redis-reconcile/src/connecting/single-source.js';
 import { DeadLetterCourier } from '../../libs/redis-reconcile/src/dead-letters/dead-letter-courier.js';
 import { ExpirySubscription } from '../../libs/redis-reconcile/src/noticing/expiry-subscription.js';
 import { LapseNoticer } from '../../libs/redis-reconcile/src/noticing/lapse-noticer.js';
@@ -51,12 +52,13 @@ async function connections(): Promise<{ 'server connections': number }> {
 
 /** The surroundings of a part: a partition on the server, and a connection that is open before anything is counted. */
 async function surroundings() {
-  const source = new ConnectionSource({ url: server.url }, 1_000);
-  const link = new RedisLink(source, 1_000, systemClock);
+  const source = new SingleSource({ url: server.url }, 1_000);
+  const connection = new CommandConnection(source);
+  const link = new RedisLink(connection, 1_000, systemClock);
   await link.connect();
   const service = freshService();
   const partition = new Partition(new PartitionKeys(service, 0, 'dlq'), link);
-  return { source, link, service, partition, logger: new Logger('lifecycle'), dispose: () => link.close() };
+  return { source, link, service, partition, logger: new Logger('lifecycle'), dispose: () => connection.close() };
 }
 
 describe('PartitionReader:', () => {

@@ -13,8 +13,11 @@ describe('shutdown', () => {
 
   it('hands unfinished work to another consumer at once, with the same attempt (R7)', async () => {
     const service = freshService();
+    // Nothing else would bring it within the minute.
+    const options = { lease: '60s', recovery: { interval: '1h' } } as const;
     const leaving = await start({
       service,
+      options,
       concurrency: 5,
       handle: async ({ signal }) => {
         throw await aborted(signal);
@@ -25,12 +28,13 @@ describe('shutdown', () => {
     const seen: { attempt: number; at: number }[] = [];
     const staying = await start({
       service,
+      options,
       handle: async ({ attempt }) => void seen.push({ attempt, at: performance.now() }),
     });
     const at = performance.now();
     await leaving.close();
     await waitFor(() => seen.length === 5, { description: 'all came to the other one' });
-    expect(Math.max(...seen.map((one) => one.at)) - at).toBeLessThan(500);
+    expect(Math.max(...seen.map((one) => one.at)) - at).toBeLessThan(5_000);
     expect(seen.map(({ attempt }) => attempt)).toEqual([1, 1, 1, 1, 1]);
     expect(staying.eventsOf('requeued')).toEqual([]);
     expect(leaving.eventsOf('stopped')).toEqual([
@@ -52,7 +56,7 @@ describe('shutdown', () => {
       const leaving = await startInstance({ service, options: slowBlock, handle: async () => undefined });
       const at = performance.now();
       await leaving.close();
-      expect(performance.now() - at).toBeLessThan(1000);
+      expect(performance.now() - at).toBeLessThan(5_000);
       for (let i = 0; i < 3; i++) await staying.service.produce(`${round}-${i}`);
     }
     await waitFor(() => seen.length === 15, { description: 'all went to the one that stays', timeoutMs: 2000 });

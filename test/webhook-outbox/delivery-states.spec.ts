@@ -90,7 +90,7 @@ class Run {
       case 'claim': {
         const request = { limit: 1, leaseMs: LEASE_MS, maxInFlight: 1, held: new Map<string, number>() };
         const claims = new ClaimStore(world.admin, '"baton"');
-        const claim = model.losses >= 2 ? await claims.claimSuspect(LEASE_MS, []) : (await claims.claim(request))[0];
+        const claim = model.losses >= 2 ? await claims.claimSuspect(request) : (await claims.claim(request))[0];
         expect(claim !== undefined).toBe(model.state === 'ready' && model.isEnabled);
         if (claim === undefined) return;
         this.workers[nth] = { claim };

@@ -1,9 +1,7 @@
 import {
   describeError,
-  type GaugeReadings,
   LeaseLostError,
   Metrics,
-  SharedLook,
   ShuttingDownError,
   systemClock,
   systemRandom,
@@ -20,25 +18,21 @@ import {
   Optional,
 } from '@nestjs/common';
 import { SchedulerRegistry } from '@nestjs/schedule';
-import { ConnectionSource } from './connecting/connection-source.js';
-import { RedisLink } from './connecting/redis-link.js';
-import { checkServer, fixPartitions } from './connecting/server-check.js';
+import { InstanceConnection } from './connecting/instance-connection.js';
 import type { DeadLetters } from './dead-letters/dead-letter.js';
 import { DeadLetterStore } from './dead-letters/dead-letter-store.js';
 import { HandlerDiscovery } from './handling/handler-discovery.js';
 import type { Handoff } from './handling/handoff.js';
 import { currentHandoff } from './handling/handoff-runner.js';
-import { OwnedHandoff } from './handling/owned-handoff.js';
+import { ownHandoff } from './handling/own-handoff.js';
 import { countEvents } from './operating/count-events.js';
+import { localGauges, sharedGauges } from './operating/gauges.js';
 import { decideHealth, type RedisReconcileHealth } from './operating/reconcile-health.js';
 import { type HandoffStats, statsOf } from './partitions/handoff-stats.js';
-import { Partition } from './partitions/partition.js';
-import { PartitionKeys } from './partitions/partition-keys.js';
 import type { ProduceOptions } from './producing/produce-options.js';
 import { Producer } from './producing/producer.js';
 import { cadenceOf } from './recovery/cadence.js';
 import { Reconciler } from './recovery/reconciler.js';
-import { HandoffNotOwnedError } from './redis-reconcile.errors.js';
 import type { ReconcileReport, RedisReconcileEvents } from './redis-reconcile.events.js';
 import { REDIS_RECONCILE_METRICS, type RedisReconcileMetrics } from './redis-reconcile.metrics.js';
 import { INSTANCE_NAME, MODULE_OPTIONS_TOKEN } from './redis-reconcile.module-definition.js';
@@ -47,7 +41,8 @@ import {
   type ResolvedRedisReconcileOptions,
   resolveRedisReconcileOptions,
 } from './redis-reconcile.options.js';
-import { HandoffEngine } from './running/handoff-engine.js';
+import { Consuming } from './running/consuming.js';
+import type { HandoffEngine } from './running/handoff-engine.js';
 
 /** A server that takes longer for PING, whatever `commandTimeout` allows, is of no use to anybody. */
 const HEALTH_TIMEOUT_MS = 3_000;
@@ -67,59 +62,61 @@ export class RedisReconcileService
   private readonly options: ResolvedRedisReconcileOptions;
   private readonly events: TypedEvents<RedisReconcileEvents>;
   private readonly metrics: RedisReconcileMetrics;
-  private readonly source: ConnectionSource;
-  private readonly link: RedisLink;
-  private readonly partitions: readonly Partition[];
+  private readonly connection: InstanceConnection;
   private readonly producer: Producer;
   private readonly reconciler: Reconciler;
-  private readonly ping: SharedLook<void>;
-  private engine: HandoffEngine | undefined;
+  private readonly consuming: Consuming;
   private started: Promise<void> | undefined;
   private isClosed = false;
 
   constructor(
-    @Inject(INSTANCE_NAME) private readonly name: string,
+    @Inject(INSTANCE_NAME) name: string,
     @Inject(MODULE_OPTIONS_TOKEN) options: RedisReconcileOptions,
-    @Inject(HandlerDiscovery) private readonly handlers: HandlerDiscovery,
-    @Optional() @Inject(SchedulerRegistry) private readonly registry?: SchedulerRegistry,
+    @Inject(HandlerDiscovery) handlers: HandlerDiscovery,
+    @Optional() @Inject(SchedulerRegistry) registry?: SchedulerRegistry,
   ) {
     this.logger = new Logger(`RedisReconcile:${name}`);
     this.options = resolveRedisReconcileOptions(options, name);
-    const { connection, commandTimeoutMs, service, partitions, recovery } = this.options;
+    const { dedupeWindowMs, recovery } = this.options;
     this.events = new TypedEvents((event, error) =>
       this.logger.error('a listener failed', { event, error: describeError(error) }),
     );
     this.metrics = new Metrics(REDIS_RECONCILE_METRICS, name);
     countEvents(this.events, this.metrics);
-    this.source = new ConnectionSource(connection, commandTimeoutMs);
-    this.link = new RedisLink(this.source, commandTimeoutMs, systemClock);
-    this.link.onGap(() => this.metrics.add('connection.gaps', 1));
-    this.ping = new SharedLook(() => this.link.connect());
-    this.partitions = Array.from(
-      { length: partitions },
-      (_, p) => new Partition(new PartitionKeys(service, p, recovery.dlqStream), this.link),
-    );
-    this.producer = new Producer(this.partitions, this.options.dedupeWindowMs, this.metrics);
-    this.deadLetters = new DeadLetterStore(this.partitions);
+    this.connection = new InstanceConnection(this.options, systemClock);
+    this.connection.onGap(() => this.metrics.add('connection.gaps', 1));
+    const { partitions } = this.connection;
+    this.producer = new Producer(partitions, dedupeWindowMs, this.metrics);
+    this.deadLetters = new DeadLetterStore(partitions);
     this.reconciler = new Reconciler({
       ...this.options,
       ...recovery,
-      partitions: this.partitions,
+      partitions,
       clock: systemClock,
       events: this.events,
       onBuried: () => this.engine?.deadLettersCame(),
     });
+    const { logger, events, metrics, reconciler, connection } = this;
+    this.consuming = new Consuming({
+      ...{ name, handlers, registry, logger, events, metrics, reconciler, connection },
+      options: this.options,
+      clock: systemClock,
+      random: systemRandom,
+    });
   }
 
-  /** Called by Nest. @throws RedisUnavailableError, ServerUnsupportedError, PartitionsMismatchError: the application does not start. */
+  /**
+   * Called by Nest.
+   *
+   * @throws RedisUnavailableError, ServerUnsupportedError, PartitionsMismatchError: the application does not start.
+   */
   async onModuleInit(): Promise<void> {
     this.metrics.start(
-      () => this.localGauges(),
-      () => this.sharedGauges(),
+      () => localGauges(this.engine, this.connection.isAvailable),
+      async () => sharedGauges(await this.stats()),
     );
     try {
-      await checkServer(this.link);
-      await this.fixPartitions();
+      await this.connection.open();
     } catch (error) {
       await this.close();
       throw error;
@@ -128,13 +125,14 @@ export class RedisReconcileService
 
   /** Called by Nest, when every handler exists. Idempotent. */
   onApplicationBootstrap(): Promise<void> {
-    return (this.started ??= this.startEngine());
+    return (this.started ??= this.start());
   }
 
   /** Called by Nest: reads nothing more, and hands back or finishes what is owned. */
   async beforeApplicationShutdown(): Promise<void> {
-    if (this.engine === undefined || this.isClosed) return;
-    const report = await this.engine.stop();
+    if (this.isClosed) return;
+    const report = await this.consuming.stop();
+    if (report === undefined) return;
     const { length } = report.releasedWhileRunning;
     if (length + report.abandoned.length === 0) this.logger.log('stopped', report);
     else this.logger.warn('stopped while handlers were running', report);
@@ -161,8 +159,8 @@ export class RedisReconcileService
    * @throws LeaseLostError; HandoffNotOwnedError; RedisUnavailableError: nothing has changed here, call again.
    */
   async doneStream(handoff: Handoff | string): Promise<void> {
-    const { engine, owned } = this.owned(handoff);
-    await engine.settlement.done(owned);
+    const owned = ownHandoff(this.engine?.keeper, handoff);
+    await this.engine?.settlement.done(owned);
   }
 
   /**
@@ -171,9 +169,9 @@ export class RedisReconcileService
    * @throws LeaseLostError; HandoffNotOwnedError; RedisUnavailableError: nothing has changed here, call again.
    */
   async release(handoff: Handoff | string, reason = 'released'): Promise<void> {
-    const { engine, owned } = this.owned(handoff);
+    const owned = ownHandoff(this.engine?.keeper, handoff);
     const isElsewhere = currentHandoff.getStore() !== owned;
-    await engine.settlement.handBack(owned, reason, isElsewhere);
+    await this.engine?.settlement.handBack(owned, reason, isElsewhere);
     if (isElsewhere)
       owned.abortFor(new LeaseLostError(`Data stream '${owned.dataStream}' was handed back: ${reason}.`));
   }
@@ -185,7 +183,7 @@ export class RedisReconcileService
   }
 
   stats(): Promise<HandoffStats> {
-    return statsOf(this.partitions, this.engine?.keeper.size ?? 0);
+    return statsOf(this.connection.partitions, this.engine?.keeper.size ?? 0);
   }
 
   /** Listens to this instance, in this process; returns the function that stops listening. A listener that throws is logged. */
@@ -200,73 +198,21 @@ export class RedisReconcileService
   async health(): Promise<RedisReconcileHealth> {
     if (this.isClosed) return { state: 'down', reason: 'closed', message: 'the application has shut down' };
     try {
-      await this.ping.within(HEALTH_TIMEOUT_MS);
+      await this.connection.answers(HEALTH_TIMEOUT_MS);
     } catch (error) {
       return { state: 'down', reason: 'redis', message: describeError(error) };
     }
     return decideHealth({ hasHandler: this.engine !== undefined, events: this.engine?.coverage });
   }
 
-  private owned(handoff: Handoff | string): { readonly engine: HandoffEngine; readonly owned: OwnedHandoff } {
-    const { engine } = this;
-    const owned = engine === undefined ? undefined : this.findOwned(engine, handoff);
-    const dataStream = typeof handoff === 'string' ? handoff : handoff.dataStream;
-    if (engine === undefined || owned === undefined)
-      throw new HandoffNotOwnedError(`This process holds no lease on data stream '${dataStream}'.`);
-    const current = currentHandoff.getStore();
-    if (typeof handoff === 'string' && current?.dataStream === dataStream && current.fence < owned.fence)
-      throw new LeaseLostError(
-        `Data stream '${dataStream}' has a newer owner in this process than the handler that asks.`,
-      );
-    return { engine, owned };
+  private get engine(): HandoffEngine | undefined {
+    return this.consuming.engine;
   }
 
-  private findOwned({ keeper }: HandoffEngine, handoff: Handoff | string): OwnedHandoff | undefined {
-    if (typeof handoff === 'string') return keeper.find(handoff);
-    if (handoff instanceof OwnedHandoff) return handoff as OwnedHandoff;
-    const held = keeper.find(handoff.dataStream);
-    return held?.fence === handoff.fence ? held : undefined;
-  }
-
-  private fixPartitions(): Promise<void> {
-    return fixPartitions(this.link, this.options.service, this.options.partitions);
-  }
-
-  private localGauges(): GaugeReadings<typeof REDIS_RECONCILE_METRICS> {
-    const { engine, link } = this;
-    return {
-      'handoffs.owned': engine?.keeper.size,
-      'expiry_events.covered': engine?.coverage && Number(engine.coverage.isCovered),
-      'connection.up': Number(link.isAvailable),
-    };
-  }
-
-  private async sharedGauges(): Promise<GaugeReadings<typeof REDIS_RECONCILE_METRICS>> {
-    const { queued, pending, waiting, held, dead, lagMs } = await this.stats();
-    return {
-      'handoffs.queued': queued,
-      'handoffs.pending': pending,
-      'handoffs.waiting': waiting,
-      'handoffs.held': held,
-      'handoffs.dead': dead,
-      lag: lagMs / 1000,
-    };
-  }
-
-  private async startEngine(): Promise<void> {
+  private async start(): Promise<void> {
     try {
-      const handler = this.handlers.find(this.name);
-      if (handler === undefined || this.isClosed) return;
-      const { name, options, source, link, partitions, reconciler, events, metrics, registry, logger } = this;
-      this.engine = new HandoffEngine({
-        ...{ name, options, source, link, partitions, reconciler, events, metrics, registry, logger, ...handler },
-        clock: systemClock,
-        random: systemRandom,
-        beforePass: () => this.fixPartitions(),
-      });
-      await this.engine.start();
+      await this.consuming.startHandler();
     } catch (error) {
-      await this.engine?.stop();
       await this.close();
       throw error;
     }
@@ -275,6 +221,6 @@ export class RedisReconcileService
   private async close(): Promise<void> {
     this.isClosed = true;
     await this.metrics.stop();
-    this.link.close();
+    this.connection.close();
   }
 }

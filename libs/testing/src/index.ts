@@ -26,6 +26,7 @@ export { type SoakPlan, soakPlan } from './run/soak-plan.js';
 
 // Waiting and holding
 export { waitFor, type WaitOptions } from './waiting/wait-for.js';
+export { StallMeter } from './waiting/stall-meter.js';
 export { Gate, openGate } from './waiting/gate.js';
 
 // Checking what a run came to

@@ -47,6 +47,7 @@ export type {
   SentTest,
   TestEvent,
 } from './endpoints/endpoint.js';
+export type { EndpointLimits } from './limiting/endpoint-limits.js';
 export {
   type ReplayManyRequest,
   type ReplaySummary,

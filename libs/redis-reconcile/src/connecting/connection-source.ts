@@ -1,74 +1,77 @@
-import { Redis, type RedisOptions } from 'ioredis';
+import type { Redis, RedisCommander, RedisOptions } from 'ioredis';
 
 /** Where connections come from: a URL, or a client of the user's that is only ever duplicated and never closed. */
 export type RedisConnectionOptions = { readonly url: string } | { readonly instance: Redis };
 
-/** A dead node must not keep the process for the two seconds that are ioredis' default. */
-const DISCONNECT_TIMEOUT_MS = 100;
+/** What a link needs of ioredis' client. */
+export interface CommandClient extends RedisCommander {
+  readonly status: string;
+  connect(): Promise<void>;
+  disconnect(): void;
+  on(event: 'ready', listener: () => void): unknown;
+}
 
 /**
  * Makes the connections of one instance, none of them connected yet.
  *
- * - No command is ever resent after a reconnect, none waits in a queue of the driver's: whoever sends one learns its fate in bounded time.
+ * - No command that may have been executed is ever sent again, none outlives its time in a queue of the driver's by much: whoever sends one learns its
+ *   fate in bounded time.
  */
-export class ConnectionSource {
-  constructor(
-    private readonly connection: RedisConnectionOptions,
-    private readonly commandTimeoutMs: number,
-  ) {}
-
-  /** Reconnects by itself. */
-  commands(): Redis {
-    return this.create({
-      commandTimeout: this.commandTimeoutMs,
-      // A server that keeps the connection open and answers nothing: drop it, so that the next command tries a new one.
-      socketTimeout: this.commandTimeoutMs * 3,
-      retryStrategy: (times) => Math.min(50 * 2 ** Math.min(times - 1, 5), 1000),
-    });
-  }
-
-  /** Lives once: after a failure its owner makes a new one. No command timeout: a blocking read takes as long as it was told to. */
-  dedicated(): Redis {
-    return this.create({ retryStrategy: () => null });
-  }
-
+export interface ConnectionSource {
+  /** For commands: one for the instance, the same at each call. Reconnects by itself, and finds whoever serves a key. */
+  commands(): CommandClient;
+  /**
+   * To the node that serves this key now, for blocking reads and subscriptions. Lives once: after a failure its owner asks for a new one. No
+   * command timeout: a blocking read takes as long as it was told to.
+   *
+   * @throws Error when nobody serves the key.
+   */
+  dedicated(key: string): Promise<Redis>;
+  /** Commands to the very server that a dedicated connection leads to. */
+  beside(dedicated: Redis): RedisCommander;
+  /** Commands failed: whoever serves what may have changed. */
+  suspect(): void;
   /** Host and port without credentials, for messages. */
-  get address(): string {
-    const options = this.options();
-    return options.path ?? `${options.host ?? '127.0.0.1'}:${options.port ?? 6379}`;
-  }
-
+  readonly address: string;
   /** The database that keys live in: part of the names of keyspace channels. */
-  get database(): number {
-    return this.options().db ?? 0;
-  }
+  readonly database: number;
+  /** What the driver keeps to itself: why no node could be used. */
+  readonly lastProblem: string | undefined;
+  close(): void;
+}
 
-  private create(overrides: RedisOptions): Redis {
-    const settings: RedisOptions = {
-      lazyConnect: true,
-      enableOfflineQueue: false,
-      enableReadyCheck: false,
-      autoResendUnfulfilledCommands: false,
-      autoResubscribe: false,
-      maxRetriesPerRequest: 0,
-      connectTimeout: this.commandTimeoutMs,
-      disconnectTimeout: DISCONNECT_TIMEOUT_MS,
-      keepAlive: 30_000,
-      ...overrides,
-    };
-    const redis =
-      'url' in this.connection
-        ? new Redis(this.connection.url, settings)
-        : this.connection.instance.duplicate({ commandTimeout: undefined, ...settings });
-    // Each failure also rejects a command or ends the connection, where it is handled; without a listener ioredis would print it.
-    redis.on('error', () => undefined);
-    return redis;
-  }
+/** A dead node must not keep the process for the two seconds that are ioredis' default. */
+const DISCONNECT_TIMEOUT_MS = 100;
 
-  private options(): RedisOptions {
-    if ('instance' in this.connection) return this.connection.instance.options;
-    const url = new URL(this.connection.url);
-    const database = Number(url.pathname.slice(1) || url.searchParams.get('db') || 0);
-    return { host: url.hostname, port: Number(url.port || 6379), db: Number.isInteger(database) ? database : 0 };
-  }
+export function settingsOfAll(commandTimeoutMs: number): RedisOptions {
+  return {
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    enableReadyCheck: false,
+    autoResendUnfulfilledCommands: false,
+    autoResubscribe: false,
+    enableAutoPipelining: false,
+    maxRetriesPerRequest: 0,
+    connectTimeout: commandTimeoutMs,
+    disconnectTimeout: DISCONNECT_TIMEOUT_MS,
+    keepAlive: 30_000,
+  };
+}
+
+export function settingsOfCommands(commandTimeoutMs: number): RedisOptions {
+  return {
+    commandTimeout: commandTimeoutMs,
+    // A server that keeps the connection open and answers nothing: drop it, so that the next command tries a new one.
+    socketTimeout: commandTimeoutMs * 3,
+  };
+}
+
+/** Lives once, takes its time. */
+export function settingsOfDedicated(commandTimeoutMs: number): RedisOptions {
+  return { ...settingsOfAll(commandTimeoutMs), retryStrategy: () => null };
+}
+
+/** Milliseconds before the nth attempt to connect again. */
+export function reconnectDelay(times: number): number {
+  return Math.min(50 * 2 ** Math.min(times - 1, 5), 1000);
 }

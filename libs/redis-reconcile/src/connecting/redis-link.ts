@@ -1,43 +1,34 @@
 import { type Clock, describeError } from '@nest-baton/core';
-import type { Redis } from 'ioredis';
+import type { RedisCommander } from 'ioredis';
 import { RedisUnavailableError } from '../redis-reconcile.errors.js';
 import type { Script } from '../scripts/script.js';
-import type { ConnectionSource } from './connection-source.js';
+import { bounded, type CommandConnection } from './command-connection.js';
 
-/** Replies of a server that is there but cannot take this command now. */
-const PASSING_REPLIES = /^(?:LOADING|READONLY|MASTERDOWN|TRYAGAIN|CLUSTERDOWN|BUSY|UNBLOCKED|MISCONF|NOREPLICAS)\b/;
+/** Replies of a server that is there but cannot take this command now, or is not the one any more that could. */
+const PASSING_REPLIES =
+  /^(?:LOADING|READONLY|MASTERDOWN|TRYAGAIN|CLUSTERDOWN|MOVED|ASK|BUSY|UNBLOCKED|MISCONF|NOREPLICAS)\b/;
 
 /**
- * The connection for commands, reconnecting by itself.
+ * Commands over the instance's connection, and whether they work: one for each master's share of a cluster, one for all of a single node.
  *
  * - Every call settles within the command timeout: a command is sent only while connected (it waits that long for the connection), and never
- *   sent twice. After a rejection with `REDIS_UNAVAILABLE` it may or may not have been executed.
+ *   sent again where it may have been executed. After a rejection with `REDIS_UNAVAILABLE` it may or may not have been executed.
  * - An error reply of the server that time does not heal is thrown as it is.
  * - `onGap` runs when commands work again after some did not: leases may have lapsed unseen meanwhile.
  */
 export class RedisLink {
-  private readonly redis: Redis;
   private readonly gapListeners = new Set<() => void>();
-  /** Calls that wait for the connection. */
-  private readonly waiting = new Set<() => void>();
   private failedSince: number | undefined;
-  private isClosed = false;
 
   constructor(
-    private readonly source: ConnectionSource,
+    private readonly connection: CommandConnection,
     private readonly timeoutMs: number,
     private readonly clock: Clock,
-  ) {
-    this.redis = source.commands();
-    // One for all calls: in an outage each would add its own, and Node would warn of a leak.
-    this.redis.on('ready', () => {
-      for (const resume of this.waiting) resume();
-    });
-  }
+  ) {}
 
   /** False from the first command that failed for a reason of the connection's until the next that works. */
   get isAvailable(): boolean {
-    return this.failedSince === undefined && !this.isClosed;
+    return this.failedSince === undefined && !this.connection.isClosed;
   }
 
   /** @throws RedisUnavailableError when the server does not answer within the command timeout. */
@@ -49,12 +40,12 @@ export class RedisLink {
     this.gapListeners.add(listener);
   }
 
-  async call<T>(command: (redis: Redis) => Promise<T>, timeoutMs = this.timeoutMs): Promise<T> {
+  async call<T>(command: (redis: RedisCommander) => Promise<T>, timeoutMs = this.timeoutMs): Promise<T> {
     try {
       const startedMs = this.clock.monotonic();
-      await this.ready(timeoutMs);
+      await this.connection.ready(timeoutMs);
       const restMs = Math.max(0, timeoutMs - (this.clock.monotonic() - startedMs));
-      const result = await this.bounded(command(this.redis), restMs, timeoutMs);
+      const result = await bounded(command(this.connection.client), restMs, timeoutMs);
       this.succeeded();
       return result;
     } catch (error) {
@@ -78,37 +69,6 @@ export class RedisLink {
     }
   }
 
-  close(): void {
-    this.isClosed = true;
-    this.redis.disconnect();
-  }
-
-  private async ready(timeoutMs: number): Promise<void> {
-    if (this.redis.status === 'ready') return;
-    if (this.isClosed) throw new Error('the connection was closed');
-    if (this.redis.status === 'wait') this.redis.connect().catch(() => undefined);
-    let resume: () => void = () => undefined;
-    const ready = new Promise<void>((resolve) => this.waiting.add((resume = resolve)));
-    try {
-      await this.bounded(ready, timeoutMs);
-    } finally {
-      this.waiting.delete(resume);
-    }
-  }
-
-  private async bounded<T>(promise: Promise<T>, restMs: number, timeoutMs = restMs): Promise<T> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`no answer within ${timeoutMs} ms`)), restMs);
-    });
-    try {
-      return await Promise.race([promise, late]);
-    } finally {
-      clearTimeout(timer);
-      promise.catch(() => undefined);
-    }
-  }
-
   private succeeded(): void {
     if (this.failedSince === undefined) return;
     this.failedSince = undefined;
@@ -122,9 +82,12 @@ export class RedisLink {
       this.succeeded();
       return error;
     }
+    const { source } = this.connection;
     this.failedSince ??= this.clock.monotonic();
+    source.suspect();
+    const problem = source.lastProblem === undefined ? '' : `; ${source.lastProblem}`;
     return new RedisUnavailableError(
-      `Redis at ${this.source.address} did not take a command (${describeError(error)}): is it running and reachable? Set connection.url (BATON_REDIS_URL or BATON_REDIS_RECONCILE_URL) if it is elsewhere.`,
+      `Redis at ${source.address} did not take a command (${describeError(error)}${problem}): is it running and reachable? Set connection.url (BATON_REDIS_URL or BATON_REDIS_RECONCILE_URL) if it is elsewhere.`,
       { cause: error },
     );
   }

@@ -100,8 +100,10 @@ export class ExpirySubscription {
 
   private async subscribe(): Promise<void> {
     const { source, service, commandTimeoutMs, onExpired } = this.options;
+    const redis = await source.dedicated('');
+    if (this.isStopped) return;
     this.redis?.disconnect();
-    const redis = (this.redis = source.dedicated());
+    this.redis = redis;
     redis.on('pmessage', (_pattern: string, channel: string, event: string) => {
       if (event !== 'expired') return;
       const lease = parseExpiryChannel(channel, service, source.database);

@@ -32,9 +32,17 @@ export class BlockingReader {
     return this.read(count, undefined);
   }
 
-  /** The connection's id on the server, to end a parked read from outside; `undefined` while not connected. */
+  /** The connection's id on the server; `undefined` while not connected. */
   get id(): number | undefined {
     return this.clientId;
+  }
+
+  /** Ends a parked read from outside, if there is one. @throws what says that this could not be done. */
+  async unblock(): Promise<void> {
+    const { redis, clientId } = this;
+    if (redis === undefined || clientId === undefined) return;
+    // Ids are the server's own: another one would have another client under this number.
+    await this.watched(this.source.beside(redis).client('UNBLOCK', clientId), this.commandTimeoutMs);
   }
 
   close(): void {
@@ -54,7 +62,7 @@ export class BlockingReader {
   private async connected(): Promise<Redis> {
     if (this.redis?.status === 'ready') return this.redis;
     this.close();
-    const redis = (this.redis = this.source.dedicated());
+    const redis = (this.redis = await this.watched(this.source.dedicated(this.stream), this.commandTimeoutMs));
     await this.watched(redis.connect(), this.commandTimeoutMs);
     this.clientId = await this.watched(redis.client('ID'), this.commandTimeoutMs);
     return redis;

@@ -35,22 +35,23 @@ export interface ReconcilerOptions {
  */
 export class Reconciler {
   private readonly places = new Map<Partition, string>();
-  private quietUntil = 0;
+  private readonly quietUntil = new Map<Partition, number>();
 
   constructor(private readonly options: ReconcilerOptions) {}
 
-  /** Commands failed for a while: owners may not have been able to renew. */
-  noticeGap(): void {
-    this.quietUntil = this.options.clock.monotonic() + this.options.leaseMs;
+  /** Commands to the partition failed for a while, or its master is another one: owners may not have been able to renew. */
+  noticeGap(partition: Partition): void {
+    this.quietUntil.set(partition, this.options.clock.monotonic() + this.options.leaseMs);
   }
 
-  /** How long nothing that had a lease is touched any more. */
+  /** Until when, from now, nothing that had a lease is touched in some partition; of several the first to end. 0: none is quiet. */
   get quietMs(): number {
-    return Math.max(0, this.quietUntil - this.options.clock.monotonic());
+    const quiet = this.options.partitions.map((partition) => this.quietOf(partition)).filter((ms) => ms > 0);
+    return quiet.length === 0 ? 0 : Math.min(...quiet);
   }
 
-  private get isQuiet(): boolean {
-    return this.quietMs > 0;
+  private quietOf(partition: Partition): number {
+    return Math.max(0, (this.quietUntil.get(partition) ?? 0) - this.options.clock.monotonic());
   }
 
   /**
@@ -63,7 +64,8 @@ export class Reconciler {
     const tally = { scanned: 0, skippedAlive: 0, requeued: 0, deadLettered: 0, lostRace: 0 };
     const failures: unknown[] = [];
     for (const partition of this.options.partitions) {
-      if (signal?.aborted === true || this.isQuiet) break;
+      if (signal?.aborted === true) break;
+      if (this.quietOf(partition) > 0) continue;
       await this.lookAt(partition, failures, [
         () => this.scanPartition(partition, minIdleMs, tally, failures, signal),
         () => this.mend(partition, failures),
@@ -78,7 +80,7 @@ export class Reconciler {
 
   /** Leases of these data streams ran out: acts on those that have none now, however short a time that is. */
   async lapsed(partition: Partition, dataStreams: readonly string[]): Promise<void> {
-    if (this.isQuiet || dataStreams.length === 0) return;
+    if (this.quietOf(partition) > 0 || dataStreams.length === 0) return;
     const records = await partition.link.call((redis) => redis.hmget(partition.keys.owned, ...dataStreams));
     const candidates = dataStreams.flatMap((dataStream, i): Candidate[] => {
       const id = entryOf(records[i]);

@@ -8,8 +8,7 @@ import {
   type TypedEvents,
 } from '@nest-baton/core';
 import type { Logger } from '@nestjs/common';
-import type { ConnectionSource } from '../connecting/connection-source.js';
-import type { RedisLink } from '../connecting/redis-link.js';
+import type { InstanceConnection } from '../connecting/instance-connection.js';
 import { DeadLetterCourier } from '../dead-letters/dead-letter-courier.js';
 import type { HandoffWorker } from '../handling/handoff-handler.decorator.js';
 import { HandoffRunner } from '../handling/handoff-runner.js';
@@ -31,9 +30,7 @@ import type { ResolvedRedisReconcileOptions } from '../redis-reconcile.options.j
 export interface HandoffEngineOptions {
   readonly name: string;
   readonly options: ResolvedRedisReconcileOptions;
-  readonly source: ConnectionSource;
-  readonly link: RedisLink;
-  readonly partitions: readonly Partition[];
+  readonly connection: InstanceConnection;
   readonly reconciler: Reconciler;
   readonly worker: HandoffWorker;
   readonly concurrency: number;
@@ -43,8 +40,6 @@ export interface HandoffEngineOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
-  /** Before each look: what the instance has stored must still be there after a flush. */
-  readonly beforePass: () => Promise<void>;
 }
 
 /** A hold is looked at this long after it should have run out, by our clock. */
@@ -77,9 +72,10 @@ export class HandoffEngine {
 
   constructor(private readonly engine: HandoffEngineOptions) {
     const { options, concurrency } = engine;
+    const { partitions } = engine.connection;
     this.consumer = `${options.consumerId}~${randomToken(8)}`;
     this.capacity = new Capacity(concurrency);
-    this.noticer = new LapseNoticer({ ...engine, now: () => engine.clock.monotonic() });
+    this.noticer = new LapseNoticer({ ...engine, partitions, now: () => engine.clock.monotonic() });
     this.courier = this.makeCourier();
     this.keeper = new LeaseKeeper({
       ...options,
@@ -103,19 +99,20 @@ export class HandoffEngine {
     this.intake = new Intake({
       ...engine,
       leaseMs: options.leaseMs,
-      partitionCount: engine.partitions.length,
+      partitionCount: partitions.length,
       runner: this.runner,
       capacity,
       keeper,
       consumer,
     });
-    this.readers = engine.partitions.map((partition) => this.makeReader(partition));
+    this.readers = partitions.map((partition) => this.makeReader(partition));
     this.subscription = this.makeSubscription();
     this.scan = this.makeScan();
-    engine.link.onGap(() => {
-      engine.reconciler.noticeGap();
-      this.scan.notify();
-    });
+    for (const partition of partitions)
+      partition.link.onGap(() => {
+        engine.reconciler.noticeGap(partition);
+        this.scan.notify();
+      });
   }
 
   /** Whether expiry events arrive; `undefined` where they are off on purpose. */
@@ -125,7 +122,7 @@ export class HandoffEngine {
   }
 
   async start(): Promise<void> {
-    for (const partition of this.engine.partitions) {
+    for (const partition of this.engine.connection.partitions) {
       await partition.createOwnersGroup();
       if (this.courier !== undefined) await partition.createHandlersGroup();
     }
@@ -151,7 +148,7 @@ export class HandoffEngine {
   }
 
   private async stopOnce(): Promise<ShutdownReport> {
-    const { options, partitions, reconciler, events } = this.engine;
+    const { options, connection, events } = this.engine;
     this.intake.stop();
     this.capacity.close();
     this.subscription.stop();
@@ -161,16 +158,18 @@ export class HandoffEngine {
       this.courier?.stop(options.shutdownTimeoutMs),
     ]);
     await this.keeper.stop();
-    for (const partition of partitions) {
-      try {
-        await reconciler.handBackUnleased(partition, this.consumer);
-        await partition.forgetConsumer(this.consumer);
-      } catch (error) {
-        this.warn('tidying up at shutdown failed; a scan will', error);
-      }
-    }
+    await Promise.all(connection.partitions.map((partition) => this.tidyUp(partition)));
     events.emit('stopped', report);
     return report;
+  }
+
+  private async tidyUp(partition: Partition): Promise<void> {
+    try {
+      await this.engine.reconciler.handBackUnleased(partition, this.consumer);
+      await partition.forgetConsumer(this.consumer);
+    } catch (error) {
+      this.warn('tidying up at shutdown failed; a scan will', error);
+    }
   }
 
   private get hasHints(): boolean {
@@ -186,13 +185,13 @@ export class HandoffEngine {
   }
 
   private makeScan(): PollLoop {
-    const { name, registry, random, reconciler, metrics, beforePass } = this.engine;
+    const { name, registry, random, reconciler, metrics, connection } = this.engine;
     return new PollLoop({
       name: `baton:redis-reconcile:${name}:scan`,
       registry,
       random,
       pass: async (signal) => {
-        await beforePass();
+        await connection.fixPartitions();
         await this.subscription.checkFlags();
         this.lastReport = await reconciler.pass(this.cadence.minIdleMs, signal);
       },
@@ -206,11 +205,11 @@ export class HandoffEngine {
   }
 
   private makeReader(partition: Partition): PartitionReader {
-    const { source, options, random } = this.engine;
+    const { connection, options, random } = this.engine;
     const { blockMs, commandTimeoutMs } = options;
     return new PartitionReader({
       partition,
-      reader: new BlockingReader(source, partition.keys.stream, this.consumer, blockMs, commandTimeoutMs),
+      reader: new BlockingReader(connection.source, partition.keys.stream, this.consumer, blockMs, commandTimeoutMs),
       capacity: this.capacity,
       random,
       onEntries: (entries) => this.intake.take(partition, entries),
@@ -220,10 +219,10 @@ export class HandoffEngine {
   }
 
   private makeSubscription(): ExpirySubscription {
-    const { options, source, link, random, logger, events, metrics } = this.engine;
+    const { options, connection, random, logger, events, metrics } = this.engine;
     return new ExpirySubscription({
-      source,
-      link,
+      source: connection.source,
+      link: connection.link,
       random,
       logger,
       service: options.service,
@@ -245,6 +244,7 @@ export class HandoffEngine {
     if (worker.onDeadLetter === undefined) return undefined;
     return new DeadLetterCourier({
       ...this.engine,
+      partitions: this.engine.connection.partitions,
       name: `baton:redis-reconcile:${name}:dead-letters`,
       consumer: this.consumer,
       reclaimMs: options.leaseMs,

@@ -15,15 +15,25 @@ export interface ClaimedDelivery extends Claim {
   readonly isSuspect: boolean;
   /** Its endpoint has failed lately, as the claim found it. */
   readonly isTroubled: boolean;
+  /** Of its endpoint's own, as the claim found it; `null`: the module's. */
+  readonly maxInFlight: number | null;
 }
 
-export interface ClaimRequest {
-  readonly limit: number;
+/** Slots that this process has taken, of those that it may take. */
+export interface SlotsTaken {
   readonly leaseMs: number;
+  /** Of an endpoint that has no number of its own. */
   readonly maxInFlight: number;
   /** Deliveries that this process holds for an endpoint, which take slots. */
   readonly held: ReadonlyMap<string, number>;
 }
+
+export interface ClaimRequest extends SlotsTaken {
+  readonly limit: number;
+}
+
+/** As many as no endpoint has. */
+export const ALL_SLOTS = 1_000_000;
 
 /** Endpoints that one statement looks at. */
 const SLICE = 1_000;
@@ -44,7 +54,8 @@ export const SUSPECT_AFTER = 2;
 /** Of the rows of `leaseOf`, called `c`, and their events, called `e`. */
 export const CLAIM_COLUMNS = `c.id, c.fence, c.event_id AS "outboxId", c.endpoint_id AS "endpointId", c.version AS "endpointVersion", c.attempts,
               greatest(extract(epoch FROM statement_timestamp() - c.next_at) * 1000, 0)::float8 AS "waitedMs",
-              c.lease_losses >= ${SUSPECT_AFTER} AS "isSuspect", c.is_troubled AS "isTroubled", e.dedupe_key AS "eventId", e.type, e.tenant`;
+              c.lease_losses >= ${SUSPECT_AFTER} AS "isSuspect", c.is_troubled AS "isTroubled", c.max_in_flight AS "maxInFlight",
+              e.dedupe_key AS "eventId", e.type, e.tenant`;
 
 /** Grows also over a restored backup, whose counters are behind those that a living process holds. */
 const NEXT_FENCE = `greatest(d.fence + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)`;
@@ -103,21 +114,21 @@ export class ClaimStore {
        bound AS (SELECT b.endpoint_id, to_timestamp(b.us / 1000000) AS at FROM unnest($7::uuid[], $8::float8[]) AS b(endpoint_id, us)),
        slice AS MATERIALIZED (
          SELECT u.*, row_number() OVER () AS nth FROM (
-           (SELECT e.id, e.version FROM ${this.schema}.webhook_endpoints e
+           (SELECT e.id, e.version, e.max_in_flight FROM ${this.schema}.webhook_endpoints e
              WHERE e.state = 'active' AND e.id > $4::uuid ORDER BY e.id LIMIT ${SLICE})
             UNION ALL
-           (SELECT e.id, e.version FROM ${this.schema}.webhook_endpoints e
+           (SELECT e.id, e.version, e.max_in_flight FROM ${this.schema}.webhook_endpoints e
              WHERE e.state = 'active' AND e.id <= $4::uuid ORDER BY e.id LIMIT ${SLICE})
             LIMIT ${SLICE}) u
        ), slot AS (
-         SELECT e.id, e.version, $3::int - coalesce(h.n, 0) AS free, s.failing_since IS NOT NULL AS is_troubled,
+         SELECT e.id, e.version, e.max_in_flight, coalesce(e.max_in_flight, $3::int) - coalesce(h.n, 0) AS free, s.failing_since IS NOT NULL AS is_troubled,
                 coalesce(b.at, '-infinity') AS bound
            FROM slice e LEFT JOIN held h ON h.endpoint_id = e.id LEFT JOIN bound b ON b.endpoint_id = e.id
            LEFT JOIN ${this.schema}.webhook_endpoint_states s ON s.endpoint_id = e.id
           WHERE s.breaker IS DISTINCT FROM 'open' AND ${isUnpaused('s')}
           ORDER BY e.nth
        ), due AS MATERIALIZED (
-         SELECT d.id, slot.version, slot.is_troubled
+         SELECT d.id, slot.version, slot.is_troubled, slot.max_in_flight
            FROM (SELECT * FROM slot WHERE free > 0) slot
           CROSS JOIN LATERAL (
             SELECT r.id FROM ${this.schema}.webhook_deliveries r
@@ -148,40 +159,43 @@ export class ClaimStore {
     };
   }
 
-  /** Claims one due delivery that was twice in the hands of a process that vanished; `excluded` endpoints have no free slot. */
-  async claimSuspect(leaseMs: number, excluded: readonly string[]): Promise<ClaimedDelivery | undefined> {
+  /** Claims one due delivery that was twice in the hands of a process that vanished. */
+  async claimSuspect({ leaseMs, maxInFlight, held }: SlotsTaken): Promise<ClaimedDelivery | undefined> {
     const { rows } = await this.on.query<ClaimedDelivery>(
-      `WITH due AS (
-         SELECT r.id, e.version, s.failing_since IS NOT NULL AS is_troubled FROM ${this.schema}.webhook_deliveries r
+      `WITH busy AS (SELECT * FROM unnest($1::uuid[], $3::int[]) AS h(endpoint_id, n)),
+       due AS (
+         SELECT r.id, e.version, e.max_in_flight, s.failing_since IS NOT NULL AS is_troubled FROM ${this.schema}.webhook_deliveries r
            JOIN ${this.schema}.webhook_endpoints e ON e.id = r.endpoint_id AND e.state = 'active'
            LEFT JOIN ${this.schema}.webhook_endpoint_states s ON s.endpoint_id = r.endpoint_id
           WHERE r.state = 'ready' AND r.lease_losses >= ${SUSPECT_AFTER} AND r.next_at <= statement_timestamp()
-            AND r.endpoint_id <> ALL ($1::uuid[]) AND ${isUnpaused('s')}
+            AND ${hasSlot('e', '$4')} AND ${isUnpaused('s')}
             AND (s.breaker IS DISTINCT FROM 'open' OR s.open_until <= statement_timestamp())
           ORDER BY r.next_at LIMIT 1 FOR UPDATE OF r SKIP LOCKED
        ), c AS (${this.leaseOf('due', '$2')})
        SELECT ${CLAIM_COLUMNS} FROM c JOIN ${this.schema}.webhook_events e ON e.id = c.event_id`,
-      [excluded, leaseMs],
+      [[...held.keys()], leaseMs, [...held.values()], maxInFlight],
     );
     return rows[0];
   }
 
   /**
-   * Claims one due delivery for each endpoint whose breaker has been open for long enough: the probes. `excluded` endpoints are left alone.
+   * Claims one due delivery for each endpoint whose breaker has been open for long enough: the probes.
    *
    * Race: two processes that want to probe one endpoint. The update of its state is conditional on no other probe's lease, and whoever is
    * second skips the row that is locked or finds it changed. Locks states, in order of id, before deliveries.
    */
-  async claimProbes(limit: number, leaseMs: number, excluded: readonly string[]): Promise<readonly ClaimedDelivery[]> {
+  async claimProbes({ limit, leaseMs, maxInFlight, held }: ClaimRequest): Promise<readonly ClaimedDelivery[]> {
     const { rows } = await this.on.query<ClaimedDelivery>(
-      `WITH probe AS (
+      `WITH busy AS (SELECT * FROM unnest($3::uuid[], $4::int[]) AS h(endpoint_id, n)),
+       probe AS (
          UPDATE ${this.schema}.webhook_endpoint_states s SET probe_until = ${leaseUntil('$2')}
            FROM (SELECT s.endpoint_id FROM ${this.schema}.webhook_endpoint_states s
-                  WHERE ${isProbeDue('s', this.schema)} AND s.endpoint_id <> ALL ($3::uuid[])
-                  ORDER BY s.endpoint_id LIMIT $1 FOR UPDATE SKIP LOCKED) p
+                   JOIN ${this.schema}.webhook_endpoints e ON e.id = s.endpoint_id
+                  WHERE ${isProbeDue('s', this.schema)} AND ${hasSlot('e', '$5')}
+                  ORDER BY s.endpoint_id LIMIT $1 FOR UPDATE OF s SKIP LOCKED) p
           WHERE s.endpoint_id = p.endpoint_id RETURNING s.endpoint_id
        ), due AS MATERIALIZED (
-         SELECT d.id, e.version, true AS is_troubled
+         SELECT d.id, e.version, e.max_in_flight, true AS is_troubled
            FROM probe JOIN ${this.schema}.webhook_endpoints e ON e.id = probe.endpoint_id
           CROSS JOIN LATERAL (
             SELECT r.id FROM ${this.schema}.webhook_deliveries r
@@ -190,7 +204,7 @@ export class ClaimStore {
              ORDER BY r.next_at, r.id LIMIT 1 FOR UPDATE SKIP LOCKED) d
        ), c AS (${this.leaseOf('due', '$2')})
        SELECT ${CLAIM_COLUMNS} FROM c JOIN ${this.schema}.webhook_events e ON e.id = c.event_id`,
-      [limit, leaseMs, excluded],
+      [limit, leaseMs, [...held.keys()], [...held.values()], maxInFlight],
     );
     return rows;
   }
@@ -200,8 +214,14 @@ export class ClaimStore {
     return `UPDATE ${this.schema}.webhook_deliveries d
           SET state = 'leased', fence = ${NEXT_FENCE}, lease_until = ${leaseUntil(leaseMs)}, started_at = NULL
          FROM ${due} WHERE d.id = ${due}.id
-    RETURNING d.id, d.fence, d.event_id, d.endpoint_id, d.attempts, d.lease_losses, d.next_at, ${due}.version, ${due}.is_troubled`;
+    RETURNING d.id, d.fence, d.event_id, d.endpoint_id, d.attempts, d.lease_losses, d.next_at, ${due}.version, ${due}.is_troubled,
+              ${due}.max_in_flight`;
   }
+}
+
+/** This process holds, by the CTE `busy`, fewer deliveries of the endpoint than it may. */
+export function hasSlot(endpoint: string, maxInFlight: string): string {
+  return `NOT EXISTS (SELECT FROM busy h WHERE h.endpoint_id = ${endpoint}.id AND h.n >= coalesce(${endpoint}.max_in_flight, ${maxInFlight}::int))`;
 }
 
 function isUnpaused(state: string): string {

@@ -4,6 +4,8 @@ import {
   type ClaimRequest,
   CLAIM_COLUMNS,
   ClaimStore,
+  hasSlot,
+  type SlotsTaken,
   SUSPECT_AFTER,
 } from '../claiming/claim-store.js';
 import { IS_ELIGIBLE, later } from '../sweeping/sweep-conditions.js';
@@ -45,7 +47,8 @@ export class WantedClaims extends ClaimStore {
     const { rows } = await this.database.query<ClaimedDelivery>(
       `WITH held AS (SELECT * FROM unnest($1::uuid[], $2::int[]) AS h(endpoint_id, n)),
        candidate AS MATERIALIZED (
-         SELECT r.id, e.version, s.failing_since IS NOT NULL AS is_troubled, $3::int - coalesce(h.n, 0) AS free,
+         SELECT r.id, e.version, e.max_in_flight, s.failing_since IS NOT NULL AS is_troubled,
+                coalesce(e.max_in_flight, $3::int) - coalesce(h.n, 0) AS free,
                 row_number() OVER (PARTITION BY r.endpoint_id ORDER BY r.next_at, r.id) AS nth
            FROM ${this.tables}.webhook_deliveries r
            JOIN ${this.tables}.webhook_endpoints e ON e.id = r.endpoint_id
@@ -54,7 +57,7 @@ export class WantedClaims extends ClaimStore {
           WHERE r.event_id = ANY ($4::uuid[]) AND r.state = 'ready' AND r.next_at <= statement_timestamp()
             AND r.lease_losses < ${SUSPECT_AFTER} AND ${IS_ELIGIBLE} AND s.breaker IS DISTINCT FROM 'open'
        ), due AS MATERIALIZED (
-         SELECT r.id, c.version, c.is_troubled FROM candidate c JOIN ${this.tables}.webhook_deliveries r ON r.id = c.id
+         SELECT r.id, c.version, c.is_troubled, c.max_in_flight FROM candidate c JOIN ${this.tables}.webhook_deliveries r ON r.id = c.id
           WHERE c.nth <= c.free AND r.state = 'ready' ORDER BY r.id LIMIT $5 FOR UPDATE OF r SKIP LOCKED
        ), c AS (${this.leaseOf('due')})
        SELECT ${CLAIM_COLUMNS} FROM c JOIN ${this.tables}.webhook_events e ON e.id = c.event_id`,
@@ -63,37 +66,35 @@ export class WantedClaims extends ClaimStore {
     return rows;
   }
 
-  override async claimSuspect(leaseMs: number, excluded: readonly string[]): Promise<ClaimedDelivery | undefined> {
+  override async claimSuspect({ leaseMs, maxInFlight, held }: SlotsTaken): Promise<ClaimedDelivery | undefined> {
     if (this.wanted.size === 0) return undefined;
     const { rows } = await this.database.query<ClaimedDelivery>(
-      `WITH due AS (
-         SELECT r.id, e.version, s.failing_since IS NOT NULL AS is_troubled FROM ${this.tables}.webhook_deliveries r
+      `WITH busy AS (SELECT * FROM unnest($1::uuid[], $4::int[]) AS h(endpoint_id, n)),
+       due AS (
+         SELECT r.id, e.version, e.max_in_flight, s.failing_since IS NOT NULL AS is_troubled FROM ${this.tables}.webhook_deliveries r
            JOIN ${this.tables}.webhook_endpoints e ON e.id = r.endpoint_id
            LEFT JOIN ${this.tables}.webhook_endpoint_states s ON s.endpoint_id = r.endpoint_id
           WHERE r.event_id = ANY ($3::uuid[]) AND r.state = 'ready' AND r.lease_losses >= ${SUSPECT_AFTER}
-            AND r.next_at <= statement_timestamp() AND r.endpoint_id <> ALL ($1::uuid[]) AND ${IS_ELIGIBLE}
+            AND r.next_at <= statement_timestamp() AND ${hasSlot('e', '$5')} AND ${IS_ELIGIBLE}
           ORDER BY r.next_at LIMIT 1 FOR UPDATE OF r SKIP LOCKED
        ), c AS (${this.leaseOf('due', '$2')})
        SELECT ${CLAIM_COLUMNS} FROM c JOIN ${this.tables}.webhook_events e ON e.id = c.event_id`,
-      [excluded, leaseMs, this.turn()],
+      [[...held.keys()], leaseMs, this.turn(), [...held.values()], maxInFlight],
     );
     return rows[0];
   }
 
   /** As of a relay, with deliveries of wanted events only: the update of the endpoint's state is conditional on no other probe's lease. */
-  override async claimProbes(
-    limit: number,
-    leaseMs: number,
-    excluded: readonly string[],
-  ): Promise<readonly ClaimedDelivery[]> {
+  override async claimProbes({ limit, leaseMs, maxInFlight, held }: ClaimRequest): Promise<readonly ClaimedDelivery[]> {
     if (this.wanted.size === 0) return [];
     const { rows } = await this.database.query<ClaimedDelivery>(
-      `WITH candidate AS MATERIALIZED (
-         SELECT DISTINCT ON (r.endpoint_id) r.id, r.endpoint_id, e.version FROM ${this.tables}.webhook_deliveries r
+      `WITH busy AS (SELECT * FROM unnest($3::uuid[], $5::int[]) AS h(endpoint_id, n)),
+       candidate AS MATERIALIZED (
+         SELECT DISTINCT ON (r.endpoint_id) r.id, r.endpoint_id, e.version, e.max_in_flight FROM ${this.tables}.webhook_deliveries r
            JOIN ${this.tables}.webhook_endpoints e ON e.id = r.endpoint_id
            JOIN ${this.tables}.webhook_endpoint_states s ON s.endpoint_id = r.endpoint_id AND s.breaker = 'open'
           WHERE r.event_id = ANY ($4::uuid[]) AND r.state = 'ready' AND r.next_at <= statement_timestamp()
-            AND r.lease_losses < ${SUSPECT_AFTER} AND r.endpoint_id <> ALL ($3::uuid[]) AND ${IS_ELIGIBLE}
+            AND r.lease_losses < ${SUSPECT_AFTER} AND ${hasSlot('e', '$6')} AND ${IS_ELIGIBLE}
           ORDER BY r.endpoint_id, r.next_at, r.id
        ), probe AS (
          UPDATE ${this.tables}.webhook_endpoint_states s SET probe_until = ${later('$2')}
@@ -102,12 +103,12 @@ export class WantedClaims extends ClaimStore {
                   ORDER BY s.endpoint_id LIMIT $1 FOR UPDATE OF s SKIP LOCKED) p
           WHERE s.endpoint_id = p.endpoint_id RETURNING s.endpoint_id
        ), due AS MATERIALIZED (
-         SELECT r.id, candidate.version, true AS is_troubled
+         SELECT r.id, candidate.version, candidate.max_in_flight, true AS is_troubled
            FROM probe JOIN candidate USING (endpoint_id) JOIN ${this.tables}.webhook_deliveries r ON r.id = candidate.id
           WHERE r.state = 'ready' FOR UPDATE OF r SKIP LOCKED
        ), c AS (${this.leaseOf('due', '$2')})
        SELECT ${CLAIM_COLUMNS} FROM c JOIN ${this.tables}.webhook_events e ON e.id = c.event_id`,
-      [limit, leaseMs, excluded, this.turn()],
+      [limit, leaseMs, [...held.keys()], this.turn(), [...held.values()], maxInFlight],
     );
     return rows;
   }

@@ -1,5 +1,5 @@
 import type { OpenEndpoint } from '../endpoints/endpoint-directory.js';
-import type { ClaimedDelivery } from '../claiming/claim-store.js';
+import { ALL_SLOTS, type ClaimedDelivery, type SlotsTaken } from '../claiming/claim-store.js';
 
 /**
  * One claim in this process.
@@ -92,5 +92,13 @@ export class HeldDeliveries {
     for (const { claim, state } of this.byId.values())
       if (state !== 'settling') slots.set(claim.endpointId, (slots.get(claim.endpointId) ?? 0) + 1);
     return slots;
+  }
+
+  /** An endpoint has no slot left, by what its last claim said. */
+  isAnyFull({ held, maxInFlight }: SlotsTaken): boolean {
+    for (const taken of held.values()) if (taken >= ALL_SLOTS) return true;
+    for (const { claim, state } of this.byId.values())
+      if (state !== 'settling' && (held.get(claim.endpointId) ?? 0) >= (claim.maxInFlight ?? maxInFlight)) return true;
+    return false;
   }
 }

@@ -204,7 +204,9 @@ export class Pump {
       if (this.held.has(held)) await this.release([held]);
       return;
     }
-    const settlement = settlementOf(answer, held.attempts, this.options, this.clock.now(), systemRandom);
+    const { retryAfterCapMs } = this.options;
+    const rules = { scheduleMs: endpoint.scheduleMs ?? this.options.scheduleMs, retryAfterCapMs };
+    const settlement = settlementOf(answer, held.attempts, rules, this.clock.now(), systemRandom);
     this.hooks.onRequestEnded(settlement.outcome, startedAtMs);
     this.hooks.onAnswer(held, settlement);
     // Also when its lease is lost by now: the history is nobody's property.

@@ -7,7 +7,7 @@ import { EndpointHealth } from '../endpoint-health/endpoint-health.js';
 import type { EndpointHealthStore, HealthChange } from '../endpoint-health/endpoint-health-store.js';
 import type { ReclaimStore } from '../reclaiming/reclaim-store.js';
 import { Upkeep, type UpkeepHooks } from '../reclaiming/upkeep.js';
-import type { ClaimedDelivery, ClaimStore } from '../claiming/claim-store.js';
+import { ALL_SLOTS, type ClaimedDelivery, type ClaimStore, type SlotsTaken } from '../claiming/claim-store.js';
 import type { DeliveryStore } from './delivery-store.js';
 import { type Held, HeldDeliveries } from './held-deliveries.js';
 import { LeaseKeeper } from './lease-keeper.js';
@@ -231,7 +231,7 @@ export class Relay implements Runnable {
   private async claimSuspect(): Promise<void> {
     const { leaseMs } = this.options;
     const leaseEndsAt = this.clock.monotonic() + leaseMs;
-    const suspect = await this.parts.claims.claimSuspect(leaseMs, this.full());
+    const suspect = await this.parts.claims.claimSuspect(this.slots());
     if (suspect === undefined) this.upkeep.isSuspectWaiting = false;
     else await this.accept([suspect], leaseEndsAt);
   }
@@ -242,23 +242,23 @@ export class Relay implements Runnable {
     const limit = Math.min(PROBES, MAX_REQUESTS - this.held.busy);
     if (limit <= 0) return;
     const leaseEndsAt = this.clock.monotonic() + leaseMs;
-    await this.accept(await this.parts.claims.claimProbes(limit, leaseMs, this.full()), leaseEndsAt);
+    await this.accept(await this.parts.claims.claimProbes({ ...this.slots(), limit }), leaseEndsAt);
   }
 
   /** True when another claim may find more. */
   private async claim(): Promise<boolean> {
-    const { batchSize, leaseMs, maxInFlight } = this.options;
+    const { batchSize, leaseMs } = this.options;
     const { buffered } = this.stats();
     const limit = Math.min(batchSize - buffered, MAX_REQUESTS - this.held.busy);
     this.isMoreDue = true;
     if (limit <= 0) return false;
-    const held = this.slots();
+    const slots = this.slots();
     const leaseEndsAt = this.clock.monotonic() + leaseMs;
-    const claims = await this.parts.claims.claim({ limit, leaseMs, maxInFlight, held });
+    const claims = await this.parts.claims.claim({ ...slots, limit });
     this.lookedAt = this.clock.monotonic();
     if (claims.length > 0) await this.accept(claims, leaseEndsAt);
     // A full endpoint was not looked at, and one that was filled may have more: the next free slot looks again.
-    this.isMoreDue = claims.length > 0 || [...held.values()].some((taken) => taken >= maxInFlight);
+    this.isMoreDue = claims.length > 0 || this.held.isAnyFull(slots);
     return claims.length >= limit;
   }
 
@@ -267,15 +267,11 @@ export class Relay implements Runnable {
     await this.pump.accept(claims, leaseEndsAt);
   }
 
-  /** Endpoints without a free slot. */
-  private full(): readonly string[] {
-    return [...this.slots()].filter(([, taken]) => taken >= this.options.maxInFlight).map(([id]) => id);
-  }
-
-  private slots(): ReadonlyMap<string, number> {
-    const slots = this.held.slots();
-    for (const id of [...this.parts.directory.unusable(), ...this.spared]) slots.set(id, this.options.maxInFlight);
-    return slots;
+  private slots(): SlotsTaken {
+    const { leaseMs, maxInFlight } = this.options;
+    const held = this.held.slots();
+    for (const id of [...this.parts.directory.unusable(), ...this.spared]) held.set(id, ALL_SLOTS);
+    return { leaseMs, maxInFlight, held };
   }
 
   private lose(held: Held): void {

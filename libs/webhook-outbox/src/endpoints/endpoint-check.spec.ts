@@ -11,6 +11,7 @@ describe('checkEndpoint', () => {
       types: ['*'],
       tenant: '',
       headers: {},
+      limits: { scheduleMs: undefined, maxInFlight: undefined },
       secret: undefined,
     });
   });

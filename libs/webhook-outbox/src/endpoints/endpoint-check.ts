@@ -1,5 +1,6 @@
 import { validateHeaderName, validateHeaderValue } from 'node:http';
 import { checkDestination, type DestinationRules } from '../sending/destination.js';
+import { type CheckedLimits, checkLimits, LIMIT_NAMES } from '../limiting/endpoint-limits.js';
 import { secretBytes } from '../sending/signature.js';
 import { EndpointInvalidError } from '../webhook-outbox.errors.js';
 import type { EndpointChange, NewEndpoint } from './endpoint.js';
@@ -9,6 +10,7 @@ export interface CheckedChange {
   readonly url: string | undefined;
   readonly types: readonly string[] | undefined;
   readonly headers: Readonly<Record<string, string>> | undefined;
+  readonly limits: CheckedLimits;
 }
 
 export interface CheckedEndpoint {
@@ -16,6 +18,7 @@ export interface CheckedEndpoint {
   readonly types: readonly string[];
   readonly tenant: string;
   readonly headers: Readonly<Record<string, string>>;
+  readonly limits: CheckedLimits;
   /** Absent: one is made. */
   readonly secret: Buffer | undefined;
 }
@@ -55,11 +58,12 @@ export function checkEndpoint(endpoint: NewEndpoint, rules: DestinationRules): C
     types: checkTypes(endpoint.types ?? ['*']),
     tenant,
     headers: checkHeaders(endpoint.headers ?? {}),
+    limits: checkLimits(endpoint),
     secret: endpoint.secret === undefined ? undefined : checkSecret(endpoint.secret),
   };
 }
 
-const CHANGEABLE = ['url', 'types', 'headers'];
+const CHANGEABLE: readonly string[] = ['url', 'types', 'headers', ...LIMIT_NAMES];
 
 /** Pure. @throws EndpointInvalidError also for a field that cannot be changed, or for no change at all. */
 export function checkChange(change: EndpointChange, rules: DestinationRules): CheckedChange {
@@ -72,6 +76,7 @@ export function checkChange(change: EndpointChange, rules: DestinationRules): Ch
     url: url === undefined ? undefined : checkUrl(url, rules),
     types: types === undefined ? undefined : checkTypes(types),
     headers: headers === undefined ? undefined : checkHeaders(headers),
+    limits: checkLimits(change),
   };
 }
 

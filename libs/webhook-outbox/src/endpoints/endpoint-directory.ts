@@ -8,6 +8,8 @@ import type { KeyRing } from './key-ring.js';
 export interface OpenEndpoint {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
+  /** `null`: the module's. */
+  readonly scheduleMs: readonly number[] | null;
   /** Newest first; one that does not expire is among them. */
   readonly secrets: readonly { readonly bytes: Buffer; readonly until: number }[];
 }
@@ -92,11 +94,12 @@ export class EndpointDirectory {
   }
 
   /** @throws KeyRingInvalidError */
-  private openRow({ id, url, headers, secrets }: EndpointRow): OpenEndpoint {
+  private openRow({ id, url, headers, scheduleMs, secrets }: EndpointRow): OpenEndpoint {
     const now = this.clock.monotonic();
     const opened = secrets.map((one) => ({ bytes: this.ring.open(one, id), until: now + (one.leftMs ?? Infinity) }));
     if (opened.length === 0) throw new KeyRingInvalidError(`Endpoint ${id} has no secret.`);
-    return { url, headers: headers === null ? {} : openHeaders(this.ring, headers, id), secrets: opened };
+    const openedHeaders = headers === null ? {} : openHeaders(this.ring, headers, id);
+    return { url, headers: openedHeaders, scheduleMs, secrets: opened };
   }
 
   private tryOpen(row: EndpointRow): OpenEndpoint | undefined {

@@ -2,6 +2,7 @@ import type { Queryable } from '@nest-baton/core';
 import type { NewEvent } from '../producing/event-batch.js';
 import type { CheckedChange } from './endpoint-check.js';
 import type { Endpoint, EndpointStanding } from './endpoint.js';
+import { limitColumns } from '../limiting/endpoint-limits.js';
 import type { SealedSecret } from './key-ring.js';
 import type { SecretsFound } from './secret-store.js';
 
@@ -60,19 +61,22 @@ export class EndpointRecords {
   async update(
     id: string,
     tenant: string | undefined,
-    { url, types, headers }: CheckedChange,
+    { url, types, headers, limits }: CheckedChange,
     sealed: SealedSecret | null,
   ): Promise<Endpoint | undefined> {
+    const columns = limitColumns(limits);
     const areKept = '$5::text[] IS NULL';
     return this.set(
       id,
       tenant,
       `url = coalesce($3, url), types = coalesce($4::text[], types), header_names = coalesce($5::text[], header_names),
        headers_key_id = CASE WHEN ${areKept} THEN headers_key_id ELSE $6 END,
-       headers_sealed = CASE WHEN ${areKept} THEN headers_sealed ELSE $7::bytea END`,
+       headers_sealed = CASE WHEN ${areKept} THEN headers_sealed ELSE $7::bytea END
+       ${columns.map(({ column, type }, nth) => `, ${column} = $${8 + nth}::${type}`).join('')}`,
       [
         ...[url ?? null, types ?? null, headers === undefined ? null : Object.keys(headers)],
         ...[sealed?.keyId ?? null, sealed?.sealed ?? null],
+        ...columns.map(({ value }) => value),
       ],
     );
   }
@@ -146,7 +150,8 @@ export class EndpointRecords {
   }
 
   private columns(): string {
-    return `e.id, e.url, e.types, e.tenant, e.header_names AS "headerNames", e.state, e.disabled_reason AS "disabledReason",
+    return `e.id, e.url, e.types, e.tenant, e.header_names AS "headerNames", e.schedule_ms AS "scheduleMs",
+              e.max_in_flight AS "maxInFlight", e.state, e.disabled_reason AS "disabledReason",
               e.created_at AS "createdAt", e.updated_at AS "updatedAt", (
               SELECT coalesce(jsonb_agg(jsonb_build_object('id', s.id, 'createdAt', s.created_at, 'expiresAt', s.expires_at)
                                         ORDER BY s.created_at DESC, s.id), '[]')
@@ -172,11 +177,10 @@ export class EndpointRecords {
 const FOUND = `e.id = $1::uuid AND ($2::text IS NULL OR e.tenant = $2) AND e.state <> 'deleted'`;
 
 function endpointOf(row: EndpointRecord): Endpoint {
-  const { id, url, types, tenant, headerNames, state, disabledReason, createdAt, updatedAt } = row;
   const secrets = row.secrets.map((one) => ({
     id: one.id,
     createdAt: new Date(one.createdAt),
     expiresAt: one.expiresAt === null ? null : new Date(one.expiresAt),
   }));
-  return { id, url, types, tenant, headerNames, secrets, state, disabledReason, createdAt, updatedAt };
+  return { ...row, secrets };
 }

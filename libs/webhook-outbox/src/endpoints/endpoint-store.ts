@@ -1,4 +1,5 @@
 import type { Queryable } from '@nest-baton/core';
+import type { CheckedLimits } from '../limiting/endpoint-limits.js';
 import type { SealedSecret } from './key-ring.js';
 
 export interface EndpointRow {
@@ -6,6 +7,7 @@ export interface EndpointRow {
   readonly url: string;
   readonly version: number;
   readonly headers: SealedSecret | null;
+  readonly scheduleMs: readonly number[] | null;
   /** Those that have not expired, newest first, with the milliseconds that are left to them. */
   readonly secrets: readonly (SealedSecret & { readonly leftMs: number | null })[];
 }
@@ -17,6 +19,7 @@ interface StoredRow {
   readonly version: number;
   readonly headersKeyId: string | null;
   readonly headersSealed: Buffer | null;
+  readonly scheduleMs: readonly number[] | null;
   readonly keyIds: readonly string[] | null;
   readonly sealed: readonly Buffer[] | null;
   readonly leftMs: readonly (number | null)[] | null;
@@ -29,6 +32,7 @@ export interface NewEndpointRow {
   readonly types: readonly string[];
   readonly headerNames: readonly string[];
   readonly headers: SealedSecret | null;
+  readonly limits: CheckedLimits;
   readonly secret: SealedSecret & { readonly id: string };
 }
 
@@ -43,17 +47,19 @@ export class EndpointStore {
   ) {}
 
   /** An id is made by the caller, who seals the secret for it, so nothing can collide. */
-  async insert({ id, tenant, url, types, headerNames, headers, secret }: NewEndpointRow): Promise<void> {
+  async insert({ id, tenant, url, types, headerNames, headers, limits, secret }: NewEndpointRow): Promise<void> {
     await this.on.query(
       `WITH endpoint AS (
          INSERT INTO ${this.schema}.webhook_endpoints
-                (id, tenant, url, types, header_names, headers_key_id, headers_sealed, state, version, created_at, updated_at)
-         VALUES ($1, $2, $3, $4::text[], $5::text[], $6, $7, 'active', 1, statement_timestamp(), statement_timestamp()))
+                (id, tenant, url, types, header_names, headers_key_id, headers_sealed, schedule_ms, max_in_flight,
+                 state, version, created_at, updated_at)
+         VALUES ($1, $2, $3, $4::text[], $5::text[], $6, $7, $11::float8[], $12, 'active', 1, statement_timestamp(), statement_timestamp()))
        INSERT INTO ${this.schema}.webhook_secrets (endpoint_id, id, key_id, sealed, created_at)
        VALUES ($1, $8, $9, $10, statement_timestamp())`,
       [
         ...[id, tenant, url, types, headerNames, headers?.keyId ?? null, headers?.sealed ?? null],
         ...[secret.id, secret.keyId, secret.sealed],
+        ...[limits.scheduleMs ?? null, limits.maxInFlight ?? null],
       ],
     );
   }
@@ -76,7 +82,8 @@ export class EndpointStore {
 
   private async read(condition: string, values: readonly unknown[]): Promise<readonly EndpointRow[]> {
     const { rows } = await this.on.query<StoredRow>(
-      `SELECT e.id, e.url, e.version, e.headers_key_id AS "headersKeyId", e.headers_sealed AS "headersSealed", live.*
+      `SELECT e.id, e.url, e.version, e.headers_key_id AS "headersKeyId", e.headers_sealed AS "headersSealed",
+              e.schedule_ms AS "scheduleMs", live.*
          FROM ${this.schema}.webhook_endpoints e
         CROSS JOIN LATERAL (
           SELECT array_agg(s.key_id ${NEWEST_FIRST}) AS "keyIds", array_agg(s.sealed ${NEWEST_FIRST}) AS sealed,
@@ -96,6 +103,7 @@ function endpointRow({
   version,
   headersKeyId,
   headersSealed,
+  scheduleMs,
   keyIds,
   sealed,
   leftMs,
@@ -107,5 +115,5 @@ function endpointRow({
     sealed: bytes,
     leftMs: leftMs?.[nth] ?? null,
   }));
-  return { id, url, version, headers, secrets };
+  return { id, url, version, headers, scheduleMs, secrets };
 }

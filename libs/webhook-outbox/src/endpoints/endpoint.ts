@@ -1,8 +1,9 @@
 import type { Duration } from '@nest-baton/core';
+import type { EndpointLimits } from '../limiting/endpoint-limits.js';
 import type { SentEvent } from '../producing/webhook-event.js';
 
 /** Where events go. */
-export interface NewEndpoint {
+export interface NewEndpoint extends EndpointLimits {
   /** `https:` only, unless `allowHttp`; without credentials; not an address that the guard refuses. */
   readonly url: string;
   /** Event types wanted: exact, or with `*` for any characters (`run.*`). Default `['*']`. */
@@ -15,8 +16,8 @@ export interface NewEndpoint {
   readonly secret?: string;
 }
 
-/** What is left out stays as it is; `headers` and `types` are replaced as a whole. */
-export type EndpointChange = Partial<Pick<NewEndpoint, 'url' | 'types' | 'headers'>>;
+/** What is left out stays as it is; `headers` and `types` are replaced as a whole, and a limit that is `null` is the module's again. */
+export type EndpointChange = Partial<Pick<NewEndpoint, 'url' | 'types' | 'headers'>> & EndpointLimits;
 
 export type EndpointStanding = 'active' | 'disabled' | 'deleted';
 
@@ -50,6 +51,10 @@ export interface Endpoint {
   readonly headerNames: readonly string[];
   /** Those that sign, newest first. */
   readonly secrets: readonly EndpointSecret[];
+  /** `null`: as the module's options say. */
+  readonly scheduleMs: readonly number[] | null;
+  /** `null`: as the module's options say. */
+  readonly maxInFlight: number | null;
   readonly state: EndpointStanding;
   /** `gone`: it answered 410; `failing`: nothing but failures for `disableAfter`; `requested`: by `disable()`. */
   readonly disabledReason: string | null;

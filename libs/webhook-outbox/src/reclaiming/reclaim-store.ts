@@ -70,9 +70,11 @@ export class ReclaimStore {
             SET state = n.state, reason = n.reason, lease_losses = d.lease_losses + 1, lease_until = NULL, next_at = clock_timestamp(),
                 settled_at = CASE n.state WHEN 'dead' THEN clock_timestamp() END
            FROM expired x JOIN ${this.schema}.webhook_deliveries o ON o.id = x.id
+           LEFT JOIN ${this.schema}.webhook_endpoints p ON p.id = o.endpoint_id
+          CROSS JOIN LATERAL (SELECT coalesce(cardinality(p.schedule_ms) + 1, $1::int) AS attempts) most
           CROSS JOIN LATERAL (
-            SELECT CASE WHEN o.attempts >= $1 OR o.lease_losses + 1 >= ${DEAD_AFTER} THEN 'dead' ELSE 'ready' END AS state,
-                   CASE WHEN o.attempts >= $1 THEN 'exhausted' WHEN o.lease_losses + 1 >= ${DEAD_AFTER} THEN 'crash-loop'
+            SELECT CASE WHEN o.attempts >= most.attempts OR o.lease_losses + 1 >= ${DEAD_AFTER} THEN 'dead' ELSE 'ready' END AS state,
+                   CASE WHEN o.attempts >= most.attempts THEN 'exhausted' WHEN o.lease_losses + 1 >= ${DEAD_AFTER} THEN 'crash-loop'
                         ELSE o.reason END AS reason) n
           WHERE d.id = x.id
          RETURNING d.*

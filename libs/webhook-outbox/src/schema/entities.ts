@@ -95,6 +95,10 @@ export class WebhookEndpoint {
   headersKeyId: string | null;
   /** AES-256-GCM under the key named; `null` without headers. */
   headersSealed: Buffer | null;
+  /** Instead of the module's; `null`: the module's. */
+  scheduleMs: number[] | null;
+  /** Instead of the module's; `null`: the module's. */
+  maxInFlight: number | null;
   state: 'active' | 'disabled' | 'deleted';
   /** `gone`: it answered 410; `failing`: nothing but failures for `disableAfter`; `requested`: by a call. */
   disabledReason: string | null;
@@ -258,6 +262,8 @@ function endpointSchema(schema: string): EntitySchema<WebhookEndpoint> {
       headerNames: { ...text('header_names'), array: true },
       headersKeyId: nullable(text('headers_key_id')),
       headersSealed: nullable({ name: 'headers_sealed', type: 'bytea' }),
+      scheduleMs: { name: 'schedule_ms', type: 'double precision', array: true, nullable: true },
+      maxInFlight: nullable(integer('max_in_flight')),
       state: text('state'),
       disabledReason: nullable(text('disabled_reason')),
       version: integer('version'),

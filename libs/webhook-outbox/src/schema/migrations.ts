@@ -29,6 +29,8 @@ function endpoints(schema: string): string[] {
        header_names text[] NOT NULL,
        headers_key_id text,
        headers_sealed bytea,
+       schedule_ms double precision[],
+       max_in_flight integer,
        state text NOT NULL,
        disabled_reason text,
        version integer NOT NULL,

@@ -1,0 +1,62 @@
+import { type Duration, parseDuration } from '@nest-baton/core';
+import { EndpointInvalidError } from '../webhook-outbox.errors.js';
+
+/** What an endpoint bears; `null`, or left out by `create`: as the module's options say. */
+export interface EndpointLimits {
+  /** Instead of the module's `schedule`: pauses after each failed attempt. Empty: one attempt. */
+  readonly schedule?: readonly Duration[] | null;
+  /** Instead of the module's `maxInFlight`: requests at one time by one process, 1 to 1 000. */
+  readonly maxInFlight?: number | null;
+}
+
+export const LIMIT_NAMES = ['schedule', 'maxInFlight'] as const;
+
+/** As stored. Undefined: not given. */
+export interface CheckedLimits {
+  readonly scheduleMs: readonly number[] | null | undefined;
+  readonly maxInFlight: number | null | undefined;
+}
+
+const MOST_PAUSES = 100;
+const LONGEST_PAUSE_MS = 30 * 24 * 3_600_000;
+const MOST_IN_FLIGHT = 1_000;
+
+/** Pure. @throws EndpointInvalidError */
+export function checkLimits({ schedule, maxInFlight }: EndpointLimits): CheckedLimits {
+  return {
+    scheduleMs: schedule === undefined || schedule === null ? schedule : checkSchedule(schedule),
+    maxInFlight: maxInFlight === undefined || maxInFlight === null ? maxInFlight : checkMaxInFlight(maxInFlight),
+  };
+}
+
+/** Column, its type and its value, of what was given. */
+export function limitColumns({ scheduleMs, maxInFlight }: CheckedLimits): readonly LimitColumn[] {
+  const all: readonly LimitColumn[] = [
+    { column: 'schedule_ms', type: 'float8[]', value: scheduleMs },
+    { column: 'max_in_flight', type: 'integer', value: maxInFlight },
+  ];
+  return all.filter(({ value }) => value !== undefined);
+}
+
+export interface LimitColumn {
+  readonly column: string;
+  readonly type: string;
+  readonly value: unknown;
+}
+
+function checkSchedule(schedule: readonly unknown[]): readonly number[] {
+  if (!Array.isArray(schedule) || schedule.length > MOST_PAUSES)
+    throw new EndpointInvalidError(`schedule must be a list of at most ${MOST_PAUSES} durations, or null.`);
+  return schedule.map((pause: unknown, index) => {
+    const ms = parseDuration(pause);
+    if (ms === undefined || ms > LONGEST_PAUSE_MS)
+      throw new EndpointInvalidError(`schedule[${index}] must be a duration of at most 30 days such as '5m'.`);
+    return ms;
+  });
+}
+
+function checkMaxInFlight(count: number): number {
+  if (!Number.isSafeInteger(count) || count < 1 || count > MOST_IN_FLIGHT)
+    throw new EndpointInvalidError(`maxInFlight must be a whole number from 1 to ${MOST_IN_FLIGHT}, or null.`);
+  return count;
+}
