@@ -1,4 +1,5 @@
 import { PollLoop, type Runnable, type TimeoutRegistry } from '@nest-baton/core';
+import { CLOSE_TIMEOUT_MS, within } from '../operating/within.js';
 import type { ClaimedFanOut, FannedOut, FanOutStore } from './fan-out-store.js';
 
 export interface FanOutHooks {
@@ -17,9 +18,6 @@ export interface FanOutSetup {
   readonly registry: TimeoutRegistry | undefined;
   readonly hooks: FanOutHooks;
 }
-
-/** For what has nothing left to wait for but a statement that may never be answered. */
-const STOP_TIMEOUT_MS = 1_000;
 
 /**
  * Makes the deliveries of events that more endpoints want than one `send` serves.
@@ -56,10 +54,7 @@ export class FanOut implements Runnable {
 
   /** Hands back what is not complete. Returns when no statement runs, or after a second. */
   async stop(): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const over = new Promise<void>((resolve) => (timer = setTimeout(resolve, STOP_TIMEOUT_MS)));
-    await Promise.race([this.loop.stop(), over]);
-    clearTimeout(timer);
+    await within(CLOSE_TIMEOUT_MS, this.loop.stop());
   }
 
   private async pass(signal: AbortSignal): Promise<void> {

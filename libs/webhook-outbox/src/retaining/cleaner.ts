@@ -1,4 +1,5 @@
 import { PollLoop, type TimeoutRegistry } from '@nest-baton/core';
+import { CLOSE_TIMEOUT_MS, within } from '../operating/within.js';
 import { FIRST_EVENT, type Removed, type RetentionStore } from './retention-store.js';
 
 export interface CleanerHooks {
@@ -43,9 +44,9 @@ export class Cleaner {
     if (this.setup.intervalMs > 0) this.loop.start();
   }
 
-  /** Returns when no statement runs. */
+  /** Returns when no statement runs, or after a second. */
   stop(): Promise<void> {
-    return this.loop.stop();
+    return within(CLOSE_TIMEOUT_MS, this.loop.stop());
   }
 
   private async pass(signal: AbortSignal): Promise<void> {
