@@ -11,7 +11,7 @@ import { WriterQueueFullError } from '../pg-stream.errors.js';
 import type { PgStreamMetrics } from '../pg-stream.metrics.js';
 import type { WritingStore, Written } from '../writing/writing-store.js';
 import { Lanes } from './lanes.js';
-import { type Next, Settling } from './settling.js';
+import { type Next, Settling, type SettlingOptions } from './settling.js';
 import { StreamLine } from './stream-line.js';
 import type { Placed, WriteRequest } from './write-call.js';
 
@@ -40,7 +40,7 @@ export interface GroupCommitOptions {
   readonly lanes: readonly Queryable[];
   readonly lockTimeoutMs: number;
   readonly maxPendingBytes: number;
-  readonly moved: (stream: string) => void;
+  readonly moved: SettlingOptions['moved'];
   readonly metrics: PgStreamMetrics;
 }
 

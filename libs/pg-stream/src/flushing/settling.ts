@@ -1,8 +1,11 @@
 import { systemClock } from '@nest-baton/core';
 import { isConflict, isLostConnection, type LostConnection } from '../connecting/lost-connection.js';
 import { isRefusal, refusalError } from '../writing/refusal.js';
+import type { WriteItem } from '../writing/write-encoding.js';
 import type { Written } from '../writing/writing-store.js';
 import { answersOf } from './answers.js';
+import { landedSlice } from '../reading/slice.js';
+import type { Landed } from '../waking/watched-streams.js';
 import type { StreamLine } from './stream-line.js';
 import { mayRepeat, type WriteCall, type WriteOwner } from './write-call.js';
 import { busyError, conflictError, isAboutData, isLockTimeout, lostError } from './write-failures.js';
@@ -11,8 +14,8 @@ import { busyError, conflictError, isAboutData, isLockTimeout, lostError } from 
 export type Next = 'go-on' | 'repeat';
 
 export interface SettlingOptions {
-  /** A commit has moved the stream. */
-  readonly moved: (stream: string) => void;
+  /** A commit has moved the stream, by what has landed where that is known. */
+  readonly moved: (stream: string, landed?: Landed) => void;
   /** A call is answered, and its memory free. */
   readonly left: (call: WriteCall) => void;
   /** How long a call that may be repeated is repeated after its first lost connection. */
@@ -38,9 +41,11 @@ export class Settling {
       this.refuse(line, (call) => refusalError(line.stream, call.producer, { refusal: 'taken' }));
       return 'go-on';
     }
+    const { item } = line.head();
     const answers = answersOf(line.head(), written);
     const calls = line.shift();
-    if (written.verdict !== 'duplicate' || answers[0]?.wasSentBefore === true) this.options.moved(line.stream);
+    if (written.verdict !== 'duplicate' || answers[0]?.wasSentBefore === true)
+      this.options.moved(line.stream, landedIn(item, written));
     calls.forEach((call, nth) => {
       this.options.left(call);
       call.resolve(answers[nth] as (typeof answers)[number]);
@@ -101,4 +106,10 @@ export class Settling {
       call.reject(error);
     }
   }
+}
+
+function landedIn({ chunks }: WriteItem, written: Written): Landed | undefined {
+  if (isRefusal(written) || written.verdict !== 'appended' || written.landed === undefined) return undefined;
+  const { firstIndex, landed } = written;
+  return () => landedSlice(landed.streamId, firstIndex, chunks, landed.createdAt);
 }

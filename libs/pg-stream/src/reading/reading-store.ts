@@ -1,11 +1,7 @@
 import { quoteIdentifier } from '@nest-baton/core';
 import type { StreamDatabase } from '../connecting/stream-database.js';
-import type { Chunk, StreamEnd, StreamInfo, StreamStatus } from './chunk.js';
-import { encodeCursor } from './cursor.js';
-import type { StreamSlice } from './slice.js';
-
-/** A page's bytes, whatever its chunks; one chunk is always in it. */
-const MAX_PAGE_BYTES = 1024 * 1024;
+import type { StreamEnd, StreamInfo, StreamStatus } from './chunk.js';
+import { chunkOf, MAX_PAGE_BYTES, type StreamSlice } from './slice.js';
 
 interface SliceRow {
   readonly id: string;
@@ -75,7 +71,9 @@ export class ReadingStore {
       firstIndex,
       nextIndex: Number(first.next_index),
       end: toEnd(first.status, first.message),
-      chunks: rows.filter(({ index }) => index !== null).map((row) => toChunk(streamId, row)),
+      chunks: rows
+        .filter(({ index }) => index !== null)
+        .map(({ index, data, created_at: at }) => chunkOf(streamId, Number(index), data, new Date(at))),
     };
   }
 
@@ -122,14 +120,4 @@ function toInfo(row: InfoRow): StreamInfo {
 function toEnd(status: StreamStatus, message: string | null): StreamEnd | undefined {
   if (status === 'open') return undefined;
   return message === null ? { status } : { status, message };
-}
-
-function toChunk(streamId: number, row: SliceRow): Chunk {
-  const index = Number(row.index);
-  return {
-    index,
-    cursor: encodeCursor({ streamId, position: index + 1, isEnd: false }),
-    data: row.data,
-    createdAt: new Date(row.created_at),
-  };
 }

@@ -1,6 +1,12 @@
 import { CursorInvalidError, CursorTrimmedError, StreamDamagedError, StreamDeletedError } from '../pg-stream.errors.js';
 import type { Chunk, StreamEnd } from './chunk.js';
-import type { CursorPosition } from './cursor.js';
+import { type CursorPosition, encodeCursor } from './cursor.js';
+
+/** Chunks a reader holds at most. */
+export const READ_LIMIT = 64;
+
+/** A page's bytes, whatever its chunks; one chunk is always in it. */
+export const MAX_PAGE_BYTES = 1024 * 1024;
 
 /** What one query saw of a stream, all in one snapshot: some chunks, and where the stream stood. */
 export interface StreamSlice {
@@ -14,6 +20,28 @@ export interface StreamSlice {
   readonly chunks: readonly Chunk[];
   /** Other readers have the same chunks. */
   readonly isShared?: true;
+}
+
+/**
+ * What a query would have seen from the place on at which a commit has just put `given`: the stream was open then, and nothing lay behind them.
+ * `undefined` where it is more than a reader may hold. Pure.
+ */
+export function landedSlice(
+  streamId: number,
+  position: number,
+  given: readonly Uint8Array[],
+  createdAt: Date,
+): StreamSlice | undefined {
+  if (given.length > READ_LIMIT || given.reduce((bytes, { length }) => bytes + length, 0) > MAX_PAGE_BYTES)
+    return undefined;
+  const chunks = given.map((data, nth) => chunkOf(streamId, position + nth, data, createdAt));
+  const nextIndex = position + chunks.length;
+  return { streamId, position, firstIndex: position, nextIndex, end: undefined, chunks, isShared: true };
+}
+
+/** Pure. */
+export function chunkOf(streamId: number, index: number, data: Uint8Array, createdAt: Date): Chunk {
+  return { index, cursor: encodeCursor({ streamId, position: index + 1, isEnd: false }), data, createdAt };
 }
 
 /** For a consumer, who may write into its data. Pure. */

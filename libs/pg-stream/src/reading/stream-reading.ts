@@ -1,15 +1,20 @@
 import { errorCode, ShuttingDownError } from '@nest-baton/core';
 import { StreamNotFoundError } from '../pg-stream.errors.js';
 import type { PgStreamMetrics } from '../pg-stream.metrics.js';
-import type { StreamWatch, WatchedStreams } from '../waking/watched-streams.js';
+import type { Handed, StreamWatch, WatchedStreams } from '../waking/watched-streams.js';
 import type { Chunk, StreamEnd, StreamReader } from './chunk.js';
 import { encodeCursor, type Start } from './cursor.js';
 import { followAbort } from './follow-abort.js';
 import type { SliceSource } from './slice-source.js';
-import { checkContiguous, checkCursor, checkSameStream, ownChunk, positionAfter, type StreamSlice } from './slice.js';
-
-/** Chunks a reader holds at most. */
-const READ_LIMIT = 64;
+import {
+  checkContiguous,
+  checkCursor,
+  checkSameStream,
+  ownChunk,
+  positionAfter,
+  READ_LIMIT,
+  type StreamSlice,
+} from './slice.js';
 
 export interface Reading extends Start {
   readonly stream: string;
@@ -140,10 +145,11 @@ export class StreamReading implements StreamReader {
     let limit = Infinity;
     let isFirst = true;
     let isWoken = false;
+    let handed: Handed | undefined;
     while (!this.isStopped()) {
-      // Before the query: what is committed after its snapshot raises the revision, and is not slept over.
-      const { revision } = watch;
-      const slice = await this.nextSlice(live && !isFirst ? revision : undefined);
+      // Before the query: what is committed after its snapshot raises the revision, and is not slept over. Nor is what came after the chunks in hand.
+      const { revision }: { readonly revision: number } = handed ?? watch;
+      const slice = handed?.slice ?? (await this.nextSlice(live && !isFirst ? revision : undefined));
       isFirst = false;
       if (this.isStopped()) return undefined;
       if (slice === undefined && ifMissing === 'fail')
@@ -170,7 +176,7 @@ export class StreamReading implements StreamReader {
       if (!live) return 'tail';
       // What moved meanwhile was late because its consumer was.
       isWoken = watch.revision === revision;
-      await watch.changed(revision, this.position ?? 0, this.stopping.signal, this.streamId);
+      handed = await watch.changed(revision, this.position ?? 0, this.stopping.signal, this.streamId);
     }
     return undefined;
   }

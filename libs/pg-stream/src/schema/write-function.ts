@@ -22,6 +22,8 @@
  * - `gap`: `expectedSeq` is the number that is due.
  * - `misplaced`: the next chunk's place, `nextIndex`, is not `given_expected`.
  * - `ended`.
+ *
+ * `landed_id`, `landed_at`: the stream's number and the time of all its chunks, where the one item was an ordinary append; null elsewhere.
  */
 export function writeFunction(schema: string): string {
   return `
@@ -29,21 +31,25 @@ CREATE FUNCTION ${schema}.stream_write(
   given_names text[], given_firsts integer[], given_counts integer[], given_ends integer[], given_data bytea,
   given_producers text[], given_epochs bigint[], given_seqs bigint[], given_calls integer[], given_last_counts integer[],
   given_expected bigint[], given_statuses text[], given_messages text[], given_wait_ms integer,
-  OUT placed bigint[], OUT others jsonb
+  OUT placed bigint[], OUT others jsonb, OUT landed_id bigint, OUT landed_at timestamptz
 )
 LANGUAGE plpgsql VOLATILE AS $$
 #variable_conflict use_column
 DECLARE
   is_fresh boolean := current_setting('transaction_isolation') LIKE 'read%';
   locked bigint[];
+  appended record;
 BEGIN
   IF given_wait_ms IS NULL THEN
     IF is_fresh AND cardinality(given_names) = 1 AND given_expected IS NULL AND given_statuses IS NULL THEN
-      placed[1] := ${schema}.stream_append_next(
+      appended := ${schema}.stream_append_next(
         given_names[1], given_ends, given_data,
         given_producers[1], given_epochs[1], given_seqs[1], given_calls[1], given_last_counts[1]
       );
-      IF placed[1] IS NOT NULL THEN
+      IF appended.first_index IS NOT NULL THEN
+        placed[1] := appended.first_index;
+        landed_id := appended.stream_id;
+        landed_at := appended.created_at;
         RETURN;
       END IF;
     END IF;

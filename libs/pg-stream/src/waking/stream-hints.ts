@@ -16,7 +16,7 @@ import { NotifyConnection } from './notify-connection.js';
 import { NotifyPace } from './notify-pace.js';
 import type { ServerClock } from './server-clock.js';
 import { topicOf } from './topic.js';
-import type { WatchedStreams } from './watched-streams.js';
+import type { Landed, WatchedStreams } from './watched-streams.js';
 
 /** `pg_notify` refuses 8 000 bytes and more. */
 const MAX_PAYLOAD_BYTES = 7_999;
@@ -115,17 +115,15 @@ export class StreamHints {
   }
 
   /** An append or a close is committed; with `notify: 'transactional'` the others have been told with it. Never waits, never throws. */
-  appended(stream: string): void {
-    if (this.options.notify !== 'transactional') return this.moved(stream);
-    if (this.listener !== undefined) this.woken(this.options.watched.wakeTopic(topicOf(stream)), 'local');
+  appended(stream: string, landed?: Landed): void {
+    this.wakeHere(stream, landed);
+    if (this.options.notify !== 'transactional') this.notifier?.notify(topicOf(stream));
   }
 
   /** A commit has moved the stream. Never waits, never throws. */
   moved(stream: string): void {
-    if (this.listener === undefined) return;
-    const topic = topicOf(stream);
-    this.woken(this.options.watched.wakeTopic(topic), 'local');
-    this.notifier?.notify(topic);
+    this.wakeHere(stream);
+    this.notifier?.notify(topicOf(stream));
   }
 
   /** With `notify: 'transactional'`: what the statement that appends to the streams sends along, and its commit with it. */
@@ -161,6 +159,10 @@ export class StreamHints {
     const topics = decodeTopics(payload.slice(end + 1));
     if (topics === '*') this.options.lookNow();
     else for (const topic of topics) this.woken(this.options.watched.wakeTopic(topic), 'notification');
+  }
+
+  private wakeHere(stream: string, landed?: Landed): void {
+    if (this.listener !== undefined) this.woken(this.options.watched.wakeStream(stream, landed), 'local');
   }
 
   private woken(streams: number, how: 'local' | 'notification'): void {

@@ -1,5 +1,7 @@
+import { jest } from '@jest/globals';
 import { playActors } from '@nest-baton/testing';
 import fc from 'fast-check';
+import { landedSlice } from '../reading/slice.js';
 import { channelOf, topicOf } from './topic.js';
 import { WatchedStreams } from './watched-streams.js';
 
@@ -31,6 +33,28 @@ describe('watched streams', () => {
     const watched = new WatchedStreams();
     for (const streamId of [9, undefined, 5, 7]) void watched.watch('s').changed(0, 0, signal, streamId);
     expect(watched.waiting()).toEqual({ names: ['s'], positions: [0], streamIds: [5] });
+  });
+
+  it('hand what has landed to whoever waits for just that, and to nobody else', async () => {
+    const watched = new WatchedStreams();
+    const watch = watched.watch('s');
+    const wait = (position: number, streamId?: number) => watch.changed(watch.revision, position, signal, streamId);
+    const slice = landedSlice(5, 3, [Buffer.from('a'), Buffer.from('b')], new Date());
+    const waits = [wait(3, 5), wait(2, 5), wait(3, 4), wait(3), wait(3, 5)];
+    watched.wakeStream('s', () => slice);
+    // Before any of them goes on; it has not seen this.
+    watched.wakeStream('s', () => landedSlice(5, 5, [Buffer.from('c')], new Date()));
+    const handed = { slice, revision: 1 };
+    expect(await Promise.all(waits)).toEqual([handed, undefined, undefined, undefined, handed]);
+    expect(watch.revision).toBe(2);
+  });
+
+  it('do not make what nobody waits for', () => {
+    const watched = new WatchedStreams();
+    watched.watch('s');
+    const make = jest.fn(() => undefined);
+    expect([watched.wakeStream('s', make), watched.wakeStream('unknown', make)]).toEqual([0, 0]);
+    expect(make).not.toHaveBeenCalled();
   });
 
   it('hold nothing once nobody reads, however often a watch is released', () => {

@@ -1,3 +1,4 @@
+import type { StreamSlice } from '../reading/slice.js';
 import { topicOf } from './topic.js';
 
 interface WatchedStream {
@@ -11,7 +12,17 @@ interface WatchedStream {
 interface Waiting {
   readonly position: number;
   readonly streamId: number | undefined;
-  readonly wake: () => void;
+  readonly wake: (landed?: StreamSlice) => void;
+}
+
+/** Of chunks that this process has just committed. Called only where somebody waits for them. */
+export type Landed = () => StreamSlice | undefined;
+
+/** What woke a reader, when that is all it was waiting for: it need not look. */
+export interface Handed {
+  readonly slice: StreamSlice;
+  /** Of the stream's watch with this wake-up, and without any later one. */
+  readonly revision: number;
 }
 
 /** One reader's eye on one stream. */
@@ -20,9 +31,10 @@ export interface StreamWatch {
   readonly revision: number;
   /**
    * Resolves when the revision is no longer `since`, which may be at once: what moved during the query is never slept over. Also when `signal`
-   * aborts. With `streamId` the reader has seen the stream of that number, and waits for no other one of its name.
+   * aborts. With `streamId` the reader has seen the stream of that number, and waits for no other one of its name; it is given the chunks that begin at
+   * `position` of that stream, if they are what woke it.
    */
-  changed(since: number, position: number, signal: AbortSignal, streamId?: number): Promise<void>;
+  changed(since: number, position: number, signal: AbortSignal, streamId?: number): Promise<Handed | undefined>;
   /** The reader was woken, and has a chunk that was written then. */
   delivered(writtenAt: Date): void;
   release(): void;
@@ -62,19 +74,16 @@ export class WatchedStreams {
     };
   }
 
-  /** @returns as `wakeTopic`. */
-  wakeStream(name: string): number {
-    return this.wakeTopic(topicOf(name));
+  /** @param landed gives what has moved it, where that is known. @returns whether it woke a reader of it: 1, or 0. */
+  wakeStream(name: string, landed?: Landed): number {
+    const stream = this.byTopic.get(topicOf(name))?.get(name);
+    return stream === undefined ? 0 : wakeAll(stream, landed);
   }
 
   /** @returns how many streams it woke a reader of. */
   wakeTopic(topic: string): number {
     let woken = 0;
-    for (const stream of this.byTopic.get(topic)?.values() ?? []) {
-      stream.revision++;
-      if (stream.waiting.size > 0) woken++;
-      for (const { wake } of [...stream.waiting]) wake();
-    }
+    for (const stream of this.byTopic.get(topic)?.values() ?? []) woken += wakeAll(stream);
     return woken;
   }
 
@@ -122,16 +131,32 @@ export class WatchedStreams {
   }
 }
 
-function changed(stream: WatchedStream, since: number, at: Omit<Waiting, 'wake'>, signal: AbortSignal): Promise<void> {
-  if (stream.revision !== since || signal.aborted) return Promise.resolve();
+function wakeAll(stream: WatchedStream, landed?: Landed): number {
+  stream.revision++;
+  const waiting = [...stream.waiting];
+  if (waiting.length === 0) return 0;
+  const slice = landed?.();
+  for (const { wake } of waiting) wake(slice);
+  return 1;
+}
+
+function changed(
+  stream: WatchedStream,
+  since: number,
+  at: Omit<Waiting, 'wake'>,
+  signal: AbortSignal,
+): Promise<Handed | undefined> {
+  if (stream.revision !== since || signal.aborted) return Promise.resolve(undefined);
   return new Promise((resolve) => {
     const waiting: Waiting = { ...at, wake };
-    function wake(): void {
+    const left = (): void => wake();
+    function wake(slice?: StreamSlice): void {
       stream.waiting.delete(waiting);
-      signal.removeEventListener('abort', wake);
-      resolve();
+      signal.removeEventListener('abort', left);
+      const isNext = slice?.streamId === at.streamId && slice?.position === at.position;
+      resolve(slice !== undefined && isNext ? { slice, revision: stream.revision } : undefined);
     }
     stream.waiting.add(waiting);
-    signal.addEventListener('abort', wake);
+    signal.addEventListener('abort', left);
   });
 }

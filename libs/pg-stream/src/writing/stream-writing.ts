@@ -52,7 +52,7 @@ export class StreamWriting {
       lanes: lanes.length > 0 ? lanes : Array.from({ length: MAX_LANES }, () => database),
       lockTimeoutMs,
       maxPendingBytes,
-      moved: (stream) => hints.appended(stream),
+      moved: (stream, landed) => hints.appended(stream, landed),
       metrics,
     });
     this.appender = new StreamAppender(database, store, this.commits, hints, metrics, lockTimeoutMs);

@@ -6,9 +6,20 @@ import { encodeWrite, type WriteItem } from './write-encoding.js';
 
 export type Opened = { readonly nextIndex: number; readonly lastSeq: number };
 
+/** Of an ordinary append: what its readers need to know to take the chunks from the writer's hand. */
+interface Landing {
+  readonly streamId: number;
+  readonly createdAt: Date;
+}
+
 /** What became of an item. Indexes are those of all its chunks; of a duplicate those of its last call, and -1 when they are not known any more. */
 export type Written =
-  | { readonly verdict: 'appended' | 'duplicate'; readonly firstIndex: number; readonly lastIndex: number }
+  | {
+      readonly verdict: 'appended' | 'duplicate';
+      readonly firstIndex: number;
+      readonly lastIndex: number;
+      readonly landed?: Landing;
+    }
   /** Some of its calls are stored already: they have to be given one by one. */
   | { readonly verdict: 'overlap' }
   | { readonly verdict: 'ended' }
@@ -36,6 +47,8 @@ interface VerdictRow {
 interface WrittenRow {
   readonly placed: string;
   readonly others: string | null;
+  readonly landed_id: string | null;
+  readonly landed_at: Date;
 }
 
 /** One of `others`. */
@@ -75,7 +88,7 @@ export class WritingStore {
     const told = this.announce(items.map(({ stream }) => stream));
     const tell = told === undefined ? '' : '(SELECT pg_notify($15, $16)) AS told, ';
     const { rows } = await on.query<WrittenRow>(
-      `SELECT w.placed::text, w.others::text FROM ${tell}${this.schema}.stream_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) AS w`,
+      `SELECT w.placed::text, w.others::text, w.landed_id, w.landed_at FROM ${tell}${this.schema}.stream_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) AS w`,
       [...encodeWrite(items, waitMs), ...(told === undefined ? [] : [told.channel, told.payload])],
     );
     return toWritten(items, rows[0] as WrittenRow);
@@ -135,16 +148,21 @@ export class WritingStore {
 }
 
 /** `placed` is an array's literal of numbers and NULL. */
-function toWritten(items: readonly WriteItem[], { placed, others }: WrittenRow): readonly (Written | undefined)[] {
+function toWritten(items: readonly WriteItem[], row: WrittenRow): readonly (Written | undefined)[] {
+  const { placed, others } = row;
   const firsts = placed.slice(1, -1).split(',');
   const written = items.map(({ chunks }, nth): Written | undefined => {
     const firstIndex = Number(firsts[nth]);
     return Number.isNaN(firstIndex)
       ? undefined
-      : { verdict: 'appended', firstIndex, lastIndex: firstIndex + chunks.length - 1 };
+      : { verdict: 'appended', firstIndex, lastIndex: firstIndex + chunks.length - 1, ...landedOf(row) };
   });
   if (others !== null) for (const one of JSON.parse(others) as OtherVerdict[]) written[one.item - 1] = toOther(one);
   return written;
+}
+
+function landedOf({ landed_id: id, landed_at: at }: WrittenRow): { readonly landed?: Landing } {
+  return id === null ? {} : { landed: { streamId: Number(id), createdAt: new Date(at) } };
 }
 
 function toOther(one: OtherVerdict): Written | undefined {

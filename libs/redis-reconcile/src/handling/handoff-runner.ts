@@ -53,18 +53,7 @@ export class HandoffRunner {
   /** Owns one slot of the capacity. */
   run(handoff: OwnedHandoff): void {
     this.options.events.emit('acquired', describe(handoff));
-    const end = this.handle(handoff)
-      .catch((error: unknown) =>
-        this.options.logger.error('a hand-off ended unexpectedly', {
-          ...describe(handoff),
-          error: describeError(error),
-        }),
-      )
-      .finally(() => {
-        this.options.keeper.remove(handoff);
-        this.running.delete(handoff);
-        this.options.capacity.release();
-      });
+    const end = this.handle(handoff);
     this.running.set(handoff, end);
   }
 
@@ -96,11 +85,23 @@ export class HandoffRunner {
   }
 
   private async handle(handoff: OwnedHandoff): Promise<void> {
+    try {
+      await this.work(handoff);
+    } catch (error) {
+      this.options.logger.error('a hand-off ended unexpectedly', { ...describe(handoff), error: describeError(error) });
+    } finally {
+      this.options.keeper.remove(handoff);
+      this.running.delete(handoff);
+      this.options.capacity.release();
+    }
+  }
+
+  private async work(handoff: OwnedHandoff): Promise<void> {
     const { worker, settlement, metrics } = this.options;
     const startedAt = systemClock.monotonic();
     let failure: { readonly thrown: unknown } | undefined;
     try {
-      await currentHandoff.run(handoff, async () => worker.handle(handoff));
+      await currentHandoff.run(handoff, () => worker.handle(handoff));
     } catch (thrown) {
       failure = { thrown };
     }

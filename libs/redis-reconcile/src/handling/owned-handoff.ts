@@ -34,6 +34,8 @@ interface Ownership {
  *   when the process was stopped and no timer has run yet. `assertOwned()` and `signal` look at the clock whenever they are used.
  */
 export class OwnedHandoff<Info = unknown> implements Handoff<Info> {
+  /** Of the entry in the stream. */
+  readonly id: string;
   readonly handoffId: string;
   readonly dataStream: string;
   readonly info: Info;
@@ -43,8 +45,8 @@ export class OwnedHandoff<Info = unknown> implements Handoff<Info> {
   readonly token: string;
   /** A renewal is on its way. */
   isRenewing = false;
-  /** Last words that were sent and whose answer never came. */
-  readonly uncertainWords = new Set<LastWord>();
+  /** The last word that is being said; whatever is said next waits for it. */
+  saying: Promise<void> | undefined;
   /** Handed back over the head of its handler, which may still run: whatever it finishes then is not done. */
   isTakenFromHandler = false;
   /** It lapsed, and its handler has had its time to settle. */
@@ -55,10 +57,15 @@ export class OwnedHandoff<Info = unknown> implements Handoff<Info> {
   private currentFence: number;
   private currentDeadline: number;
   private currentState: OwnershipState = 'held';
-  private readonly controller = new AbortController();
+  /** Last words that were sent and whose answer never came. */
+  private uncertainWords: readonly LastWord[] = [];
+  /** Made when somebody looks at the signal: most handlers never do. */
+  private controller: AbortController | undefined;
+  private abortedFor: Error | undefined;
 
   constructor(private readonly ownership: Ownership) {
     const { entry, partition, token, consumer } = ownership;
+    this.id = entry.id;
     this.handoffId = entry.handoffId;
     this.dataStream = entry.dataStream;
     this.info = entry.info as Info;
@@ -84,6 +91,8 @@ export class OwnedHandoff<Info = unknown> implements Handoff<Info> {
 
   get signal(): AbortSignal {
     this.checkDeadline();
+    this.controller ??= new AbortController();
+    if (this.abortedFor !== undefined) this.controller.abort(this.abortedFor);
     return this.controller.signal;
   }
 
@@ -121,7 +130,7 @@ export class OwnedHandoff<Info = unknown> implements Handoff<Info> {
   lapse(): void {
     if (this.currentState !== 'held') return;
     this.currentState = 'lapsed';
-    this.abort('the lease was not renewed in time');
+    this.end('the lease was not renewed in time');
     this.ownership.onLapse(this, 'the lease was not renewed in time');
   }
 
@@ -129,7 +138,7 @@ export class OwnedHandoff<Info = unknown> implements Handoff<Info> {
     const before = this.currentState;
     if (before === 'lost' || before === 'settled') return;
     this.currentState = 'lost';
-    this.abort(reason);
+    this.end(reason);
     if (before === 'held') this.ownership.onLapse(this, reason);
   }
 
@@ -137,18 +146,29 @@ export class OwnedHandoff<Info = unknown> implements Handoff<Info> {
     this.currentState = 'settled';
   }
 
+  /** The word was sent, and its answer never came. */
+  doubt(word: LastWord): void {
+    if (!this.uncertainWords.includes(word)) this.uncertainWords = [...this.uncertainWords, word];
+  }
+
   /** Nothing but this word can have ended our ownership: a retry of it may be told that it had arrived. */
   isRetryOf(word: LastWord): boolean {
-    return this.uncertainWords.size === 1 && this.uncertainWords.has(word);
+    return this.uncertainWords.length === 1 && this.uncertainWords[0] === word;
   }
 
   /** The work is wanted back, and is still ours. */
   abortFor(reason: Error): void {
     this.isWantedBack = true;
-    this.controller.abort(reason);
+    this.abort(reason);
   }
 
-  private abort(reason: string): void {
-    this.controller.abort(new LeaseLostError(`Ownership of data stream '${this.dataStream}' ended: ${reason}.`));
+  private end(reason: string): void {
+    this.abort(new LeaseLostError(`Ownership of data stream '${this.dataStream}' ended: ${reason}.`));
+  }
+
+  /** The first reason counts. */
+  private abort(reason: Error): void {
+    this.abortedFor ??= reason;
+    this.controller?.abort(reason);
   }
 }

@@ -10,6 +10,7 @@ import type { TypedEvents } from '@nest-baton/core';
 import type { Settled } from '../partitions/partition.js';
 import { NackError } from '../redis-reconcile.errors.js';
 import type { RedisReconcileEvents } from '../redis-reconcile.events.js';
+import { DoneCalls } from './done-calls.js';
 import type { LeaseKeeper } from './lease-keeper.js';
 import type { LastWord, OwnedHandoff } from './owned-handoff.js';
 
@@ -40,16 +41,14 @@ export interface SettlementOptions {
  *   different words got no answer nobody can tell which of them arrived: LEASE_LOST.
  */
 export class Settlement {
-  private readonly chains = new WeakMap<OwnedHandoff, Promise<unknown>>();
+  private readonly doneCalls = new DoneCalls();
 
   constructor(private readonly options: SettlementOptions) {}
 
   /** @throws LeaseLostError; RedisUnavailableError: call again. */
   done(handoff: OwnedHandoff): Promise<void> {
     return this.inTurn(handoff, 'done', async () => {
-      const { partition, dataStream, token } = handoff;
-      const call = partition.done(dataStream, token, handoff.isRetryOf('done'));
-      this.accept(handoff, await this.uncertain(handoff, 'done', call));
+      this.accept(handoff, await this.uncertain(handoff, 'done', this.doneCalls.add(handoff)));
       this.options.events.emit('done', describe(handoff));
     });
   }
@@ -87,29 +86,26 @@ export class Settlement {
     });
   }
 
-  private async inTurn(handoff: OwnedHandoff, word: LastWord, say: () => Promise<void>): Promise<void> {
-    const previous = this.chains.get(handoff) ?? Promise.resolve();
-    const turn = previous.then(async () => {
-      if (handoff.state === 'settled') {
-        if (word === 'done' && handoff.isTakenFromHandler) this.refused(handoff);
-        return;
-      }
-      // A record that is gone may be the work of our own done: only the server knows.
-      if (handoff.state === 'lost' && !(word === 'done' && handoff.isRetryOf('done'))) this.refused(handoff);
-      await say();
-    });
-    this.chains.set(
-      handoff,
-      turn.catch(() => undefined),
-    );
-    return turn;
+  private inTurn(handoff: OwnedHandoff, word: LastWord, say: () => Promise<void>): Promise<void> {
+    const next = (): Promise<void> => this.say(handoff, word, say);
+    return (handoff.saying = handoff.saying === undefined ? next() : handoff.saying.then(next, next));
+  }
+
+  private async say(handoff: OwnedHandoff, word: LastWord, say: () => Promise<void>): Promise<void> {
+    if (handoff.state === 'settled') {
+      if (word === 'done' && handoff.isTakenFromHandler) this.refused(handoff);
+      return;
+    }
+    // A record that is gone may be the work of our own done: only the server knows.
+    if (handoff.state === 'lost' && !(word === 'done' && handoff.isRetryOf('done'))) this.refused(handoff);
+    await say();
   }
 
   private async uncertain(handoff: OwnedHandoff, word: LastWord, call: Promise<Settled>): Promise<Settled> {
     try {
       return await call;
     } catch (error) {
-      handoff.uncertainWords.add(word);
+      handoff.doubt(word);
       throw error;
     }
   }

@@ -15,7 +15,9 @@ import { HANDLERS_GROUP, OWNERS_GROUP, type Script } from '../scripts/script.js'
 import type { PartitionKeys } from './partition-keys.js';
 
 export type Acquired =
-  { readonly outcome: 'granted'; readonly fence: number } | { readonly outcome: 'gone' | 'owned' | 'waiting' };
+  | { readonly outcome: 'granted'; readonly fence: number }
+  | { readonly outcome: 'gone' | 'owned' | 'waiting' }
+  | { readonly outcome: 'failed'; readonly error: Error };
 
 export type Held =
   | { readonly outcome: 'held' | 'lost' }
@@ -57,10 +59,14 @@ export class Partition {
     leaseMs: number,
     entries: readonly { readonly id: string; readonly dataStream: string; readonly token: string }[],
   ): Promise<Acquired[]> {
-    const keys = entries.flatMap(({ dataStream }) => [this.keys.lease(dataStream), this.keys.waiting(dataStream)]);
-    const args = entries.flatMap(({ id, dataStream, token }) => [id, dataStream, token]);
-    const answers = (await this.run(ACQUIRE, keys, [consumer, leaseMs, ...args])) as [string, string?][];
-    return answers.map(([outcome, fence]) => ({ outcome, fence: Number(fence) }) as Acquired);
+    const keys: string[] = [];
+    const args: string[] = [];
+    for (const { id, dataStream, token } of entries) {
+      keys.push(this.keys.lease(dataStream), this.keys.waiting(dataStream));
+      args.push(id, dataStream, token);
+    }
+    const answers = (await this.run(ACQUIRE, keys, [consumer, leaseMs, ...args])) as (string | Error)[];
+    return answers.map(acquiredFrom);
   }
 
   /** 1 renewed, 0 lost, 2 lapsed, for each. */
@@ -74,10 +80,23 @@ export class Partition {
     return (await this.run(RENEW, keys, [leaseMs, ...args], timeoutMs)) as number[];
   }
 
-  async done(dataStream: string, token: string, isRetry: boolean): Promise<Settled> {
-    const keys = [this.keys.lease(dataStream), this.keys.waiting(dataStream)];
-    const answer = (await this.run(DONE, keys, [dataStream, token, isRetry ? 1 : 0])) as number;
-    return SETTLED[answer] ?? 'lost';
+  /** For each what it came to, or the error that left it as it was. */
+  async done(
+    handoffs: readonly {
+      readonly dataStream: string;
+      readonly id: string;
+      readonly token: string;
+      readonly isRetry: boolean;
+    }[],
+  ): Promise<(Settled | Error)[]> {
+    const keys: string[] = [];
+    const args: (string | number)[] = [];
+    for (const { dataStream, id, token, isRetry } of handoffs) {
+      keys.push(this.keys.lease(dataStream), this.keys.waiting(dataStream));
+      args.push(dataStream, id, token, isRetry ? 1 : 0);
+    }
+    const answers = (await this.run(DONE, keys, args)) as (number | Error)[];
+    return answers.map((answer) => (typeof answer === 'number' ? (SETTLED[answer] ?? 'lost') : answer));
   }
 
   async handBack(dataStream: string, token: string, isRetry: boolean, reason: string): Promise<Settled> {
@@ -159,6 +178,13 @@ export class Partition {
       if (!describesReply(error, 'BUSYGROUP')) throw error;
     }
   }
+}
+
+function acquiredFrom(answer: string | Error): Acquired {
+  if (typeof answer !== 'string') return { outcome: 'failed', error: answer };
+  const fence = Number(answer);
+  if (fence > 0) return { outcome: 'granted', fence };
+  return { outcome: answer as 'gone' | 'owned' | 'waiting' };
 }
 
 /** The server's error replies begin with a word of their own: NOGROUP, BUSYGROUP, NOSCRIPT. */

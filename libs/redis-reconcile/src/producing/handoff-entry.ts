@@ -45,23 +45,24 @@ export function checkDedupeId(dedupeId: unknown): void {
 /** What was read from the stream, parsed once. Never throws: whatever is wrong with an entry is a reason to set it aside. Pure. */
 export function decodeEntry(id: string, flat: readonly string[] | null): DecodedEntry {
   if (flat === null) return { kind: 'poison', reason: 'unparseable: no fields' };
-  const fields = new Map<string, string>();
+  // Of a field that comes twice the first counts.
+  let dataStream: string | undefined;
+  let text: string | undefined;
+  let handoffId: string | undefined;
+  let count: string | undefined;
   for (let i = 0; i < flat.length; i += 2) {
-    const [field = '', value = ''] = [flat[i], flat[i + 1]];
-    if (!fields.has(field)) fields.set(field, value);
+    if (flat[i] === 'stream') dataStream ??= flat[i + 1];
+    else if (flat[i] === 'info') text ??= flat[i + 1];
+    else if (flat[i] === 'id') handoffId ??= flat[i + 1];
+    else if (flat[i] === 'count') count ??= flat[i + 1];
   }
-  const poison = poisonOf(fields.get('stream'), flat.length / 2);
-  if (poison !== '') return { kind: 'poison', reason: poison };
-  const info = decodeInfo(fields.get('info'));
+  const poison = poisonOf(dataStream, flat.length / 2);
+  if (dataStream === undefined || poison !== '') return { kind: 'poison', reason: poison };
+  const info = decodeInfo(text);
   if (info === undefined) return { kind: 'poison', reason: 'unparseable: info is not JSON' };
-  const handoffId = fields.get('id') ?? '';
-  const entry = {
-    id,
-    handoffId: handoffId !== '' && Buffer.byteLength(handoffId) <= MAX_ID_BYTES ? handoffId : id,
-    dataStream: fields.get('stream') ?? '',
-    info: info.value,
-    count: decodeCount(fields.get('count')),
-  };
+  // An id that cannot be one is none.
+  if (handoffId === undefined || handoffId === '' || Buffer.byteLength(handoffId) > MAX_ID_BYTES) handoffId = id;
+  const entry = { id, handoffId, dataStream, info: info.value, count: decodeCount(count) };
   return { kind: 'handoff', entry };
 }
 

@@ -17,7 +17,7 @@ import type { Capacity } from './capacity.js';
 
 const ACQUIRE_ATTEMPTS = 5;
 const ACQUIRE_RETRY_MS = 100;
-/** 103 bits: unique for each acquisition, so that no owner of the past can act as this one. */
+/** 103 bits for each read, numbered within it: unique for each acquisition, so that no owner of the past can act as this one. */
 const TOKEN_LENGTH = 20;
 
 export interface IntakeOptions {
@@ -71,16 +71,22 @@ export class Intake {
   }
 
   private async acquire(partition: Partition, entries: readonly HandoffEntry[]): Promise<number> {
-    const claims = entries.map((entry) => ({
+    const secret = randomToken(TOKEN_LENGTH);
+    const claims = entries.map((entry, i) => ({
       entry,
       id: entry.id,
       dataStream: entry.dataStream,
-      token: randomToken(TOKEN_LENGTH),
+      token: `${secret}.${i}`,
     }));
     const acquired = await this.acquireWithRetries(partition, claims);
     let started = 0;
     claims.forEach(({ entry, token }, i) => {
       const outcome = acquired.outcomes[i];
+      if (outcome?.outcome === 'failed')
+        this.options.logger.warn('a hand-off could not be leased; a scan gives it to somebody else', {
+          dataStream: entry.dataStream,
+          error: describeError(outcome.error),
+        });
       if (outcome?.outcome !== 'granted') return;
       started++;
       this.begin(partition, entry, token, outcome.fence, acquired.sentAt);

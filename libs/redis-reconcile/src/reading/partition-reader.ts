@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as turnOfTheLoop, setTimeout as sleep } from 'node:timers/promises';
 import { backoffDelay, type Random } from '@nest-baton/core';
 import { describesReply, type Partition } from '../partitions/partition.js';
 import type { BlockingReader, RawEntry } from './blocking-reader.js';
@@ -33,8 +33,16 @@ export class PartitionReader {
   private loop: Promise<void> | undefined;
   private readonly stopping = new AbortController();
   private failures = 0;
+  /** There may be entries that nobody has read: not known otherwise at the start. */
+  private hasMore = true;
+  /** The entries of the read before, being leased. */
+  private taking: Promise<void> = Promise.resolve();
+  /** Half of what can be worked on, so that one half is read and leased while the other is worked on. */
+  private readonly batch: number;
 
-  constructor(private readonly options: PartitionReaderOptions) {}
+  constructor(private readonly options: PartitionReaderOptions) {
+    this.batch = Math.min(MAX_BATCH, Math.ceil(options.capacity.size / 2));
+  }
 
   start(): void {
     if (this.stopping.signal.aborted) return;
@@ -60,11 +68,10 @@ export class PartitionReader {
   }
 
   private async run(): Promise<void> {
-    const { capacity } = this.options;
-    while (!this.isStopping && (await capacity.take())) {
+    while (!this.isStopping && (await this.slot())) {
       if (this.isStopping) {
-        capacity.release();
-        return;
+        this.options.capacity.release();
+        break;
       }
       try {
         await this.turn();
@@ -73,32 +80,44 @@ export class PartitionReader {
         await this.recover(error);
       }
     }
+    await this.taking.catch(this.options.onFailure);
+  }
+
+  /** Slots come free in bunches: all that this turn of the loop frees are taken by one read. */
+  private async slot(): Promise<boolean> {
+    const { capacity } = this.options;
+    if (capacity.takeFree(1) === 1) return true;
+    const isTaken = await capacity.take();
+    if (isTaken) await turnOfTheLoop();
+    return isTaken;
   }
 
   /** Owns one slot when it begins and none when it ends. */
   private async turn(): Promise<void> {
-    const { reader, capacity, onEntries } = this.options;
-    let entries: RawEntry[];
+    const entries = await this.read();
+    if (entries.length === 0) return;
+    // While these are leased the next are read; no more than that, and none at all while leasing fails.
+    const before = await this.taking.then(
+      () => undefined,
+      (error: Error) => error,
+    );
+    this.taking = this.options.onEntries(entries);
+    this.taking.catch(() => undefined);
+    if (before !== undefined) throw before;
+  }
+
+  /** Parks only when there was nothing the last time; keeps a slot for each entry that it returns. */
+  private async read(): Promise<RawEntry[]> {
+    const { reader, capacity } = this.options;
+    const slots = this.hasMore ? 1 + capacity.takeFree(this.batch - 1) : 1;
+    let entries: RawEntry[] = [];
     try {
-      entries = await reader.readOne();
-    } catch (error) {
-      capacity.release();
-      throw error;
+      entries = this.hasMore ? await reader.readNow(slots) : await reader.readOne();
+      this.hasMore = entries.length > 0;
+    } finally {
+      capacity.release(slots - entries.length);
     }
-    if (entries.length === 0) return capacity.release();
-    let failure: Error | undefined;
-    const more = this.isStopping ? 0 : capacity.takeFree(MAX_BATCH - 1);
-    if (more > 0) {
-      // What was read before must not be lost with the connection.
-      const rest = await reader.readNow(more).catch((error: Error) => {
-        failure = error;
-        return [];
-      });
-      entries.push(...rest);
-      capacity.release(more - rest.length);
-    }
-    await onEntries(entries);
-    if (failure !== undefined) throw failure;
+    return entries;
   }
 
   /** The read alone knows that it is parked: ending it from outside is repeated until the loop has ended. */

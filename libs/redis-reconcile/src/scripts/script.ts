@@ -36,18 +36,32 @@ local function nowMs()
 end
 
 -- Above everything handed out before, also when the counter was lost with a flush: the server's clock is its floor.
-local function nextFence()
+local function nextFences(count)
   local t = redis.call('TIME')
   local last = tonumber(redis.call('GET', FENCE) or '0') or 0
-  local fence = string.format('%.0f', math.max(last + 1, t[1] * 1000000 + t[2]))
-  redis.call('SET', FENCE, fence)
-  return fence
+  local first = math.max(last + 1, t[1] * 1000000 + t[2])
+  local fences = {}
+  for n = 1, count do fences[n] = string.format('%.0f', first + n - 1) end
+  redis.call('SET', FENCE, fences[count])
+  return fences
+end
+
+-- What the function returns, or its error as a reply: in a call for many, one that fails must not keep the others from their end.
+local function attempt(act, ...)
+  local isDone, answer = pcall(act, ...)
+  if isDone then return answer end
+  return redis.error_reply(type(answer) == 'table' and answer.err or tostring(answer))
 end
 
 local function recordOf(dataStream)
   local text = redis.call('HGET', OWNED, dataStream)
   if text then return cjson.decode(text) end
   return nil
+end
+
+-- Whether a record, as it is stored, carries the token: a quote within any of its values would be escaped.
+local function carries(record, token)
+  return record and string.find(record, '"token":"' .. token .. '"', 1, true) ~= nil
 end
 
 -- The flat field list of an entry, or nil when the entry is gone.
@@ -153,7 +167,7 @@ end
 -- Adds to the dead letters, with a fence above that of every owner. Acknowledging the entry is left to the caller.
 local function bury(id, flat, extra, cap)
   local fields = toMap(flat)
-  local fence = nextFence()
+  local fence = nextFences(1)[1]
   extra.fence, extra.dead, extra.entry = fence, string.format('%.0f', nowMs()), id
   local dead = redis.call('XADD', DLQ, '*', unpack(with(flat, provenance(id, fields, extra))))
   redis.call('HSET', DEAD, extra.id, dead)
