@@ -57,6 +57,8 @@ export type { DeliveryFilter } from './deliveries/delivery-filter.js';
 export type { DeliveryPage, PageOptions, StoredDelivery, TenantScope } from './deliveries/stored-delivery.js';
 
 // Operating
+export type { DirectOutcome, DirectResult } from './sending-once/direct-requests.js';
+export type { SnapshotFacts } from './sending-once/endpoint-snapshot.js';
 export type { OutboxStats } from './webhook-outbox.service.js';
 export type { WebhookOutboxEvents } from './webhook-outbox.events.js';
 export { WEBHOOK_OUTBOX_METRICS } from './webhook-outbox.metrics.js';

@@ -17,8 +17,9 @@ import type { Relay, RelayStats } from './delivering/relay.js';
 import { EndpointDirectory } from './endpoints/endpoint-directory.js';
 import { EndpointStore } from './endpoints/endpoint-store.js';
 import { KeyRing } from './endpoints/key-ring.js';
-import { FanOut } from './fanning-out/fan-out.js';
-import { type FannedOut, FanOutStore } from './fanning-out/fan-out-store.js';
+import { createFanOut } from './fanning-out/create-fan-out.js';
+import type { FanOut } from './fanning-out/fan-out.js';
+import { FanOutStore } from './fanning-out/fan-out-store.js';
 import { DeliveryReporter } from './operating/delivery-reporter.js';
 import { decideHealth, type WebhookOutboxHealth } from './operating/outbox-health.js';
 import { OutboxSpans } from './operating/outbox-spans.js';
@@ -26,6 +27,9 @@ import { type CommittedEvents, EventProducer } from './producing/event-producer.
 import type { SendOptions, SentEvent, WebhookEvent } from './producing/webhook-event.js';
 import { Cleaner } from './retaining/cleaner.js';
 import { RetentionStore } from './retaining/retention-store.js';
+import { createSendOnce } from './sending-once/create-send-once.js';
+import type { SnapshotFacts } from './sending-once/endpoint-snapshot.js';
+import type { SendOnce } from './sending-once/send-once.js';
 import { ReclaimStore } from './reclaiming/reclaim-store.js';
 import { Queueing } from './queueing/queueing.js';
 import { OutboxDatabase } from './schema/outbox-database.js';
@@ -43,6 +47,8 @@ export interface OutboxStats {
   readonly byState: Readonly<Record<DeliveryState, number>>;
   /** Events that more than 200 endpoints want, and of which a relay has still to make deliveries. */
   readonly pendingFanOuts: number;
+  /** With `onPersistFailure: 'send-once'`: what this process knows of the endpoints. */
+  readonly endpointSnapshot: SnapshotFacts | undefined;
   /** Of this process; `undefined` where no relay runs. */
   readonly relay: RelayStats | undefined;
 }
@@ -71,6 +77,7 @@ export class WebhookOutboxService
   private readonly fanOuts: FanOutStore;
   private readonly fanOut: FanOut | undefined;
   private readonly cleaner: Cleaner;
+  private readonly sendOnce: SendOnce | undefined;
   private isShutDown = false;
 
   constructor(
@@ -99,7 +106,10 @@ export class WebhookOutboxService
     const hasRelay = options.role !== 'producer';
     this.relay = hasRelay ? createRelay({ ...setup, claims, underWay, spans, onFanOutDue }) : undefined;
     this.fanOuts = new FanOutStore(database, database.schema, handOffGraceOf(options));
-    this.fanOut = hasRelay ? this.createFanOut(name, registry) : undefined;
+    const { queueing, fanOuts: store } = this;
+    const wakeUps = (): WakeUps => this.wakeUps;
+    const { leaseMs } = options;
+    this.fanOut = hasRelay ? createFanOut({ name, store, leaseMs, registry, reporter, queueing, wakeUps }) : undefined;
     this.cleaner = new Cleaner({
       name,
       store: new RetentionStore(database, database.schema, options.retention),
@@ -115,7 +125,10 @@ export class WebhookOutboxService
       this.wakeUps.committed();
       this.queueing.dueAgain();
     });
-    this.producer = new EventProducer(database, options, systemClock, spans, (events) => this.committed(events));
+    const tellQueue = this.queueing.give.bind(this.queueing);
+    this.sendOnce = createSendOnce({ ...setup, ring, spans, reporter: reporter.sendOnce, tellQueue });
+    const onCommitted = this.committed.bind(this);
+    this.producer = new EventProducer(database, options, systemClock, spans, onCommitted, this.sendOnce);
   }
 
   /**
@@ -177,7 +190,13 @@ export class WebhookOutboxService
     const pendingFanOuts = await this.fanOuts.pending();
     const counts = { ready: 0, leased: 0, parked: 0, delivered: 0, failed: 0, dead: 0, abandoned: 0, expired: 0 };
     for (const { state, count } of byState) counts[state as DeliveryState] = count;
-    return { lagMs, byState: counts, pendingFanOuts, relay: this.relay?.stats() };
+    return {
+      lagMs,
+      byState: counts,
+      pendingFanOuts,
+      endpointSnapshot: this.sendOnce?.facts(),
+      relay: this.relay?.stats(),
+    };
   }
 
   /** Asks the database for the lag, and the relay of this process how it fares. Never rejects. */
@@ -213,6 +232,7 @@ export class WebhookOutboxService
     this.queueing.open(this.relay);
     await this.database.prepare();
     if (this.relay !== undefined) await this.directory.verify();
+    await this.sendOnce?.open();
     this.reporter.metrics.start(
       () => this.gauges(),
       async () => ({ lag: (await this.reclaims.lagMs()) / 1_000, 'fan_outs.pending': await this.fanOuts.pending() }),
@@ -232,6 +252,7 @@ export class WebhookOutboxService
     await this.queueing.stopSweeping();
     await this.cleaner.stop();
     await this.fanOut?.stop();
+    await this.sendOnce?.stopLooking();
     if (this.relay !== undefined) this.reporter.stopped(await this.relay.drain());
     await this.queueing.stopDelivering();
     // The question for the lag needs the DataSource, which may be closed from here on.
@@ -240,6 +261,7 @@ export class WebhookOutboxService
 
   async onApplicationShutdown(): Promise<void> {
     this.isShutDown = true;
+    await this.sendOnce?.close();
     await this.queueing.close();
     await this.wakeUps
       .stop()
@@ -252,24 +274,12 @@ export class WebhookOutboxService
     if (hasFanOut && this.options.hints === 'on') this.fanOut?.notify();
   }
 
-  private createFanOut(name: string, registry: SchedulerRegistry | undefined): FanOut {
-    const onFannedOut = ({ outboxId, id: key, type, tenant, deliveries }: FannedOut): void => {
-      if (key === null || type === null || tenant === null) return;
-      this.queueing.committed([{ outboxId, key, type, tenant }]);
-      this.reporter.fannedOut({ outboxId, eventId: key, type, tenant, deliveries });
-    };
-    const { leaseMs } = this.options;
-    const onMade = (): void => this.wakeUps.committed();
-    const { fanOutLost: onLost, fanOutFailed: onFailed } = this.reporter;
-    const hooks = { onMade, onFannedOut, onLost, onFailed };
-    return new FanOut({ name, store: this.fanOuts, leaseMs, registry, hooks });
-  }
-
   private gauges(): GaugeReadings<typeof WEBHOOK_OUTBOX_METRICS> {
     const relay = this.relay?.stats();
     return {
       'requests.in_flight': relay?.inFlight,
       'claims.buffered': relay?.buffered,
+      'endpoints.snapshot_age': ageSeconds(this.sendOnce?.facts()),
       'outcomes.unsettled': relay?.unsettled,
     };
   }
@@ -278,4 +288,8 @@ export class WebhookOutboxService
 /** Undefined where relays send whatever is due. */
 function handOffGraceOf({ dispatch, handOffGraceMs }: ResolvedWebhookOutboxOptions): number | undefined {
   return dispatch === 'queue' ? handOffGraceMs : undefined;
+}
+
+function ageSeconds(facts: SnapshotFacts | undefined): number | undefined {
+  return typeof facts?.ageMs === 'number' ? facts.ageMs / 1_000 : undefined;
 }

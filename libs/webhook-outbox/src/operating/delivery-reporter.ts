@@ -15,6 +15,7 @@ import type { ResolvedWebhookOutboxOptions } from '../webhook-outbox.options.js'
 import { CleanupReporter } from './cleanup-reporter.js';
 import { EndpointReporter } from './endpoint-reporter.js';
 import { HandOffReporter } from './hand-off-reporter.js';
+import { SendOnceReporter } from './send-once-reporter.js';
 
 /** Tells the log, the listeners, the instruments and `onDead` what happens. What any of them throws is logged and reaches nothing else. */
 export class DeliveryReporter {
@@ -23,6 +24,7 @@ export class DeliveryReporter {
   readonly endpoints: EndpointReporter;
   readonly handOffs: HandOffReporter;
   readonly cleanup: CleanupReporter;
+  readonly sendOnce: SendOnceReporter;
 
   constructor(
     name: string,
@@ -35,6 +37,7 @@ export class DeliveryReporter {
       logger.error('a listener failed', { event, error: describeError(error) }),
     );
     this.handOffs = new HandOffReporter(this.events, this.metrics, logger);
+    this.sendOnce = new SendOnceReporter(this.events, this.metrics, logger);
     this.cleanup = new CleanupReporter(this.events, this.metrics, logger);
     this.endpoints = new EndpointReporter(this.events, this.metrics, logger, options.disableAfterMs);
   }

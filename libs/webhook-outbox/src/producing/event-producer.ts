@@ -13,6 +13,7 @@ import { type OutboxDatabase, runQuery } from '../schema/outbox-database.js';
 import type { ResolvedWebhookOutboxOptions } from '../webhook-outbox.options.js';
 import { EventConflictError, PersistUnknownError } from '../webhook-outbox.errors.js';
 import { type EventBatch, eventBatch, type NewEvent, singleEvent } from './event-batch.js';
+import type { SendOnce } from '../sending-once/send-once.js';
 import { EventStore } from './event-store.js';
 import { persistEvents } from './persist-events.js';
 import type { SendOptions, SentEvent, WebhookEvent } from './webhook-event.js';
@@ -44,6 +45,7 @@ export class EventProducer {
     private readonly clock: Clock,
     private readonly spans: OutboxSpans,
     private readonly onCommitted: (events: CommittedEvents) => void,
+    private readonly sendOnce: SendOnce | undefined,
   ) {
     this.store = new EventStore(database.schema, options.dispatch === 'queue' ? options.handOffGraceMs : undefined);
   }
@@ -60,17 +62,23 @@ export class EventProducer {
   }
 
   private async sendBatch(
-    batch: EventBatch,
+    given: EventBatch,
     trace: string | null,
-    { transaction }: SendOptions,
+    { transaction, onPersistFailure }: SendOptions,
   ): Promise<readonly SentEvent[]> {
     await this.database.prepare();
     const adapted = transaction === undefined ? undefined : await this.adapt(transaction);
-    if (batch.events.length === 0) return [];
-    const sent =
-      adapted === undefined
-        ? await this.sendAlone(batch, trace)
-        : await persistEvents(this.store, adapted, batch, trace);
+    if (given.events.length === 0) return [];
+    const batch = this.sendOnce?.named(given) ?? given;
+    const isAlone = adapted === undefined;
+    const sendOnce = isAlone && onPersistFailure === undefined ? this.sendOnce : undefined;
+    const sent = isAlone
+      ? await this.sendAlone(batch, trace).catch(async (error: unknown) => {
+          const instead = await sendOnce?.insteadOf(error, batch, trace);
+          if (instead === undefined) throw error;
+          return instead;
+        })
+      : await persistEvents(this.store, adapted, batch, trace);
     const stored = committedOf(batch, sent);
     if (stored.ready.length === 0 && !stored.hasFanOut) return sent;
     if (adapted === undefined) this.onCommitted(stored);
@@ -94,10 +102,11 @@ export class EventProducer {
     return this.database.withRunner(async (runner) => {
       const on: Queryable = { query: (sql, values) => runQuery(runner, sql, values) };
       try {
-        if (batch.events.length === 1) return await persistEvents(this.store, on, batch, trace);
-        await runner.startTransaction();
+        const isOne = batch.events.length === 1;
+        if (!isOne) await runner.startTransaction();
         const sent = await persistEvents(this.store, on, batch, trace);
-        await runner.commitTransaction();
+        if (!isOne) await runner.commitTransaction();
+        this.sendOnce?.stored(batch);
         return sent;
       } catch (error) {
         if (runner.isTransactionActive) await runner.rollbackTransaction().catch(() => undefined);
