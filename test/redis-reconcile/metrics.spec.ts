@@ -274,6 +274,23 @@ describe('a server of their own', () => {
     await listening.close();
   });
 
+  it('counts the hints that an iterator has no room for, and forged ones bring nothing (B29, B30)', async () => {
+    const service = freshService();
+    const own = openRedis(server.url);
+    const options = { hints: 'on', keyspaceEvents: 'auto', ...scansNever } as const;
+    const instance = await start({ url: server.url, service, name: 'idle', options });
+    const notifications = instance.service.notifications({ concurrency: 1 });
+    await instance.service.produce('first');
+    // From then on nobody pulls.
+    await notifications.next();
+    for (let i = 0; i < 600; i++)
+      await own.publish(`__keyspace@0__:${keysOf(service).lease(`forged-${i}`)}`, 'expired');
+    await reaches('notifications.dropped', 'idle', { '': 100 });
+    expect(await instance.service.stats()).toMatchObject({ pending: 1, queued: 0 });
+    await notifications.return();
+    own.disconnect();
+  });
+
   it('shows a server that answers nothing as 0, and counts the gap', async () => {
     const gate = new Gate();
     const { service } = await start({

@@ -17,8 +17,11 @@ export {
   type HandoffHandlerOptions,
   type HandoffWorker,
 } from './handling/handoff-handler.decorator.js';
+export type { HandoffRef } from './handling/claim.js';
 export type { Handoff } from './handling/handoff.js';
 export { RedisReconcileService } from './redis-reconcile.service.js';
+export type { HandoffNotification, NotificationOptions, TerminationReason } from './notifying/handoff-notification.js';
+export type { HandoffNotifications } from './notifying/handoff-notifications.js';
 export type { ProduceOptions } from './producing/produce-options.js';
 
 // Operating
@@ -31,9 +34,11 @@ export { REDIS_RECONCILE_METRICS } from './redis-reconcile.metrics.js';
 // Errors
 export {
   ConsumerIdMissingError,
+  HandoffAlreadyClaimedError,
   HandoffInvalidError,
   HandoffNotOwnedError,
   NackError,
+  NotificationsTakenError,
   PartitionsMismatchError,
   RedisUnavailableError,
 } from './redis-reconcile.errors.js';

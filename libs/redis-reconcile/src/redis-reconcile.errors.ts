@@ -22,6 +22,16 @@ export class HandoffNotOwnedError extends BatonError {
   override readonly code = 'HANDOFF_NOT_OWNED';
 }
 
+/** There is nothing to claim: the owner lives, the hand-off is queued or finished, or somebody was faster. Nothing was written. */
+export class HandoffAlreadyClaimedError extends BatonError {
+  override readonly code = 'HANDOFF_ALREADY_CLAIMED';
+}
+
+/** This process takes work of the instance in another way already: by a handler, or by an iterator that has not ended. */
+export class NotificationsTakenError extends BatonError {
+  override readonly code = 'NOTIFICATIONS_TAKEN';
+}
+
 /** No consumer id: set `consumerId`, or `POD_NAME` or `POD_IP` where options are read from the environment. */
 export class ConsumerIdMissingError extends BatonError {
   override readonly code = 'CONSUMER_ID_MISSING';

@@ -32,7 +32,7 @@ export interface RedisReconcileEvents {
   readonly coverageChanged: { readonly isCovered: boolean; readonly reason: string };
   /** A look at the pending entries has ended. */
   readonly scanned: ReconcileReport;
-  /** The work of this process has ended with the application: what became of what it owned. */
+  /** The work of this process has ended, with the application or with its iterator: what became of what it owned. */
   readonly stopped: ShutdownReport;
 }
 

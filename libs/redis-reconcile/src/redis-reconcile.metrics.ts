@@ -98,6 +98,11 @@ export const REDIS_RECONCILE_METRICS = {
       unit: '1',
       description: '1 while expiry events arrive, 0 while they were asked for and do not.',
     },
+    'notifications.dropped': {
+      kind: 'counter',
+      unit: '{notification}',
+      description: 'Hints (StreamExpired) that an iterator had no room for.',
+    },
     // The whole instance, as Redis sees it: the same from every process
     'handoffs.queued': { kind: 'gauge', unit: '{handoff}', description: 'Not read by anybody yet.' },
     'handoffs.pending': { kind: 'gauge', unit: '{handoff}', description: 'Read and not finished.' },

@@ -22,9 +22,12 @@ import { InstanceConnection } from './connecting/instance-connection.js';
 import type { DeadLetters } from './dead-letters/dead-letter.js';
 import { DeadLetterStore } from './dead-letters/dead-letter-store.js';
 import { HandlerDiscovery } from './handling/handler-discovery.js';
+import { claimOrphan, type HandoffRef } from './handling/claim.js';
 import type { Handoff } from './handling/handoff.js';
 import { currentHandoff } from './handling/handoff-runner.js';
 import { ownHandoff } from './handling/own-handoff.js';
+import type { NotificationOptions } from './notifying/handoff-notification.js';
+import type { HandoffNotifications } from './notifying/handoff-notifications.js';
 import { countEvents } from './operating/count-events.js';
 import { localGauges, sharedGauges } from './operating/gauges.js';
 import { decideHealth, type RedisReconcileHealth } from './operating/reconcile-health.js';
@@ -51,7 +54,7 @@ const HEALTH_TIMEOUT_MS = 3_000;
  * Hands work to one owner at a time.
  *
  * - `produce` resolves only when Redis has the hand-off, and works until the application has shut down.
- * - A process without a handler for this instance neither reads nor scans.
+ * - A process without a handler or an iterator for this instance neither reads nor scans.
  */
 @Injectable()
 export class RedisReconcileService
@@ -96,6 +99,11 @@ export class RedisReconcileService
       events: this.events,
       onBuried: () => this.engine?.deadLettersCame(),
     });
+    for (const partition of partitions)
+      partition.link.onGap(() => {
+        this.reconciler.noticeGap(partition);
+        this.engine?.noticeGap();
+      });
     const { logger, events, metrics, reconciler, connection } = this;
     this.consuming = new Consuming({
       ...{ name, handlers, registry, logger, events, metrics, reconciler, connection },
@@ -131,11 +139,7 @@ export class RedisReconcileService
   /** Called by Nest: reads nothing more, and hands back or finishes what is owned. */
   async beforeApplicationShutdown(): Promise<void> {
     if (this.isClosed) return;
-    const report = await this.consuming.stop();
-    if (report === undefined) return;
-    const { length } = report.releasedWhileRunning;
-    if (length + report.abandoned.length === 0) this.logger.log('stopped', report);
-    else this.logger.warn('stopped while handlers were running', report);
+    await this.consuming.stop();
   }
 
   /** Called by Nest: closes what this module opened. */
@@ -171,9 +175,30 @@ export class RedisReconcileService
   async release(handoff: Handoff | string, reason = 'released'): Promise<void> {
     const owned = ownHandoff(this.engine?.keeper, handoff);
     const isElsewhere = currentHandoff.getStore() !== owned;
-    await this.engine?.settlement.handBack(owned, reason, isElsewhere);
+    await this.engine?.settlement.handBack(owned, reason, isElsewhere && owned.watcher === undefined);
     if (isElsewhere)
       owned.abortFor(new LeaseLostError(`Data stream '${owned.dataStream}' was handed back: ${reason}.`));
+  }
+
+  /**
+   * Hand-offs for a process that would rather pull than have a handler. Nothing is read before the first pull; each `StreamAdded` is owned until
+   * `doneStream` or `release` is called with its hand-off.
+   *
+   * @throws OptionsInvalidError; NotificationsTakenError when there is a handler, or another iterator that has not ended.
+   */
+  notifications(options: NotificationOptions): HandoffNotifications {
+    return this.consuming.notifications(options);
+  }
+
+  /**
+   * Takes an orphan from its dead owner now, before a scan does: whoever reads next gets it. Grants no ownership, and needs no handler.
+   *
+   * @throws HandoffAlreadyClaimedError when there is nothing to take: its owner lives, or somebody was faster. HandoffInvalidError; ShuttingDownError;
+   * RedisUnavailableError, also for one lease after Redis was away: owners that live hand back first.
+   */
+  async claim(handoff: HandoffRef): Promise<'requeued' | 'deadLettered'> {
+    if (this.isClosed) throw new ShuttingDownError('The application has shut down: nothing is claimed any more.');
+    return claimOrphan(this.connection.partitions, this.reconciler, handoff);
   }
 
   /** Looks for orphans now, as the scan does. Works without a handler too. */

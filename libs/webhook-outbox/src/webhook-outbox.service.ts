@@ -121,9 +121,12 @@ export class WebhookOutboxService
       onListening: (reconnects) => this.reporter.listening(reconnects),
       onListenerLost: (error) => this.reporter.listenerLost(error),
     });
-    due.listen(() => {
-      this.wakeUps.committed();
-      this.queueing.dueAgain();
+    due.listen({
+      onDue: () => {
+        this.wakeUps.committed();
+        this.queueing.dueAgain();
+      },
+      onOff: () => options.hints === 'on' && this.relay?.lookAside(),
     });
     const tellQueue = this.queueing.give.bind(this.queueing);
     this.sendOnce = createSendOnce({ ...setup, ring, spans, reporter: reporter.sendOnce, tellQueue });

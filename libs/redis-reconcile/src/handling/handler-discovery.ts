@@ -4,12 +4,12 @@ import { DiscoveryService, ModuleRef, Reflector } from '@nestjs/core';
 import { getRedisReconcileToken } from '../redis-reconcile.module-definition.js';
 import {
   HANDOFF_HANDLER_METADATA,
+  MAX_CONCURRENCY,
   type HandoffHandlerMetadata,
   type HandoffWorker,
 } from './handoff-handler.decorator.js';
 
 const DEFAULT_CONCURRENCY = 10;
-const MAX_CONCURRENCY = 10_000;
 
 export interface DiscoveredHandler {
   readonly worker: HandoffWorker;

@@ -1,6 +1,9 @@
 import { SetMetadata } from '@nestjs/common';
 import type { Handoff } from './handoff.js';
 
+/** Of hand-offs at a time, in one process. */
+export const MAX_CONCURRENCY = 10_000;
+
 export interface HandoffHandlerOptions {
   /** Hand-offs that this process works on at a time. Default 10. */
   readonly concurrency?: number;

@@ -45,6 +45,7 @@ export const currentHandoff = new AsyncLocalStorage<OwnedHandoff>();
 export class HandoffRunner {
   private readonly running = new Map<OwnedHandoff, Promise<void>>();
   private readonly giveUp = new AbortController();
+  private isEnding = false;
   private finished = 0;
   private released = 0;
 
@@ -57,12 +58,16 @@ export class HandoffRunner {
     this.running.set(handoff, end);
   }
 
+  /** From now on it is counted what becomes of the work. */
+  beginEnd(): void {
+    this.isEnding = true;
+  }
+
   /**
    * Ends all that runs: `release` aborts it now, `drain` only when the time is over. What has not settled by then is handed back while it runs.
    * New hand-offs must not come any more.
    */
   async finish(mode: 'release' | 'drain', timeoutMs: number): Promise<ShutdownReport> {
-    this.finished = this.released = 0;
     if (mode === 'release') this.abortAll();
     await this.settledWithin(timeoutMs);
     if (mode === 'drain') this.abortAll();
@@ -108,17 +113,20 @@ export class HandoffRunner {
     metrics.record('handler.duration', secondsSince(startedAt), failure === undefined ? 'resolved' : 'threw');
     handoff.checkDeadline();
     if (failure === undefined) {
-      if (await this.lastWord(handoff, () => settlement.done(handoff), true)) this.finished++;
+      if (await this.lastWord(handoff, () => settlement.done(handoff), true)) this.count('finished');
       return;
     }
     const { thrown } = failure;
+    if (handoff.state === 'settled' && handoff.lastWord === 'handBack' && !this.giveUp.signal.aborted)
+      this.count('released');
     if (handoff.state === 'lost' || handoff.state === 'settled') return;
     if (handoff.state === 'lapsed') {
       await this.lastWord(handoff, () => settlement.handBack(handoff, 'the lease lapsed', false), false);
       return;
     }
     if (handoff.isWantedBack && !isNack(thrown)) {
-      if (await this.lastWord(handoff, () => settlement.handBack(handoff, 'shutdown', false), false)) this.released++;
+      if (await this.lastWord(handoff, () => settlement.handBack(handoff, 'shutdown', false), false))
+        this.count('released');
       return;
     }
     this.options.logger.warn('a handler refused a hand-off', { ...describe(handoff), error: describeError(thrown) });
@@ -152,6 +160,10 @@ export class HandoffRunner {
     if (!wasDone) return;
     this.options.logger.warn('a finished hand-off has another owner by now (LEASE_LOST)', describe(handoff));
     this.options.events.emit('doneRefused', describe(handoff));
+  }
+
+  private count(what: 'finished' | 'released'): void {
+    if (this.isEnding) this[what]++;
   }
 
   private abortAll(): void {

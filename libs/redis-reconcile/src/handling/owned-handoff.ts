@@ -16,6 +16,13 @@ export type OwnershipState = 'held' | 'lapsed' | 'lost' | 'settled';
 
 export type LastWord = 'done' | 'handBack' | 'refuse';
 
+/** Is told what becomes of an ownership, beside its signal. */
+export interface OwnershipWatcher {
+  readonly onSettled: (word: LastWord) => void;
+  /** It is lost, or not certain any more. */
+  readonly onLost: (reason: string) => void;
+}
+
 interface Ownership {
   readonly partition: Partition;
   readonly entry: HandoffEntry;
@@ -54,6 +61,9 @@ export class OwnedHandoff<Info = unknown> implements Handoff<Info> {
   /** Shutdown wants the work back: a throw hands it back and is not a failure. */
   isWantedBack = false;
   nextRenewalAt = 0;
+  watcher: OwnershipWatcher | undefined;
+  /** Our own last word, once it counts. */
+  lastWord: LastWord | undefined;
   private currentFence: number;
   private currentDeadline: number;
   private currentState: OwnershipState = 'held';
@@ -130,20 +140,20 @@ export class OwnedHandoff<Info = unknown> implements Handoff<Info> {
   lapse(): void {
     if (this.currentState !== 'held') return;
     this.currentState = 'lapsed';
-    this.end('the lease was not renewed in time');
-    this.ownership.onLapse(this, 'the lease was not renewed in time');
+    this.ended('the lease was not renewed in time', true);
   }
 
   lose(reason: string): void {
     const before = this.currentState;
     if (before === 'lost' || before === 'settled') return;
     this.currentState = 'lost';
-    this.end(reason);
-    if (before === 'held') this.ownership.onLapse(this, reason);
+    this.ended(reason, before === 'held');
   }
 
-  settle(): void {
+  settle(word: LastWord): void {
     this.currentState = 'settled';
+    this.lastWord = word;
+    this.watcher?.onSettled(word);
   }
 
   /** The word was sent, and its answer never came. */
@@ -162,8 +172,11 @@ export class OwnedHandoff<Info = unknown> implements Handoff<Info> {
     this.abort(reason);
   }
 
-  private end(reason: string): void {
+  private ended(reason: string, isNews: boolean): void {
     this.abort(new LeaseLostError(`Ownership of data stream '${this.dataStream}' ended: ${reason}.`));
+    if (!isNews) return;
+    this.ownership.onLapse(this, reason);
+    this.watcher?.onLost(reason);
   }
 
   /** The first reason counts. */

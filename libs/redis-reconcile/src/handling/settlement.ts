@@ -48,7 +48,7 @@ export class Settlement {
   /** @throws LeaseLostError; RedisUnavailableError: call again. */
   done(handoff: OwnedHandoff): Promise<void> {
     return this.inTurn(handoff, 'done', async () => {
-      this.accept(handoff, await this.uncertain(handoff, 'done', this.doneCalls.add(handoff)));
+      this.accept(handoff, 'done', await this.uncertain(handoff, 'done', this.doneCalls.add(handoff)));
       this.options.events.emit('done', describe(handoff));
     });
   }
@@ -59,8 +59,10 @@ export class Settlement {
       const { partition, dataStream, token } = handoff;
       const text = reason.slice(0, MAX_ERROR);
       const call = partition.handBack(dataStream, token, handoff.isRetryOf('handBack'), text);
-      this.accept(handoff, await this.uncertain(handoff, 'handBack', call));
-      handoff.isTakenFromHandler = releasedWhileRunning;
+      const settled = await this.uncertain(handoff, 'handBack', call);
+      // Whoever pulls may go on working all the same: only a handler is known to have settled.
+      if (settled !== 'lost') handoff.isTakenFromHandler = releasedWhileRunning || handoff.watcher !== undefined;
+      this.accept(handoff, 'handBack', settled);
       this.options.events.emit('released', { ...describe(handoff), reason, releasedWhileRunning });
     });
   }
@@ -74,7 +76,7 @@ export class Settlement {
       const { partition, dataStream, token } = handoff;
       const held = await partition.hold(dataStream, token, { delayMs, error, maxRetries, cap });
       if (held.outcome === 'lost') return this.refused(handoff);
-      this.settled(handoff);
+      this.settled(handoff, 'refuse');
       if (held.outcome !== 'buried') {
         events.emit('nacked', { ...describe(handoff), delayMs, error });
         onHeld(handoff, delayMs);
@@ -110,13 +112,13 @@ export class Settlement {
     }
   }
 
-  private accept(handoff: OwnedHandoff, settled: Settled): void {
+  private accept(handoff: OwnedHandoff, word: LastWord, settled: Settled): void {
     if (settled === 'lost') this.refused(handoff);
-    this.settled(handoff);
+    this.settled(handoff, word);
   }
 
-  private settled(handoff: OwnedHandoff): void {
-    handoff.settle();
+  private settled(handoff: OwnedHandoff, word: LastWord): void {
+    handoff.settle(word);
     this.options.keeper.remove(handoff);
   }
 

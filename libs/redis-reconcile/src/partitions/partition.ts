@@ -148,6 +148,19 @@ export class Partition {
     }));
   }
 
+  /** The entry that the data stream's record names; `undefined` when it has none, or another than the ref says. */
+  async entryOf(ref: { readonly dataStream: string; readonly handoffId?: string; readonly fence?: number }) {
+    const record = await this.link.call((redis) => redis.hget(this.keys.owned, ref.dataStream));
+    if (record === null) return undefined;
+    const { id, fence } = JSON.parse(record) as { readonly id: string; readonly fence: string };
+    if (ref.fence !== undefined && Number(fence) !== ref.fence) return undefined;
+    if (ref.handoffId === undefined || ref.handoffId === id) return id;
+    const [entry] = await this.link.call((redis) => redis.xrange(this.keys.stream, id, id));
+    const fields = entry?.[1] ?? [];
+    const at = fields.findIndex((field, i) => i % 2 === 0 && field === 'id');
+    return at >= 0 && fields[at + 1] === ref.handoffId ? id : undefined;
+  }
+
   async mend(dataStreams: readonly string[]): Promise<number> {
     if (dataStreams.length === 0) return 0;
     const keys = dataStreams.flatMap((dataStream) => [this.keys.lease(dataStream), this.keys.waiting(dataStream)]);

@@ -17,7 +17,8 @@ export interface PartitionReaderOptions {
   readonly random: Random;
   /** Takes over the entries and one slot for each; slots it has no use for it gives back. Never rejects for an entry's sake. */
   readonly onEntries: (entries: readonly RawEntry[]) => Promise<void>;
-  readonly onFailure: (error: unknown) => void;
+  /** `failures`: how many there were in a row. */
+  readonly onFailure: (error: unknown, failures: number) => void;
   /** How long an ending read may take before its connection is closed under it. */
   readonly stopTimeoutMs: number;
 }
@@ -80,7 +81,7 @@ export class PartitionReader {
         await this.recover(error);
       }
     }
-    await this.taking.catch(this.options.onFailure);
+    await this.taking.catch((error: unknown) => this.options.onFailure(error, 0));
   }
 
   /** Slots come free in bunches: all that this turn of the loop frees are taken by one read. */
@@ -144,8 +145,8 @@ export class PartitionReader {
       );
       if (isCreated) return;
     }
-    onFailure(error);
     this.failures++;
+    onFailure(error, this.failures);
     const delay = backoffDelay(this.failures, RETRY, random);
     await sleep(delay, undefined, { signal: this.stopping.signal }).catch(() => undefined);
   }

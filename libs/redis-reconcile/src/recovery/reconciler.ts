@@ -50,7 +50,8 @@ export class Reconciler {
     return quiet.length === 0 ? 0 : Math.min(...quiet);
   }
 
-  private quietOf(partition: Partition): number {
+  /** How long nothing of this partition that had a lease is touched any more. */
+  quietOf(partition: Partition): number {
     return Math.max(0, (this.quietUntil.get(partition) ?? 0) - this.options.clock.monotonic());
   }
 
@@ -87,6 +88,14 @@ export class Reconciler {
       return id === undefined ? [] : [{ id, dataStream, poison: '' }];
     });
     await this.reconcileAll(partition, candidates, this.rules(0, 'lapsed'));
+  }
+
+  /** One orphan, because somebody asked: what became of it. Looks at its lease as a scan does, and waits for no idle time. */
+  async claim(partition: Partition, candidate: Candidate): Promise<Reconciled['what']> {
+    const failures: unknown[] = [];
+    const [outcome] = await this.reconcile(partition, [candidate], this.rules(0, 'lapsed'), failures);
+    throwFirst(failures);
+    return outcome?.what ?? 'lost';
   }
 
   /** Entries that were read and cannot be owned by anybody. */

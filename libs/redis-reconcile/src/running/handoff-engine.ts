@@ -40,6 +40,10 @@ export interface HandoffEngineOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
+  /** The lease of another process ran out, or a back-off: a hint. */
+  readonly onExpired?: (dataStream: string) => void;
+  /** Reads of a partition fail: the last error, and how many there were in a row. */
+  readonly onReadFailure?: (error: unknown, failures: number) => void;
 }
 
 /** A hold is looked at this long after it should have run out, by our clock. */
@@ -48,7 +52,7 @@ const HOLD_MARGIN_MS = 30;
 const COURIER_INTERVAL_MS = 10_000;
 
 /**
- * What an instance with a handler runs: readers, leases, the scan, the ear for expiry events and the courier of dead letters.
+ * What an instance that takes work runs: readers, leases, the scan, the ear for expiry events and the courier of dead letters.
  *
  * - `start()` resolves when the groups exist and the subscription is confirmed.
  * - `stop()` returns when nothing reads, scans or renews any more and all work is done, handed back or reported.
@@ -108,11 +112,6 @@ export class HandoffEngine {
     this.readers = partitions.map((partition) => this.makeReader(partition));
     this.subscription = this.makeSubscription();
     this.scan = this.makeScan();
-    for (const partition of partitions)
-      partition.link.onGap(() => {
-        engine.reconciler.noticeGap(partition);
-        this.scan.notify();
-      });
   }
 
   /** Whether expiry events arrive; `undefined` where they are off on purpose. */
@@ -132,6 +131,11 @@ export class HandoffEngine {
     for (const reader of this.readers) reader.start();
   }
 
+  /** Commands work again: there may be orphans that nobody could be told of. */
+  noticeGap(): void {
+    this.scan.notify();
+  }
+
   /** One look now. */
   async reconcileNow(): Promise<ReconcileReport | undefined> {
     await this.scan.runOnce();
@@ -149,6 +153,7 @@ export class HandoffEngine {
 
   private async stopOnce(): Promise<ShutdownReport> {
     const { options, connection, events } = this.engine;
+    this.runner.beginEnd();
     this.intake.stop();
     this.capacity.close();
     this.subscription.stop();
@@ -213,7 +218,10 @@ export class HandoffEngine {
       capacity: this.capacity,
       random,
       onEntries: (entries) => this.intake.take(partition, entries),
-      onFailure: (error) => this.warn('reading hand-offs failed', error),
+      onFailure: (error, failures) => {
+        this.warn('reading hand-offs failed', error);
+        this.engine.onReadFailure?.(error, failures);
+      },
       stopTimeoutMs: commandTimeoutMs,
     });
   }
@@ -231,6 +239,8 @@ export class HandoffEngine {
       onExpired: (partition, dataStream) => {
         metrics.add('expiry_events.heard', 1);
         this.noticer.notice(partition, dataStream);
+        if (this.engine.onExpired !== undefined && this.keeper.find(dataStream) === undefined)
+          this.engine.onExpired(dataStream);
       },
       onCoverage: (isCovered, reason) => {
         events.emit('coverageChanged', { isCovered, reason });

@@ -142,6 +142,12 @@ export class Relay implements Runnable {
     this.loop.notify();
   }
 
+  /** An endpoint is off: puts its deliveries aside with the next pass, which begins now, and those that are handed back after it. */
+  lookAside(): void {
+    this.upkeep.lookAside(this.options.leaseMs);
+    this.loop.notify();
+  }
+
   /** One pass; what it claimed is then on its way. */
   async runOnce(): Promise<void> {
     await this.loop.runOnce();
@@ -217,11 +223,6 @@ export class Relay implements Runnable {
     if (disabledReason !== null) this.lookAside();
     if (hasOpened || disabledReason !== null) void this.pump.releaseOf(endpointId);
     this.hooks.onHealthChanged(change);
-  }
-
-  private lookAside(): void {
-    this.upkeep.lookAside(this.options.leaseMs);
-    this.loop.notify();
   }
 
   /**

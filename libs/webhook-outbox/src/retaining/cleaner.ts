@@ -1,4 +1,4 @@
-import { PollLoop, type TimeoutRegistry } from '@nest-baton/core';
+import { PollLoop, type Runnable, type TimeoutRegistry } from '@nest-baton/core';
 import { CLOSE_TIMEOUT_MS, within } from '../operating/within.js';
 import { FIRST_EVENT, type Removed, type RetentionStore } from './retention-store.js';
 
@@ -25,7 +25,7 @@ const BATCH = 500;
 const PAGES = 10;
 
 /** Removes in the background what has been kept for as long as `retention` says. What a pass leaves undone, the next one or another process does. */
-export class Cleaner {
+export class Cleaner implements Runnable {
   private readonly loop: PollLoop;
   private after = FIRST_EVENT;
 
@@ -42,6 +42,15 @@ export class Cleaner {
 
   start(): void {
     if (this.setup.intervalMs > 0) this.loop.start();
+  }
+
+  notify(): void {
+    this.loop.notify();
+  }
+
+  /** One pass. */
+  async runOnce(): Promise<void> {
+    await this.loop.runOnce();
   }
 
   /** Returns when no statement runs, or after a second. */

@@ -196,6 +196,7 @@ function deliverySchema(schema: string): EntitySchema<OutboxDelivery> {
         columns: ['endpointId', 'id'],
         where: `state IN ('failed', 'dead', 'abandoned', 'parked', 'expired')`,
       },
+      { name: 'webhook_deliveries_parked', columns: ['endpointId', 'id'], where: `state = 'parked'` },
       { name: 'webhook_deliveries_settled', columns: ['state', 'settledAt'], where: 'settled_at IS NOT NULL' },
       { name: 'webhook_deliveries_suspect', columns: ['nextAt'], where: `state = 'ready' AND lease_losses >= 2` },
     ],

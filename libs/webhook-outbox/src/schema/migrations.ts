@@ -110,6 +110,7 @@ function deliveries(schema: string): string[] {
     `CREATE INDEX webhook_deliveries_leased ON ${schema}.webhook_deliveries (lease_until) WHERE state = 'leased'`,
     `CREATE INDEX webhook_deliveries_suspect ON ${schema}.webhook_deliveries (next_at) WHERE state = 'ready' AND lease_losses >= 2`,
     `CREATE INDEX webhook_deliveries_given_up ON ${schema}.webhook_deliveries (endpoint_id, id) WHERE state IN (${GIVEN_UP})`,
+    `CREATE INDEX webhook_deliveries_parked ON ${schema}.webhook_deliveries (endpoint_id, id) WHERE state = 'parked'`,
     `CREATE INDEX webhook_deliveries_settled ON ${schema}.webhook_deliveries (state, settled_at) WHERE settled_at IS NOT NULL`,
     `CREATE TABLE ${schema}.webhook_attempts (
        id bigserial PRIMARY KEY,
