@@ -65,5 +65,5 @@ describe('32 producers at once, and one whose transaction is long (scenario 14)'
     const ids = [...world.requests('x'), ...world.requests('long')].map((request) => header(request, 'webhook-id'));
     expect(new Set(ids).size).toBe(ids.length);
     expect((await relay.outbox.stats()).relay).toMatchObject({ leasesLost: 0 });
-  });
+  }, 120_000);
 });

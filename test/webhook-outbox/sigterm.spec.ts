@@ -77,5 +77,5 @@ describe('a relay that gets SIGTERM with 200 requests in flight and 500 deliveri
     expect(receiver.count('/hanging')).toBe(2 * HANGING);
     expect(new Set(receiver.ids.get('/hanging')).size).toBe(HANGING);
     expect(new Set(receiver.ids.get('/buffered')).size).toBe(BUFFERED);
-  });
+  }, 120_000);
 });

@@ -23,6 +23,7 @@ import { FanOutStore } from './fanning-out/fan-out-store.js';
 import { DeliveryReporter } from './operating/delivery-reporter.js';
 import { decideHealth, type WebhookOutboxHealth } from './operating/outbox-health.js';
 import { OutboxSpans } from './operating/outbox-spans.js';
+import { CLOSE_TIMEOUT_MS, within } from './operating/within.js';
 import { type CommittedEvents, EventProducer } from './producing/event-producer.js';
 import type { SendOptions, SentEvent, WebhookEvent } from './producing/webhook-event.js';
 import { Cleaner } from './retaining/cleaner.js';
@@ -253,9 +254,10 @@ export class WebhookOutboxService
   async beforeApplicationShutdown(): Promise<void> {
     await this.wakeUps.stopListening();
     await this.queueing.stopSweeping();
-    await this.cleaner.stop();
-    await this.fanOut?.stop();
-    await this.sendOnce?.stopLooking();
+    await within(
+      CLOSE_TIMEOUT_MS,
+      Promise.all([this.cleaner.stop(), this.fanOut?.stop(), this.sendOnce?.stopLooking()]),
+    );
     if (this.relay !== undefined) this.reporter.stopped(await this.relay.drain());
     await this.queueing.stopDelivering();
     // The question for the lag needs the DataSource, which may be closed from here on.

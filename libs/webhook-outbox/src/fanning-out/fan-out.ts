@@ -1,5 +1,4 @@
 import { PollLoop, type Runnable, type TimeoutRegistry } from '@nest-baton/core';
-import { CLOSE_TIMEOUT_MS, within } from '../operating/within.js';
 import type { ClaimedFanOut, FannedOut, FanOutStore } from './fan-out-store.js';
 
 export interface FanOutHooks {
@@ -52,9 +51,9 @@ export class FanOut implements Runnable {
     await this.loop.runOnce();
   }
 
-  /** Hands back what is not complete. Returns when no statement runs, or after a second. */
+  /** Hands back what is not complete. Returns when no statement runs. */
   async stop(): Promise<void> {
-    await within(CLOSE_TIMEOUT_MS, this.loop.stop());
+    await this.loop.stop();
   }
 
   private async pass(signal: AbortSignal): Promise<void> {

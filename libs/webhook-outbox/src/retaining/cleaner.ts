@@ -1,5 +1,4 @@
 import { PollLoop, type Runnable, type TimeoutRegistry } from '@nest-baton/core';
-import { CLOSE_TIMEOUT_MS, within } from '../operating/within.js';
 import { FIRST_EVENT, type Removed, type RetentionStore } from './retention-store.js';
 
 export interface CleanerHooks {
@@ -53,9 +52,9 @@ export class Cleaner implements Runnable {
     await this.loop.runOnce();
   }
 
-  /** Returns when no statement runs, or after a second. */
+  /** Returns when no statement runs. */
   stop(): Promise<void> {
-    return within(CLOSE_TIMEOUT_MS, this.loop.stop());
+    return this.loop.stop();
   }
 
   private async pass(signal: AbortSignal): Promise<void> {

@@ -1,7 +1,6 @@
 import { BatonError, type Clock, sqlState, type TimeoutRegistry } from '@nest-baton/core';
 import { EndpointStore } from '../endpoints/endpoint-store.js';
 import type { KeyRing } from '../endpoints/key-ring.js';
-import { CLOSE_TIMEOUT_MS, within } from '../operating/within.js';
 import type { OutboxSpans } from '../operating/outbox-spans.js';
 import type { SendOnceReporter } from '../operating/send-once-reporter.js';
 import type { EventBatch, NewEvent } from '../producing/event-batch.js';
@@ -61,7 +60,7 @@ export class SendOnce {
   }
 
   async stopLooking(): Promise<void> {
-    await within(CLOSE_TIMEOUT_MS, this.snapshot.stop());
+    await this.snapshot.stop();
   }
 
   async close(): Promise<void> {
