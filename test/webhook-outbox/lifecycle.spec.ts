@@ -23,6 +23,7 @@ import { HttpSender } from '../../libs/webhook-outbox/src/sending/http-sender.js
 import { WakeUps } from '../../libs/webhook-outbox/src/waking/wake-ups.js';
 import { resolveWebhookOutboxOptions } from '../../libs/webhook-outbox/src/webhook-outbox.options.js';
 import { type OutboxApp, OutboxWorld, TEST_OPTIONS } from './support/outbox-world.js';
+import { trust } from './support/verified-requests.js';
 
 const logger = new Logger('lifecycle');
 
@@ -185,12 +186,14 @@ describe('LeaseKeeper:', () => {
 });
 
 describe('HttpSender, which begins with its first request:', () => {
+  const secret = Buffer.alloc(24);
+  trust(`whsec_${secret.toString('base64')}`);
   const sender = () => {
     const one = new HttpSender({ ...resolveWebhookOutboxOptions(TEST_OPTIONS), maxConnections: 2 }, systemClock);
     const request = {
       url: `${world.receiver.url}sender`,
       headers: {},
-      secrets: [Buffer.alloc(24)],
+      secrets: [secret],
       webhookId: 'msg_1',
       body: '{}',
     };

@@ -13,6 +13,7 @@ import { SchedulerRegistry } from '@nestjs/schedule';
 import type { DeliveryState } from './delivering/delivery.js';
 import type { DeliverySummary } from './consuming/delivery-summary.js';
 import { createRelay } from './delivering/create-relay.js';
+import { within } from './delivering/drain.js';
 import type { Relay, RelayStats } from './delivering/relay.js';
 import { EndpointDirectory } from './endpoints/endpoint-directory.js';
 import { EndpointStore } from './endpoints/endpoint-store.js';
@@ -23,7 +24,6 @@ import { FanOutStore } from './fanning-out/fan-out-store.js';
 import { DeliveryReporter } from './operating/delivery-reporter.js';
 import { decideHealth, type WebhookOutboxHealth } from './operating/outbox-health.js';
 import { OutboxSpans } from './operating/outbox-spans.js';
-import { CLOSE_TIMEOUT_MS, within } from './operating/within.js';
 import { type CommittedEvents, EventProducer } from './producing/event-producer.js';
 import type { SendOptions, SentEvent, WebhookEvent } from './producing/webhook-event.js';
 import { Cleaner } from './retaining/cleaner.js';
@@ -56,6 +56,9 @@ export interface OutboxStats {
 
 /** A database that takes longer for one look into an index is of no use to anybody. */
 const HEALTH_TIMEOUT_MS = 3_000;
+
+/** For what has nothing left to wait for but a statement that the database may never answer. */
+const CLOSE_TIMEOUT_MS = 1_000;
 
 /**
  * Makes events durable and, where the role asks for it, sends them.
@@ -254,12 +257,13 @@ export class WebhookOutboxService
   async beforeApplicationShutdown(): Promise<void> {
     await this.wakeUps.stopListening();
     await this.queueing.stopSweeping();
-    await within(
+    const ended = within(
       CLOSE_TIMEOUT_MS,
       Promise.all([this.cleaner.stop(), this.fanOut?.stop(), this.sendOnce?.stopLooking()]),
     );
     if (this.relay !== undefined) this.reporter.stopped(await this.relay.drain());
     await this.queueing.stopDelivering();
+    await ended;
     // The question for the lag needs the DataSource, which may be closed from here on.
     await this.reporter.metrics.stop();
   }
@@ -284,7 +288,7 @@ export class WebhookOutboxService
     return {
       'requests.in_flight': relay?.inFlight,
       'claims.buffered': relay?.buffered,
-      'endpoints.snapshot_age': ageSeconds(this.sendOnce?.facts()),
+      'endpoints.snapshot_age': this.sendOnce?.snapshotAgeSeconds,
       'outcomes.unsettled': relay?.unsettled,
     };
   }
@@ -293,8 +297,4 @@ export class WebhookOutboxService
 /** Undefined where relays send whatever is due. */
 function handOffGraceOf({ dispatch, handOffGraceMs }: ResolvedWebhookOutboxOptions): number | undefined {
   return dispatch === 'queue' ? handOffGraceMs : undefined;
-}
-
-function ageSeconds(facts: SnapshotFacts | undefined): number | undefined {
-  return typeof facts?.ageMs === 'number' ? facts.ageMs / 1_000 : undefined;
 }

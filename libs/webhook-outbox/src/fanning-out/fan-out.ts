@@ -28,6 +28,7 @@ export interface FanOutSetup {
  */
 export class FanOut implements Runnable {
   private readonly loop: PollLoop;
+  private isStopped = false;
 
   constructor(private readonly setup: FanOutSetup) {
     this.loop = new PollLoop({
@@ -35,7 +36,8 @@ export class FanOut implements Runnable {
       pass: (signal) => this.pass(signal),
       intervalMs: 0,
       registry: setup.registry,
-      onError: setup.hooks.onFailed,
+      // After the end there may be no database any more, which is not worth a word.
+      onError: (error) => this.isStopped || setup.hooks.onFailed(error),
     });
   }
 
@@ -53,6 +55,7 @@ export class FanOut implements Runnable {
 
   /** Hands back what is not complete. Returns when no statement runs. */
   async stop(): Promise<void> {
+    this.isStopped = true;
     await this.loop.stop();
   }
 

@@ -7,6 +7,7 @@ import {
   systemRandom,
   type TimeoutRegistry,
 } from '@nest-baton/core';
+import { within } from '../delivering/drain.js';
 import type { Relay } from '../delivering/relay.js';
 import type { DeliveryReporter } from '../operating/delivery-reporter.js';
 import { sanitisedText } from '../outcomes/sanitised-text.js';
@@ -185,11 +186,4 @@ function isQueue(found: unknown): found is WebhookQueue {
 
 function noQueue(problem: string): OptionsInvalidError {
   return new OptionsInvalidError('WebhookOutboxModule', [problem]);
-}
-
-async function within(ms: number, work: Promise<unknown> | undefined): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const over = new Promise<void>((resolve) => (timer = setTimeout(resolve, ms)));
-  await Promise.race([work, over]);
-  clearTimeout(timer);
 }

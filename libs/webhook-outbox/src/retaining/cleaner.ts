@@ -27,6 +27,7 @@ const PAGES = 10;
 export class Cleaner implements Runnable {
   private readonly loop: PollLoop;
   private after = FIRST_EVENT;
+  private isStopped = false;
 
   constructor(private readonly setup: CleanerSetup) {
     const { name, intervalMs, registry, hooks } = setup;
@@ -35,7 +36,8 @@ export class Cleaner implements Runnable {
       pass: (signal) => this.pass(signal),
       intervalMs,
       registry,
-      onError: hooks.onFailed,
+      // After the end there may be no database any more, which is not worth a word.
+      onError: (error) => this.isStopped || hooks.onFailed(error),
     });
   }
 
@@ -54,6 +56,7 @@ export class Cleaner implements Runnable {
 
   /** Returns when no statement runs. */
   stop(): Promise<void> {
+    this.isStopped = true;
     return this.loop.stop();
   }
 

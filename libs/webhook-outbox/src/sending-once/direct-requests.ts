@@ -3,7 +3,7 @@ import type { EndpointRow } from '../endpoints/endpoint-store.js';
 import { liveSecrets, openEndpoint } from '../endpoints/endpoint-directory.js';
 import type { KeyRing } from '../endpoints/key-ring.js';
 import type { NewEvent } from '../producing/event-batch.js';
-import { within } from '../operating/within.js';
+import { within } from '../delivering/drain.js';
 import type { HttpSender } from '../sending/http-sender.js';
 import { webhookIdOf } from '../sending/signature.js';
 

@@ -72,6 +72,11 @@ export class SendOnce {
     return this.isQueued ? undefined : this.snapshot.facts();
   }
 
+  get snapshotAgeSeconds(): number | undefined {
+    const ageMs = this.facts()?.ageMs ?? undefined;
+    return ageMs === undefined ? undefined : ageMs / 1_000;
+  }
+
   /** The batch under the names that its events had when they could not be stored. */
   named(batch: EventBatch): EventBatch {
     return { ...batch, events: this.ids.named(batch.events) };
