@@ -2,6 +2,7 @@ import type { Queryable } from '@nest-baton/core';
 import type { NewEvent } from '../producing/event-batch.js';
 import type { CheckedChange } from './endpoint-check.js';
 import type { Endpoint, EndpointStanding } from './endpoint.js';
+import { isLimited } from '../limiting/token-bucket.js';
 import { limitColumns } from '../limiting/endpoint-limits.js';
 import type { SealedSecret } from './key-ring.js';
 import type { SecretsFound } from './secret-store.js';
@@ -111,7 +112,7 @@ export class EndpointRecords {
 
   /**
    * Forgets what it has done wrong, too. The state is locked before the endpoint, as by whoever writes what an answer says of it: such an
-   * answer is either forgotten here or counted anew.
+   * answer is either forgotten here or counted anew. What it has used of its rate is not forgotten.
    */
   async enable(id: string, tenant: string | undefined): Promise<Endpoint | undefined> {
     const { rows } = await this.on.query<EndpointRecord>(
@@ -121,7 +122,12 @@ export class EndpointRecords {
             SET state = 'active', disabled_reason = NULL, version = e.version + 1, updated_at = clock_timestamp()
           WHERE ${FOUND} AND ${AFTER_HEALTH} RETURNING e.*
        ), forgotten AS (
-         DELETE FROM ${this.schema}.webhook_endpoint_states s USING enabled WHERE s.endpoint_id = enabled.id)
+         DELETE FROM ${this.schema}.webhook_endpoint_states s USING enabled WHERE s.endpoint_id = enabled.id AND NOT ${isLimited('enabled')}
+       ), cleared AS (
+         UPDATE ${this.schema}.webhook_endpoint_states s
+            SET breaker = 'closed', open_until = NULL, probe_until = NULL, failures = 0, failing_since = NULL, failing_events = 0,
+                paused_until = NULL, warned_at = NULL
+           FROM enabled WHERE s.endpoint_id = enabled.id AND ${isLimited('enabled')})
        SELECT ${this.columns()} FROM enabled e`,
       [id, tenant ?? null],
     );
@@ -163,7 +169,8 @@ export class EndpointRecords {
 
   private columns(): string {
     return `e.id, e.url, e.types, e.tenant, e.header_names AS "headerNames", e.schedule_ms AS "scheduleMs",
-              e.max_in_flight AS "maxInFlight", e.state, e.disabled_reason AS "disabledReason",
+              e.max_in_flight AS "maxInFlight",
+              CASE WHEN ${isLimited('e')} THEN jsonb_build_object('perSecond', e.rate_per_second, 'burst', e.rate_burst) END AS rate, e.state, e.disabled_reason AS "disabledReason",
               e.created_at AS "createdAt", e.updated_at AS "updatedAt", (
               SELECT coalesce(jsonb_agg(jsonb_build_object('id', s.id, 'createdAt', s.created_at, 'expiresAt', s.expires_at)
                                         ORDER BY s.created_at DESC, s.id), '[]')

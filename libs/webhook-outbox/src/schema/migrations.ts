@@ -5,8 +5,8 @@ import type { Migration } from '@nest-baton/core';
  * - No foreign keys from deliveries: each would lock the endpoint's and the event's row with every insert.
  * - No defaults: the statements write every column, so the tables and the entities cannot drift apart in them.
  * - `webhook_attempts` is only added to. What an endpoint does wrong is in `webhook_endpoint_states`, away from the endpoint's own row, and one that
- *   does nothing wrong has no row there. `webhook_hand_offs` has rows only while an event waits to be handed on (`sweep`) or for
- *   the rest of its deliveries (`fan-out`: made for the endpoints up to `endpoints_until`).
+ *   does nothing wrong has no row there, unless it has a limit that all processes share. `webhook_hand_offs` has rows only while an event waits to be
+ *   handed on (`sweep`) or for the rest of its deliveries (`fan-out`: made for the endpoints up to `endpoints_until`).
  * - Deliveries are rewritten three times each, so vacuum goes by number of dead rows and not by a fraction of a table that keeps its history.
  */
 export const MIGRATIONS: readonly Migration[] = [
@@ -31,6 +31,8 @@ function endpoints(schema: string): string[] {
        headers_sealed bytea,
        schedule_ms double precision[],
        max_in_flight integer,
+       rate_per_second double precision,
+       rate_burst integer,
        state text NOT NULL,
        disabled_reason text,
        version integer NOT NULL,
@@ -38,6 +40,7 @@ function endpoints(schema: string): string[] {
        updated_at timestamptz NOT NULL)`,
     `CREATE INDEX webhook_endpoints_tenant ON ${schema}.webhook_endpoints (tenant, id)`,
     `CREATE INDEX webhook_endpoints_off ON ${schema}.webhook_endpoints (id) WHERE state <> 'active'`,
+    `CREATE INDEX webhook_endpoints_limited ON ${schema}.webhook_endpoints (id) WHERE rate_per_second IS NOT NULL`,
     `CREATE TABLE ${schema}.webhook_secrets (
        endpoint_id uuid NOT NULL,
        id uuid NOT NULL,
@@ -55,7 +58,9 @@ function endpoints(schema: string): string[] {
        failing_since timestamptz,
        failing_events integer NOT NULL,
        paused_until timestamptz,
-       warned_at timestamptz)`,
+       warned_at timestamptz,
+       tokens double precision,
+       tokens_at timestamptz)`,
     `CREATE INDEX webhook_endpoint_states_open ON ${schema}.webhook_endpoint_states (open_until) WHERE breaker = 'open'`,
   ];
 }
