@@ -18,6 +18,7 @@ export { WEBHOOK_OUTBOX_ENVIRONMENT, webhookOutboxOptionsFromEnv } from './confi
 export type { ResolvedRetention, RetentionOptions } from './retaining/retention.options.js';
 export { DeliveryAttempt, OutboxDelivery, OutboxEvent, webhookOutboxEntities } from './schema/entities.js';
 export { EndpointState, WebhookEndpoint, WebhookSecret } from './schema/endpoint-entities.js';
+export { EventHandOff } from './schema/hand-off-entity.js';
 
 // Using
 export { WebhookOutboxService } from './webhook-outbox.service.js';
