@@ -137,6 +137,21 @@ describe('an event that more than 200 endpoints want', () => {
 describe('deliveries of thousands of endpoints', () => {
   const ENDPOINTS = 2_300;
 
+  it('may be sent, and deleted with their success, while others are made: the event stays, and none is made again', async () => {
+    await subscribeMany(world, producer, tenant, 5);
+    await subscribeDisabled(world, tenant, ENDPOINTS);
+    const gate = await StatementGate.closeFanOut(world.admin, 'later step');
+    const relay = await world.start({ retention: { delivered: 0 } });
+    const { outboxId } = await relay.outbox.send({ type: 'a', tenant, data: 1 });
+    await world.received(tenant, 5);
+    await waitFor(async () => (await made(world, outboxId)).rows === 995, {
+      description: 'what was sent to be deleted',
+    });
+    await gate.open();
+    await allMade(outboxId, ENDPOINTS);
+    expect(world.requests(tenant)).toHaveLength(5);
+  });
+
   async function startRelay(): Promise<ChildWorker> {
     const child = await startProcess({
       entry: 'test/webhook-outbox/support/relay-program.ts',

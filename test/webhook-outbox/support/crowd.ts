@@ -5,11 +5,11 @@ export async function subscribeMany(world: OutboxWorld, app: OutboxApp, tenant: 
   await Promise.all(Array.from({ length: count }, () => world.endpoint(app, tenant, { tenant })));
 }
 
-/** So many endpoints that are disabled, and quick to make: their deliveries are parked. */
+/** So many endpoints that are disabled, and quick to make: their deliveries are parked. In order of id they come behind all others. */
 export async function subscribeDisabled(world: OutboxWorld, tenant: string, count: number): Promise<void> {
   await world.admin.query(
     `INSERT INTO baton.webhook_endpoints (id, tenant, url, types, header_names, state, version, created_at, updated_at)
-     SELECT gen_random_uuid(), $1, 'https://example.com', '{*}', '{}', 'disabled', 1, now(), now() FROM generate_series(1, $2)`,
+     SELECT ('ffffffff' || substr(gen_random_uuid()::text, 9))::uuid, $1, 'https://example.com', '{*}', '{}', 'disabled', 1, now(), now() FROM generate_series(1, $2)`,
     [tenant, count],
   );
 }
