@@ -71,7 +71,7 @@ export class EventProducer {
     if (given.events.length === 0) return [];
     const batch = this.sendOnce?.named(given) ?? given;
     const isAlone = adapted === undefined;
-    const sendOnce = isAlone && onPersistFailure === undefined ? this.sendOnce : undefined;
+    const sendOnce = onPersistFailure === undefined ? this.sendOnce : undefined;
     const sent = isAlone
       ? await this.sendAlone(batch, trace).catch(async (error: unknown) => {
           const instead = await sendOnce?.insteadOf(error, batch, trace);
