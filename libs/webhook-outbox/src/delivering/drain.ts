@@ -39,8 +39,11 @@ export async function drainPump(parts: Draining, timeoutMs: number): Promise<Dra
   let released = 0;
   const finish = async (): Promise<void> => {
     pump.halt();
+    const stopped = loop.stop();
+    await pump.releaseBuffered();
+    released = pump.releasedSinceHalt;
     // A pass that runs may still claim; what it brings is handed back before it ends.
-    await loop.stop();
+    await stopped;
     released = pump.releasedSinceHalt;
     await pump.idle();
   };

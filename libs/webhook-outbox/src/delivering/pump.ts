@@ -85,7 +85,12 @@ export class Pump {
     this.isStopped = true;
   }
 
-  /** How many claims were handed back that came after `halt()`. */
+  /** Hands back, at once, what waits for its endpoint to be read. After `halt()`. */
+  async releaseBuffered(): Promise<void> {
+    this.handedBack += await this.release(this.held.in('opening'));
+  }
+
+  /** How many claims were handed back since `halt()`. */
   get releasedSinceHalt(): number {
     return this.handedBack;
   }
