@@ -31,10 +31,11 @@ async function become(expected: Readonly<Record<string, number>>): Promise<void>
 
 /** Deliveries whose time has not come, more than one statement moves. */
 async function waiting(count: number): Promise<void> {
-  await app.outbox.send({ type: 'a', data: 1 });
-  await world.admin.query(
-    `UPDATE baton.webhook_deliveries SET next_at = now() + interval '1 h'; TRUNCATE baton.webhook_attempts`,
-  );
+  // In one transaction: no relay ever sees it due.
+  await app.dataSource.transaction(async (transaction) => {
+    await app.outbox.send({ type: 'a', data: 1 }, { transaction });
+    await transaction.query(`UPDATE baton.webhook_deliveries SET next_at = now() + interval '1 h'`);
+  });
   await world.admin.query(
     `INSERT INTO baton.webhook_deliveries (event_id, endpoint_id, state, next_at, fence, attempts, lease_losses, created_at)
      SELECT gen_random_uuid(), endpoint_id, state, next_at, 0, 0, 0, created_at FROM baton.webhook_deliveries, generate_series(2, ${count})`,
