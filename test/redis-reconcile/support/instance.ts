@@ -45,6 +45,7 @@ const EVENTS = [
   'deadLettered',
   'deadLetterHandled',
   'coverageChanged',
+  'topologyChanged',
   'scanned',
   'stopped',
 ] as const;

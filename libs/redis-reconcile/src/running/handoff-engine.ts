@@ -14,8 +14,9 @@ import type { HandoffWorker } from '../handling/handoff-handler.decorator.js';
 import { HandoffRunner } from '../handling/handoff-runner.js';
 import { LeaseKeeper } from '../handling/lease-keeper.js';
 import { Settlement } from '../handling/settlement.js';
-import { ExpirySubscription } from '../noticing/expiry-subscription.js';
+import { ExpiryListeners } from '../noticing/expiry-listeners.js';
 import { LapseNoticer } from '../noticing/lapse-noticer.js';
+import { allButUnreachable } from '../partitions/all-but-unreachable.js';
 import type { Partition } from '../partitions/partition.js';
 import { BlockingReader } from '../reading/blocking-reader.js';
 import { Capacity } from '../reading/capacity.js';
@@ -26,11 +27,14 @@ import type { Reconciler } from '../recovery/reconciler.js';
 import type { ReconcileReport, RedisReconcileEvents, ShutdownReport } from '../redis-reconcile.events.js';
 import type { RedisReconcileMetrics } from '../redis-reconcile.metrics.js';
 import type { ResolvedRedisReconcileOptions } from '../redis-reconcile.options.js';
+import type { TopologyKeeper } from '../topology/topology-keeper.js';
 
 export interface HandoffEngineOptions {
   readonly name: string;
   readonly options: ResolvedRedisReconcileOptions;
   readonly connection: InstanceConnection;
+  /** `undefined` on a single node. */
+  readonly topology: TopologyKeeper | undefined;
   readonly reconciler: Reconciler;
   readonly worker: HandoffWorker;
   readonly concurrency: number;
@@ -66,7 +70,7 @@ export class HandoffEngine {
   private readonly runner: HandoffRunner;
   private readonly intake: Intake;
   private readonly readers: readonly PartitionReader[];
-  private readonly subscription: ExpirySubscription;
+  private readonly listeners: ExpiryListeners;
   private readonly noticer: LapseNoticer;
   private readonly courier: DeadLetterCourier | undefined;
   private readonly scan: PollLoop;
@@ -110,22 +114,23 @@ export class HandoffEngine {
       consumer,
     });
     this.readers = partitions.map((partition) => this.makeReader(partition));
-    this.subscription = this.makeSubscription();
+    this.listeners = this.makeListeners();
     this.scan = this.makeScan();
   }
 
   /** Whether expiry events arrive; `undefined` where they are off on purpose. */
   get coverage(): { readonly isCovered: boolean; readonly reason: string } | undefined {
     if (this.eventsMode === 'off') return undefined;
-    return { isCovered: this.subscription.isCovered, reason: this.subscription.reason };
+    return { isCovered: this.listeners.isCovered, reason: this.listeners.reason };
   }
 
   async start(): Promise<void> {
-    for (const partition of this.engine.connection.partitions) {
+    const { partitions } = this.engine.connection;
+    await allButUnreachable(partitions, async (partition) => {
       await partition.createOwnersGroup();
       if (this.courier !== undefined) await partition.createHandlersGroup();
-    }
-    await this.subscription.start();
+    });
+    await this.startListening();
     this.scan.start();
     this.courier?.start();
     for (const reader of this.readers) reader.start();
@@ -156,7 +161,8 @@ export class HandoffEngine {
     this.runner.beginEnd();
     this.intake.stop();
     this.capacity.close();
-    this.subscription.stop();
+    this.listeners.stop();
+    await this.engine.topology?.stop();
     await Promise.all([...this.readers.map((reader) => reader.stop()), this.scan.stop(), this.noticer.stop()]);
     const [report] = await Promise.all([
       this.runner.finish(options.shutdown, options.shutdownTimeoutMs),
@@ -186,18 +192,20 @@ export class HandoffEngine {
   }
 
   private get cadence() {
-    return cadenceOf(this.engine.options, this.subscription.isCovered);
+    return cadenceOf(this.engine.options, this.listeners.isCovered);
   }
 
   private makeScan(): PollLoop {
-    const { name, registry, random, reconciler, metrics, connection } = this.engine;
+    const { name, registry, random, reconciler, metrics, connection, topology } = this.engine;
     return new PollLoop({
       name: `baton:redis-reconcile:${name}:scan`,
       registry,
       random,
       pass: async (signal) => {
+        // Before orphans are looked for: where the master is another one, owners may not have been able to renew.
+        await topology?.check();
         await connection.fixPartitions();
-        await this.subscription.checkFlags();
+        await this.listeners.check();
         this.lastReport = await reconciler.pass(this.cadence.minIdleMs, signal);
       },
       // Cut short in the quiet after a gap, whose end is the time to look.
@@ -226,14 +234,12 @@ export class HandoffEngine {
     });
   }
 
-  private makeSubscription(): ExpirySubscription {
-    const { options, connection, random, logger, events, metrics } = this.engine;
-    return new ExpirySubscription({
-      source: connection.source,
-      link: connection.link,
-      random,
-      logger,
+  private makeListeners(): ExpiryListeners {
+    const { options, connection, events, metrics } = this.engine;
+    return new ExpiryListeners({
+      ...this.engine,
       service: options.service,
+      database: connection.source.database,
       mode: this.eventsMode,
       commandTimeoutMs: options.commandTimeoutMs,
       onExpired: (partition, dataStream) => {
@@ -246,7 +252,23 @@ export class HandoffEngine {
         events.emit('coverageChanged', { isCovered, reason });
         this.scan.notify();
       },
+      onSetUp: (isCovered) => metrics.add('expiry_events.setups', 1, isCovered ? 'covered' : 'not_covered'),
     });
+  }
+
+  private async startListening(): Promise<void> {
+    const { topology, connection } = this.engine;
+    const { listeners } = this;
+    if (topology === undefined) await listeners.follow([connection.onlyMaster]);
+    else
+      await topology.start({
+        get covered() {
+          return listeners.covered;
+        },
+        follow: (masters) => listeners.follow(masters),
+        expect: (ids) => listeners.expect(ids),
+      });
+    listeners.demand();
   }
 
   private makeCourier(): DeadLetterCourier | undefined {
