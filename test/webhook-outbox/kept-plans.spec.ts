@@ -1,10 +1,17 @@
-import { OutboxWorld } from './support/outbox-world.js';
+import type { QueryRunner } from 'typeorm';
+import { type OutboxApp, OutboxWorld } from './support/outbox-world.js';
 
 let world: OutboxWorld;
 beforeEach(async () => void (world = await OutboxWorld.create()));
 afterEach(() => world.stop());
 
-const POOL = 10;
+/** Every connection of the pool, so that nobody else has one until they are given back. */
+function wholePool({ dataSource }: OutboxApp): QueryRunner[] {
+  const { master } = dataSource.driver as unknown as {
+    readonly master: { readonly options: { readonly max: number } };
+  };
+  return Array.from({ length: master.options.max }, () => dataSource.createQueryRunner());
+}
 
 describe('the plans that connections keep', () => {
   it('may be gone with the next statement, as behind a pooler that moves each: what failed is repeated without', async () => {
@@ -15,7 +22,7 @@ describe('the plans that connections keep', () => {
     await world.endpoint(app, 'x');
     await app.outbox.send({ type: 'a', data: 1 });
     await world.settled(1);
-    const runners = Array.from({ length: POOL }, () => app.dataSource.createQueryRunner());
+    const runners = wholePool(app);
     const kept = await Promise.all(
       runners.map(async (runner) => {
         const rows = (await runner.query('SELECT name FROM pg_prepared_statements')) as object[];
@@ -38,7 +45,7 @@ describe('the plans that connections keep', () => {
     await app.outbox.send({ type: 'a', data: 1 });
     await world.settled(1);
     const names = new Map<string, string>();
-    const runners = Array.from({ length: POOL }, () => app.dataSource.createQueryRunner());
+    const runners = wholePool(app);
     for (const runner of runners)
       for (const { name, statement } of (await runner.query('SELECT name, statement FROM pg_prepared_statements')) as {
         name: string;
