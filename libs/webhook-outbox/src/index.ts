@@ -75,6 +75,7 @@ export {
   DeliveryNotFoundError,
   DeliveryStateError,
   EndpointInvalidError,
+  EndpointLimitError,
   EndpointNotActiveError,
   EndpointNotFoundError,
   EndpointSecretError,

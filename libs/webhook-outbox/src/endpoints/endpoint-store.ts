@@ -60,6 +60,21 @@ export class EndpointStore {
     private readonly schema: string,
   ) {}
 
+  /**
+   * Whether the tenant may have another endpoint; whoever else asks for the same tenant waits until the transaction has ended, and sees what it wrote.
+   */
+  async hasRoom(tenant: string, most: number): Promise<boolean> {
+    await this.on.query('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [
+      `${this.schema}.webhook_endpoints:${tenant}`,
+    ]);
+    const { rows } = await this.on.query<{ n: number }>(
+      `SELECT count(*)::int AS n FROM (
+         SELECT FROM ${this.schema}.webhook_endpoints WHERE tenant = $1 AND state <> 'deleted' LIMIT $2) e`,
+      [tenant, most],
+    );
+    return (rows[0]?.n ?? 0) < most;
+  }
+
   /** An id is made by the caller, who seals the secret for it, so nothing can collide. */
   async insert(row: NewEndpointRow): Promise<void> {
     const { id, tenant, url, types, headerNames, headers, legacySignature, legacy, limits, secrets } = row;

@@ -8,7 +8,12 @@ import { OutboxDatabase } from '../schema/outbox-database.js';
 import { shownLegacySignature } from '../signing/legacy-signature.js';
 import { newKey, sealedPlace, type SignatureKind, verifierText } from '../signing/signing-key.js';
 import { DueSignal } from '../waking/due-signal.js';
-import { EndpointNotActiveError, EndpointNotFoundError, EndpointSecretError } from '../webhook-outbox.errors.js';
+import {
+  EndpointLimitError,
+  EndpointNotActiveError,
+  EndpointNotFoundError,
+  EndpointSecretError,
+} from '../webhook-outbox.errors.js';
 import { OUTBOX_OPTIONS } from '../webhook-outbox.module-definition.js';
 import type { ResolvedWebhookOutboxOptions } from '../webhook-outbox.options.js';
 import { checkChange, checkEndpoint, checkSecret } from './endpoint-check.js';
@@ -26,7 +31,7 @@ import type {
   SentTest,
   TestEvent,
 } from './endpoint.js';
-import { EndpointStore } from './endpoint-store.js';
+import { EndpointStore, type NewEndpointRow } from './endpoint-store.js';
 import { KeyRing } from './key-ring.js';
 import { sealHeaders, sealLegacy } from './sealed-headers.js';
 import { type NewSecret, type SecretsFound, SecretStore } from './secret-store.js';
@@ -45,7 +50,6 @@ const MOST_TRIES = 100;
  */
 @Injectable()
 export class WebhookEndpointsService {
-  private readonly store: EndpointStore;
   private readonly records: EndpointRecords;
   private readonly secrets: SecretStore;
 
@@ -56,7 +60,6 @@ export class WebhookEndpointsService {
     @Inject(DueSignal) private readonly due: DueSignal,
   ) {
     const { dispatch, handOffGraceMs } = options;
-    this.store = new EndpointStore(database, database.schema);
     this.secrets = new SecretStore(database, database.schema);
     this.records = new EndpointRecords(database, database.schema, dispatch === 'queue' ? handOffGraceMs : undefined);
   }
@@ -66,6 +69,7 @@ export class WebhookEndpointsService {
    * never given out again.
    *
    * @throws EndpointInvalidError when the URL, types, headers or secret are refused.
+   * @throws EndpointLimitError when the tenant has as many as `maxEndpointsPerTenant`.
    * @throws KeyRingInvalidError when no key is configured.
    */
   async create(endpoint: NewEndpoint): Promise<CreatedEndpoint> {
@@ -73,7 +77,7 @@ export class WebhookEndpointsService {
     await this.database.prepare();
     const id = randomUUID();
     const { headers, legacySignature, signatures, ...named } = checked;
-    await this.store.insert({
+    await this.insert({
       id,
       ...named,
       headerNames: Object.keys(headers),
@@ -194,6 +198,18 @@ export class WebhookEndpointsService {
       if (!secrets.some(({ id: other, kind, expiresAt }) => other !== secretId && kind === 'v1' && expiresAt === null))
         throw new EndpointSecretError(`It is the last secret of endpoint ${id} that does not expire; rotate instead.`);
       return (await this.secrets.revoke(id, version, secretId)) ? true : undefined;
+    });
+  }
+
+  private insert(row: NewEndpointRow): Promise<void> {
+    const { maxEndpointsPerTenant } = this.options;
+    return this.database.transaction(async (on) => {
+      const store = new EndpointStore(on, this.database.schema);
+      if (!(await store.hasRoom(row.tenant, maxEndpointsPerTenant)))
+        throw new EndpointLimitError(
+          `The tenant has ${maxEndpointsPerTenant} endpoints; delete some, or raise maxEndpointsPerTenant.`,
+        );
+      await store.insert(row);
     });
   }
 
