@@ -27,6 +27,11 @@ export class HandoffAlreadyClaimedError extends BatonError {
   override readonly code = 'HANDOFF_ALREADY_CLAIMED';
 }
 
+/** No dead letter has this id: it was redriven or purged, or never given up. Nothing was written. */
+export class DeadLetterNotFoundError extends BatonError {
+  override readonly code = 'DEAD_LETTER_NOT_FOUND';
+}
+
 /** This process takes work of the instance in another way already: by a handler, or by an iterator that has not ended. */
 export class NotificationsTakenError extends BatonError {
   override readonly code = 'NOTIFICATIONS_TAKEN';

@@ -28,6 +28,10 @@ export interface RedisReconcileEvents {
   readonly deadLettered: HandoffEvent & { readonly attempts: number; readonly reason: string };
   /** `onDeadLetter` has resolved for it, or threw and is called again later. */
   readonly deadLetterHandled: HandoffEvent & { readonly error: string | undefined };
+  /** A dead letter was handed off again, by this process: a first attempt once more. */
+  readonly redriven: HandoffEvent;
+  /** A dead letter was forgotten, by this process. */
+  readonly purged: HandoffEvent;
   /** Whether expiry events arrive; `false`: the scan alone finds orphans. */
   readonly coverageChanged: { readonly isCovered: boolean; readonly reason: string };
   /** A look at the pending entries has ended. */

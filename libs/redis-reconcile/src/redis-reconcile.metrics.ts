@@ -78,6 +78,8 @@ export const REDIS_RECONCILE_METRICS = {
       values: ['handled', 'failed'],
       description: 'Calls of onDeadLetter; a failed one is repeated.',
     },
+    'dead_letters.redriven': { kind: 'counter', unit: '{handoff}', description: 'Handed off again by this process.' },
+    'dead_letters.purged': { kind: 'counter', unit: '{handoff}', description: 'Forgotten by this process.' },
     'scan.duration': {
       kind: 'histogram',
       unit: 's',

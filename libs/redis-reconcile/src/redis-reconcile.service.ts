@@ -20,6 +20,7 @@ import {
 import { SchedulerRegistry } from '@nestjs/schedule';
 import { InstanceConnection } from './connecting/instance-connection.js';
 import type { DeadLetters } from './dead-letters/dead-letter.js';
+import { DeadLetterChanges } from './dead-letters/dead-letter-changes.js';
 import { DeadLetterStore } from './dead-letters/dead-letter-store.js';
 import { HandlerDiscovery } from './handling/handler-discovery.js';
 import { claimOrphan, type HandoffRef } from './handling/claim.js';
@@ -90,7 +91,7 @@ export class RedisReconcileService
     this.connection.onGap(() => this.metrics.add('connection.gaps', 1));
     const { partitions } = this.connection;
     this.producer = new Producer(partitions, dedupeWindowMs, this.metrics);
-    this.deadLetters = new DeadLetterStore(partitions);
+    this.deadLetters = new DeadLetterStore(partitions, new DeadLetterChanges(partitions, this.events, systemClock));
     this.reconciler = new Reconciler({
       ...this.options,
       ...recovery,

@@ -44,6 +44,8 @@ const EVENTS = [
   'requeued',
   'deadLettered',
   'deadLetterHandled',
+  'redriven',
+  'purged',
   'coverageChanged',
   'scanned',
   'stopped',

@@ -2,13 +2,37 @@ import { decodeCount } from '../producing/handoff-entry.js';
 import { HandoffInvalidError } from '../redis-reconcile.errors.js';
 import type { Partition } from '../partitions/partition.js';
 import { HANDLERS_GROUP } from '../scripts/script.js';
-import type { DeadLetter, DeadLetterPage, DeadLetters } from './dead-letter.js';
+import type {
+  DeadLetter,
+  DeadLetterPage,
+  DeadLetters,
+  PurgeOptions,
+  PurgeReport,
+  RedriveAllOptions,
+  RedriveReport,
+} from './dead-letter.js';
+import type { DeadLetterChanges } from './dead-letter-changes.js';
 
 export type DeadEntry = readonly [id: string, fields: readonly string[]];
 
-/** Reads what was given up. */
+/** What was given up: reads it here, and has it changed. */
 export class DeadLetterStore implements DeadLetters {
-  constructor(private readonly partitions: readonly Partition[]) {}
+  constructor(
+    private readonly partitions: readonly Partition[],
+    private readonly changes: DeadLetterChanges,
+  ) {}
+
+  redrive(handoffId: string): Promise<void> {
+    return this.changes.redrive(handoffId);
+  }
+
+  redriveAll(options?: RedriveAllOptions): Promise<RedriveReport> {
+    return this.changes.redriveAll(options);
+  }
+
+  purge(options?: PurgeOptions): Promise<PurgeReport> {
+    return this.changes.purge(options);
+  }
 
   async list({ cursor, limit = 100 }: { cursor?: string; limit?: number } = {}): Promise<DeadLetterPage> {
     if (!Number.isInteger(limit) || limit < 1 || limit > 1000)

@@ -1,4 +1,6 @@
 import type { RedisLink } from '../connecting/redis-link.js';
+import { PURGE } from '../scripts/dead-letters/purge.js';
+import { REDRIVE } from '../scripts/dead-letters/redrive.js';
 import { ACQUIRE } from '../scripts/owner/acquire.js';
 import { DONE } from '../scripts/owner/done.js';
 import { HAND_BACK } from '../scripts/owner/hand-back.js';
@@ -148,6 +150,18 @@ export class Partition {
     }));
   }
 
+  /** For each entry what became of it, its handoff id and data stream. @throws what the server answered for the first that failed. */
+  async redrive(ids: readonly string[]): Promise<(readonly ['redriven' | 'unreadable' | 'gone', string?, string?])[]> {
+    return unfailed(await this.run(REDRIVE, [], ids));
+  }
+
+  async purge(
+    ids: readonly string[],
+    includeUntold: boolean,
+  ): Promise<(readonly ['purged' | 'untold' | 'gone', string?, string?])[]> {
+    return unfailed(await this.run(PURGE, [], [includeUntold ? 1 : 0, ...ids]));
+  }
+
   /** The entry that the data stream's record names; `undefined` when it has none, or another than the ref says. */
   async entryOf(ref: { readonly dataStream: string; readonly handoffId?: string; readonly fence?: number }) {
     const record = await this.link.call((redis) => redis.hget(this.keys.owned, ref.dataStream));
@@ -205,4 +219,12 @@ export function describesReply(error: unknown, word: string): boolean {
   const { message, cause } = (error ?? {}) as { message?: unknown; cause?: unknown };
   if (typeof message === 'string' && new RegExp(`(^|[ :-])${word}\\b`).test(message)) return true;
   return cause !== undefined && describesReply(cause, word);
+}
+
+/** Of a call for many: each acted on alone, so those that worked have done so. */
+function unfailed<T>(answers: unknown): T[] {
+  const all = answers as (T | Error)[];
+  const failed = all.find((answer) => !Array.isArray(answer));
+  if (failed !== undefined) throw failed as Error;
+  return all as T[];
 }
