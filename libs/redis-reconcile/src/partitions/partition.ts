@@ -8,7 +8,7 @@ import { HOLD } from '../scripts/owner/hold.js';
 import { RAISE_FENCE } from '../scripts/owner/raise-fence.js';
 import { RENEW } from '../scripts/owner/renew.js';
 import { PRODUCE } from '../scripts/produce.js';
-import { FORGET_CONSUMER } from '../scripts/recovery/forget-consumer.js';
+import { FORGET_CONSUMERS } from '../scripts/recovery/forget-consumers.js';
 import { MEND } from '../scripts/recovery/mend.js';
 import { type Candidate, RECONCILE, type Reconciled, type ReconcileRules } from '../scripts/recovery/reconcile.js';
 import { SCAN } from '../scripts/recovery/scan.js';
@@ -27,6 +27,9 @@ export type Held =
 
 /** What an owner's last word came to. `earlier`: a call whose answer was lost had arrived. */
 export type Settled = 'now' | 'earlier' | 'lost';
+
+/** Consumers that one script removes from a group. */
+const MAX_FORGOTTEN = 100;
 
 const SETTLED: readonly Settled[] = ['lost', 'now', 'earlier'];
 
@@ -181,8 +184,12 @@ export class Partition {
     return (await this.run(MEND, keys, dataStreams)) as number;
   }
 
-  async forgetConsumer(consumer: string): Promise<boolean> {
-    return (await this.run(FORGET_CONSUMER, [], [consumer])) === 1;
+  /** Those with nothing pending; of all groups, or `only` this one. How many were removed. */
+  async forgetConsumers(minIdleMs: number, only = ''): Promise<number> {
+    let removed = 0;
+    for (const group of [OWNERS_GROUP, HANDLERS_GROUP])
+      removed += (await this.run(FORGET_CONSUMERS, [], [group, Math.round(minIdleMs), MAX_FORGOTTEN, only])) as number;
+    return removed;
   }
 
   async stats() {

@@ -11,12 +11,13 @@ const MAX_NEVER_LEASED = 10;
 const MAX_PASS_MS = 5000;
 /** Data streams whose records one script looks at. */
 const MEND_CHUNK = 500;
-/** A consumer that has read nothing for this long is gone; the next read of a living one would create it again. */
-const CONSUMER_GONE_MS = 3_600_000;
+/** A consumer that has neither read nor renewed for so many leases is gone; the next read of a living one would create it again. */
+const CONSUMER_GONE_LEASES = 5;
 
 export interface ReconcilerOptions {
   readonly partitions: readonly Partition[];
   readonly leaseMs: number;
+  readonly blockMs: number;
   readonly batchSize: number;
   readonly maxRetries: number;
   readonly dlqMaxLen: number;
@@ -38,6 +39,11 @@ export class Reconciler {
   private readonly quietUntil = new Map<Partition, number>();
 
   constructor(private readonly options: ReconcilerOptions) {}
+
+  /** A living one reads again after each `block`. */
+  private get consumerGoneMs(): number {
+    return Math.max(CONSUMER_GONE_LEASES * this.options.leaseMs, 2 * this.options.blockMs);
+  }
 
   /** Commands to the partition failed for a while, or its master is another one: owners may not have been able to renew. */
   noticeGap(partition: Partition): void {
@@ -70,7 +76,7 @@ export class Reconciler {
       await this.lookAt(partition, failures, [
         () => this.scanPartition(partition, minIdleMs, tally, failures, signal),
         () => this.mend(partition, failures),
-        () => this.forgetConsumers(partition),
+        () => partition.forgetConsumers(this.consumerGoneMs).then(() => undefined),
       ]);
     }
     const report = { ...tally, durationMs: Math.round(this.options.clock.monotonic() - startedAt) };
@@ -217,15 +223,6 @@ export class Reconciler {
         for (let i = 0; i < names.length; i += MEND_CHUNK)
           await steppingOver(names.slice(i, i + MEND_CHUNK), act, failures);
       } while (cursor !== '0');
-    }
-  }
-
-  private async forgetConsumers(partition: Partition): Promise<void> {
-    const reply = await partition.link.call((redis) => redis.xinfo('CONSUMERS', partition.keys.stream, 'owners'));
-    for (const consumer of reply as (string | number)[][]) {
-      const valueOf = (field: string) => consumer[consumer.indexOf(field) + 1];
-      if (Number(valueOf('idle')) > CONSUMER_GONE_MS && valueOf('pending') === 0)
-        await partition.forgetConsumer(String(valueOf('name')));
     }
   }
 

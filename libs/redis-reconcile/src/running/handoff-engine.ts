@@ -171,7 +171,7 @@ export class HandoffEngine {
   private async tidyUp(partition: Partition): Promise<void> {
     try {
       await this.engine.reconciler.handBackUnleased(partition, this.consumer);
-      await partition.forgetConsumer(this.consumer);
+      await partition.forgetConsumers(0, this.consumer);
     } catch (error) {
       this.warn('tidying up at shutdown failed; a scan will', error);
     }
