@@ -64,7 +64,7 @@ describe('a dead letter', () => {
   it('is neither lost nor doubled when the answer of its redrive is lost', async () => {
     let isLost = false;
     const instance = new HookedRedis(sharedRedisUrl(), (name, _args, client) => {
-      if (isLost && name === 'evalsha') setImmediate(() => client.disconnect());
+      if (isLost && name === 'evalsha') setImmediate(() => client.stream.destroy());
       return undefined;
     });
     const dead = await withDead(['x'], { connection: { instance } });
@@ -186,7 +186,7 @@ describe('a dead letter', () => {
     await redis.call('XREADGROUP', 'GROUP', 'handlers', 'ghost', 'COUNT', 1, 'STREAMS', keys.dlq, '>');
     expect(await dead.service.deadLetters.purge()).toEqual({ purged: 0, untold: 2 });
     expect(await dead.service.deadLetters.purge({ includeUntold: true, limit: 1 })).toEqual({ purged: 1, untold: 0 });
-    expect(await redis.xpending(keys.dlq, 'handlers')).toMatchObject([0]);
+    expect((await redis.xpending(keys.dlq, 'handlers'))[0]).toBe(0);
     expect(dead.eventsOf('purged')).toMatchObject([{ dataStream: 'x' }]);
     expect((await lettersOf(dead)).map(({ dataStream }) => dataStream)).toEqual(['y']);
   });

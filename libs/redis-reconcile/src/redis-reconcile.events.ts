@@ -18,6 +18,8 @@ export interface RedisReconcileEvents {
   readonly nacked: OwnedEvent & { readonly delayMs: number; readonly error: string };
   /** Handed back unfinished. `releasedWhileRunning`: its handler had not settled, and may still act under its old fence. */
   readonly released: OwnedEvent & { readonly reason: string; readonly releasedWhileRunning: boolean };
+  /** Shutdown acknowledged it although it was unfinished, as `ack-unfinished` asks: its end. */
+  readonly abandoned: OwnedEvent;
   /** The ownership is gone, or not certain any more. The handler's signal has aborted. */
   readonly lost: OwnedEvent & { readonly reason: string };
   /** The handler resolved, but the work had another owner by then: LEASE_LOST. */
@@ -46,7 +48,10 @@ export interface ShutdownReport {
   readonly released: number;
   /** Data streams that were handed back while their handlers still ran. */
   readonly releasedWhileRunning: readonly string[];
-  /** Could not be handed back, since Redis did not answer: their leases run out, and the crash is counted. */
+  /**
+   * Neither finished nor handed back. With `shutdown: 'ack-unfinished'` acknowledged as if done; else since Redis did not answer: their leases run
+   * out, and the crash is counted.
+   */
   readonly abandoned: readonly string[];
 }
 

@@ -44,6 +44,7 @@ const EVENTS = [
   'requeued',
   'deadLettered',
   'deadLetterHandled',
+  'abandoned',
   'redriven',
   'purged',
   'coverageChanged',

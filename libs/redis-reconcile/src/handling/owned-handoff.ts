@@ -61,6 +61,8 @@ export class OwnedHandoff<Info = unknown> implements Handoff<Info> {
   /** Shutdown wants the work back: a throw hands it back and is not a failure. */
   isWantedBack = false;
   nextRenewalAt = 0;
+  /** Nobody works on it: handed back whatever shutdown does with what is unfinished. */
+  isUntouched = false;
   watcher: OwnershipWatcher | undefined;
   /** Our own last word, once it counts. */
   lastWord: LastWord | undefined;

@@ -143,6 +143,12 @@ export class Consuming {
   private log(report: ShutdownReport): void {
     const { length } = report.releasedWhileRunning;
     if (length + report.abandoned.length === 0) this.options.logger.log('stopped', report);
-    else this.options.logger.warn('stopped while handlers were running', report);
+    else
+      this.options.logger.warn(
+        this.options.options.shutdown === 'ack-unfinished'
+          ? 'stopped, and acknowledged what was unfinished (shutdown: ack-unfinished)'
+          : 'stopped while handlers were running',
+        report,
+      );
   }
 }
