@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type Clock,
   describeError,
@@ -163,7 +164,14 @@ export class HandoffEngine {
       this.courier?.stop(options.shutdownTimeoutMs),
     ]);
     await this.keeper.stop();
-    await Promise.all(connection.partitions.map((partition) => this.tidyUp(partition)));
+    const late = new AbortController();
+    await Promise.race([
+      Promise.all(connection.partitions.map((partition) => this.tidyUp(partition))),
+      sleep(Math.max(options.shutdownTimeoutMs, options.commandTimeoutMs), undefined, { signal: late.signal }).catch(
+        () => undefined,
+      ),
+    ]);
+    late.abort();
     events.emit('stopped', report);
     return report;
   }
