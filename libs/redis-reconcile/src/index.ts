@@ -47,6 +47,7 @@ export {
   HandoffAlreadyClaimedError,
   HandoffInvalidError,
   HandoffNotOwnedError,
+  HandoffUnconfirmedError,
   NackError,
   NotificationsTakenError,
   PartitionsMismatchError,

@@ -22,6 +22,24 @@ export class HandoffNotOwnedError extends BatonError {
   override readonly code = 'HANDOFF_NOT_OWNED';
 }
 
+/** The hand-off was added and stays, but fewer replicas than asked for have said that they have it. */
+export class HandoffUnconfirmedError extends BatonError {
+  override readonly code = 'HANDOFF_UNCONFIRMED';
+
+  constructor(
+    readonly handoffId: string,
+    dataStream: string,
+    /** How many have it for certain. */
+    readonly replicas: number,
+    wanted: number,
+  ) {
+    super(
+      `Hand-off '${handoffId}' of data stream '${dataStream}' was added, but ${replicas} of ${wanted} replicas have confirmed it: it may be lost in a failover. Call again with the same dedupeId, or go on without.`,
+      { retryable: true },
+    );
+  }
+}
+
 /** There is nothing to claim: the owner lives, the hand-off is queued or finished, or somebody was faster. Nothing was written. */
 export class HandoffAlreadyClaimedError extends BatonError {
   override readonly code = 'HANDOFF_ALREADY_CLAIMED';

@@ -10,7 +10,7 @@ export const REDIS_RECONCILE_METRICS = {
       kind: 'counter',
       unit: '{handoff}',
       by: 'outcome',
-      values: ['added', 'duplicate', 'refused', 'unknown'],
+      values: ['added', 'duplicate', 'refused', 'unconfirmed', 'unknown'],
       description: 'Calls of produce, by what became of them.',
     },
     'produce.duration': {

@@ -34,6 +34,7 @@ import { localGauges, sharedGauges } from './operating/gauges.js';
 import { decideHealth, type RedisReconcileHealth } from './operating/reconcile-health.js';
 import { type HandoffStats, statsOf } from './partitions/handoff-stats.js';
 import type { ProduceOptions } from './producing/produce-options.js';
+import { ConfirmedWrites } from './producing/confirmed-writes.js';
 import { Producer } from './producing/producer.js';
 import { cadenceOf } from './recovery/cadence.js';
 import { Reconciler } from './recovery/reconciler.js';
@@ -67,6 +68,7 @@ export class RedisReconcileService
   private readonly events: TypedEvents<RedisReconcileEvents>;
   private readonly metrics: RedisReconcileMetrics;
   private readonly connection: InstanceConnection;
+  private readonly writes: ConfirmedWrites;
   private readonly producer: Producer;
   private readonly reconciler: Reconciler;
   private readonly consuming: Consuming;
@@ -81,7 +83,7 @@ export class RedisReconcileService
   ) {
     this.logger = new Logger(`RedisReconcile:${name}`);
     this.options = resolveRedisReconcileOptions(options, name);
-    const { dedupeWindowMs, recovery } = this.options;
+    const { dedupeWindowMs, commandTimeoutMs, recovery } = this.options;
     this.events = new TypedEvents((event, error) =>
       this.logger.error('a listener failed', { event, error: describeError(error) }),
     );
@@ -90,7 +92,8 @@ export class RedisReconcileService
     this.connection = new InstanceConnection(this.options, systemClock);
     this.connection.onGap(() => this.metrics.add('connection.gaps', 1));
     const { partitions } = this.connection;
-    this.producer = new Producer(partitions, dedupeWindowMs, this.metrics);
+    this.writes = new ConfirmedWrites(this.connection.source, commandTimeoutMs);
+    this.producer = new Producer(partitions, dedupeWindowMs, this.metrics, this.writes);
     this.deadLetters = new DeadLetterStore(partitions, new DeadLetterChanges(partitions, this.events, systemClock));
     this.reconciler = new Reconciler({
       ...this.options,
@@ -151,7 +154,8 @@ export class RedisReconcileService
   /**
    * Hands off a data stream. Resolves with the id that the hand-off keeps for life.
    *
-   * @throws HandoffInvalidError; ShuttingDownError; RedisUnavailableError: it may have been added, call again with the same `dedupeId`.
+   * @throws HandoffInvalidError; ShuttingDownError; RedisUnavailableError: it may have been added, call again with the same `dedupeId`;
+   * HandoffUnconfirmedError: it was added, and `waitReplicas` have not all said so.
    */
   async produce(dataStream: string, options: ProduceOptions = {}): Promise<string> {
     if (this.isClosed) throw new ShuttingDownError('The application has shut down: nothing is handed off any more.');
@@ -247,6 +251,7 @@ export class RedisReconcileService
   private async close(): Promise<void> {
     this.isClosed = true;
     await this.metrics.stop();
+    this.writes.close();
     this.connection.close();
   }
 }

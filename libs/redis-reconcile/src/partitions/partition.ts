@@ -1,3 +1,4 @@
+import type { RedisCommander } from 'ioredis';
 import type { RedisLink } from '../connecting/redis-link.js';
 import { PURGE } from '../scripts/dead-letters/purge.js';
 import { REDRIVE } from '../scripts/dead-letters/redrive.js';
@@ -24,6 +25,9 @@ export type Acquired =
 export type Held =
   | { readonly outcome: 'held' | 'lost' }
   | { readonly outcome: 'buried'; readonly fence: number; readonly attempts: number };
+
+/** Sends a script over a connection of the caller's, by its hash where the server knows it. */
+export type Send = (redis: RedisCommander, isKnown: boolean) => Promise<unknown>;
 
 /** What an owner's last word came to. `earlier`: a call whose answer was lost had arrived. */
 export type Settled = 'now' | 'earlier' | 'lost';
@@ -54,9 +58,20 @@ export class Partition {
   }
 
   /** The handoff id that counts: an earlier one inside the dedupe window. */
-  async produce(handoffId: string, fields: readonly string[], dedupe: { key: string; windowMs: number } | undefined) {
-    const keys = [dedupe?.key ?? this.keys.fence];
-    return (await this.run(PRODUCE, keys, [handoffId, dedupe?.windowMs ?? 0, ...fields])) as string;
+  async produce(
+    handoffId: string,
+    fields: readonly string[],
+    dedupe: { key: string; windowMs: number } | undefined,
+    confirming?: (send: Send) => Promise<unknown>,
+  ): Promise<string> {
+    const keys = [...this.keys.fixed, dedupe?.key ?? this.keys.fence];
+    const args = [handoffId, dedupe?.windowMs ?? 0, confirming === undefined ? 0 : 1, ...fields];
+    if (confirming === undefined) return (await this.link.script(PRODUCE, keys, args)) as string;
+    const send: Send = (redis, isKnown) =>
+      isKnown
+        ? redis.evalsha(PRODUCE.sha, keys.length, ...keys, ...args)
+        : redis.eval(PRODUCE.text, keys.length, ...keys, ...args);
+    return (await confirming(send)) as string;
   }
 
   async acquire(
