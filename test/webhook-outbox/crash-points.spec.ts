@@ -80,6 +80,7 @@ describe('a relay that is killed while a statement of it is on its way', () => {
 
 describe('relays whose clocks are ten minutes off, to either side', () => {
   it('send nothing early, late or twice', async () => {
+    world.clocksOffMs = 600_000;
     world.receiver.answer((_request, nth) => ({ status: nth <= 20 ? 500 : 204 }));
     const producer = await world.start({ role: 'producer' });
     await world.endpoint(producer, 'x');

@@ -10,6 +10,7 @@ import {
 import type { NetworkParts } from '../../libs/webhook-outbox/src/sending/guarded-connector.js';
 import { HttpSender } from '../../libs/webhook-outbox/src/sending/http-sender.js';
 import { OutboxWorld } from './support/outbox-world.js';
+import { verifyRequests } from './support/verified-requests.js';
 
 const LIMITS = {
   allowHttp: true,
@@ -19,6 +20,7 @@ const LIMITS = {
   maxConnections: 64,
 };
 const MiB = 1024 * 1024;
+const SECRET = Buffer.alloc(32);
 
 const ends: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -27,7 +29,10 @@ afterEach(async () => {
 
 async function receiverOf(answer: WebhookAnswer | undefined, options: WebhookReceiverOptions = {}) {
   const receiver = await WebhookReceiver.start(options);
-  ends.push(() => receiver.stop());
+  ends.push(async () => {
+    await receiver.stop();
+    verifyRequests(receiver, { secrets: [`whsec_${SECRET.toString('base64')}`] });
+  });
   receiver.answer(answer);
   return receiver;
 }
@@ -36,10 +41,7 @@ function senderOf(limits: Partial<typeof LIMITS> = {}, network: NetworkParts = {
   const sender = new HttpSender({ ...LIMITS, ...limits }, systemClock, network);
   ends.push(() => sender.stop());
   const send = (url: string, body = '{}') =>
-    sender.send(
-      { url, headers: {}, secrets: [Buffer.alloc(32)], webhookId: 'msg_1', body },
-      new AbortController().signal,
-    );
+    sender.send({ url, headers: {}, secrets: [SECRET], webhookId: 'msg_1', body }, new AbortController().signal);
   return { send };
 }
 

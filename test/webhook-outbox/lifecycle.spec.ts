@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { systemClock } from '@nest-baton/core';
 import { lifecycleContract, openGate } from '@nest-baton/testing';
 import { WebhookOutboxModule, type WebhookOutboxOptions } from '@nest-baton/webhook-outbox';
@@ -15,11 +16,14 @@ import { EndpointDirectory } from '../../libs/webhook-outbox/src/endpoints/endpo
 import { EndpointStore } from '../../libs/webhook-outbox/src/endpoints/endpoint-store.js';
 import { KeyRing } from '../../libs/webhook-outbox/src/endpoints/key-ring.js';
 import { EndpointHealthStore } from '../../libs/webhook-outbox/src/endpoint-health/endpoint-health-store.js';
+import { Cleaner } from '../../libs/webhook-outbox/src/retaining/cleaner.js';
+import { RetentionStore } from '../../libs/webhook-outbox/src/retaining/retention-store.js';
 import { OutboxDatabase } from '../../libs/webhook-outbox/src/schema/outbox-database.js';
 import { HttpSender } from '../../libs/webhook-outbox/src/sending/http-sender.js';
 import { WakeUps } from '../../libs/webhook-outbox/src/waking/wake-ups.js';
 import { resolveWebhookOutboxOptions } from '../../libs/webhook-outbox/src/webhook-outbox.options.js';
 import { type OutboxApp, OutboxWorld, TEST_OPTIONS } from './support/outbox-world.js';
+import { trust } from './support/verified-requests.js';
 
 const logger = new Logger('lifecycle');
 
@@ -120,6 +124,58 @@ describe('Relay:', () => {
   );
 });
 
+describe('Cleaner:', () => {
+  const cleaner = async () => {
+    const { retention } = resolveWebhookOutboxOptions(TEST_OPTIONS);
+    const gate = openGate();
+    let isNextBroken = false;
+    const store = new RetentionStore(database, database.schema, retention);
+    const { expire } = store;
+    store.expire = async (limit) => {
+      if (isNextBroken) {
+        isNextBroken = false;
+        throw new Error('the cleanup is broken');
+      }
+      return expire.call(store, limit);
+    };
+    const { removeLone } = store;
+    store.removeLone = async (after, limit) => {
+      const removed = await removeLone.call(store, after, limit);
+      await gate.pass();
+      return removed;
+    };
+    const parts = { name: 'lifecycle', store, intervalMs: 3_600_000, registry: undefined, hooks: hooks() };
+    const one = new Cleaner(parts);
+    const prefix = `cleaner-${randomUUID()}`;
+    let added = 0;
+    return {
+      start: () => one.start(),
+      stop: () => one.stop(),
+      notify: () => one.notify(),
+      runOnce: () => one.runOnce(),
+      failNextPass: () => void (isNextBroken = true),
+      gate,
+      addWork: async () => {
+        await world.admin.query(
+          `INSERT INTO baton.webhook_events (id, tenant, dedupe_key, type, body, content_hash, created_at)
+           VALUES (gen_random_uuid(), '', $1, 'a', '{}', '', now() - interval '40 d')`,
+          [`${prefix}-${added++}`],
+        );
+      },
+      workDone: async () => {
+        const { rowCount } = await world.admin.query('SELECT FROM baton.webhook_events WHERE dedupe_key LIKE $1', [
+          `${prefix}-%`,
+        ]);
+        return added - (rowCount ?? 0);
+      },
+    };
+  };
+  it.each(lifecycleContract(cleaner, { asks: ['work', 'notify', 'runOnce', 'hold', 'fail'], ...SHARED }))(
+    '$title',
+    ({ run }) => run(),
+  );
+});
+
 describe('LeaseKeeper:', () => {
   const keeper = () =>
     new LeaseKeeper(new DeliveryStore(database, database.schema), new HeldDeliveries(), 1_000, systemClock, {
@@ -130,12 +186,14 @@ describe('LeaseKeeper:', () => {
 });
 
 describe('HttpSender, which begins with its first request:', () => {
+  const secret = Buffer.alloc(24);
+  trust(`whsec_${secret.toString('base64')}`);
   const sender = () => {
     const one = new HttpSender({ ...resolveWebhookOutboxOptions(TEST_OPTIONS), maxConnections: 2 }, systemClock);
     const request = {
       url: `${world.receiver.url}sender`,
       headers: {},
-      secrets: [Buffer.alloc(24)],
+      secrets: [secret],
       webhookId: 'msg_1',
       body: '{}',
     };

@@ -92,7 +92,7 @@ describe('an event that can be sent, odd as it is', () => {
     ['markup', '</script><!--', '"</script><!--"'],
   ])('has the same bytes on each attempt: %s', async (what, data, json) => {
     const app = await application();
-    world.receiver.forget();
+    world.forget();
     world.receiver.answer(undefined);
     const undo = world.receiver.answerWhere({ path: '/odd' }, [{ status: 500 }, { status: 503 }]);
     const id = `odd id. ${what}\n😀 'x"--`;

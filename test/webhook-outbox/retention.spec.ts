@@ -238,36 +238,6 @@ describe('a cleanup', () => {
     expect(await cleanUp()).toMatchObject({ deliveries: 1, events: 1 });
   });
 
-  it('and a replay: whoever comes second finds the other done', async () => {
-    status = 400;
-    await start({ pollInterval: '1h', hints: 'off' });
-    const deliveries = app.context.get(WebhookDeliveriesService);
-    const { id: endpointId } = await world.endpoint(app, 'x');
-    for (let round = 0; round < 10; round++) {
-      await insertOld('dead', 3);
-      await world.admin.query(
-        'UPDATE baton.webhook_deliveries SET endpoint_id = gen_random_uuid() WHERE endpoint_id = $1',
-        [endpointId],
-      );
-      const { rows } = await world.admin.query<{ id: string }>(
-        `UPDATE baton.webhook_deliveries SET endpoint_id = $1 WHERE id IN
-           (SELECT max(id) FROM baton.webhook_deliveries WHERE state = 'dead') RETURNING id`,
-        [endpointId],
-      );
-      const id = rows[0]?.id ?? '';
-      const [replayed] = await Promise.all([
-        deliveries.replay(id).then(
-          () => 'replayed',
-          (error: unknown) => (error as { code?: unknown }).code,
-        ),
-        cleanUp(),
-      ]);
-      const found = (await world.deliveries()).find((one) => one.id === id);
-      if (replayed === 'replayed') expect(found).toMatchObject({ state: 'ready' });
-      else expect([replayed, found]).toEqual(['DELIVERY_NOT_FOUND', undefined]);
-    }
-  });
-
   it('refuses what is no transaction, and options that mean nothing', async () => {
     await start({ role: 'producer' });
     await expect(cleanupOldEvents(world.admin as never)).rejects.toMatchObject({ code: 'NOT_IN_TRANSACTION' });

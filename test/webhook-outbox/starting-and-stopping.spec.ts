@@ -53,15 +53,15 @@ describe('stopping', () => {
   });
 
   it('ends although the database answers no statement', async () => {
-    const app = await world.start({ shutdownTimeout: '500ms' });
+    const app = await world.start({ shutdownTimeout: '500ms', cleanupInterval: '10ms' });
     await world.endpoint(app, 'x');
     const blocker = await world.admin.connect();
     await blocker.query('BEGIN');
     await blocker.query('LOCK TABLE baton.webhook_deliveries IN ACCESS EXCLUSIVE MODE');
     await waitFor(
       async () =>
-        (await world.admin.query(`SELECT FROM pg_locks WHERE NOT granted AND relation IS NOT NULL`)).rowCount! > 0,
-      { description: 'the poll to wait for the lock' },
+        (await world.admin.query(`SELECT FROM pg_locks WHERE NOT granted AND relation IS NOT NULL`)).rowCount! >= 2,
+      { description: 'the poll and the cleanup to wait for the lock' },
     );
     const before = performance.now();
     await app.outbox.beforeApplicationShutdown();

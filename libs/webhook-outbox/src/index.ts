@@ -16,15 +16,8 @@ export {
 } from './webhook-outbox.options.js';
 export { WEBHOOK_OUTBOX_ENVIRONMENT, webhookOutboxOptionsFromEnv } from './configuring/outbox-environment.js';
 export type { ResolvedRetention, RetentionOptions } from './retaining/retention.options.js';
-export {
-  DeliveryAttempt,
-  EndpointState,
-  OutboxDelivery,
-  OutboxEvent,
-  WebhookEndpoint,
-  webhookOutboxEntities,
-  WebhookSecret,
-} from './schema/entities.js';
+export { DeliveryAttempt, OutboxDelivery, OutboxEvent, webhookOutboxEntities } from './schema/entities.js';
+export { EndpointState, WebhookEndpoint, WebhookSecret } from './schema/endpoint-entities.js';
 
 // Using
 export { WebhookOutboxService } from './webhook-outbox.service.js';
@@ -47,7 +40,7 @@ export type {
   SentTest,
   TestEvent,
 } from './endpoints/endpoint.js';
-export type { EndpointLimits } from './limiting/endpoint-limits.js';
+export type { EndpointLimits, EndpointRate } from './limiting/endpoint-limits.js';
 export {
   type ReplayManyRequest,
   type ReplaySummary,

@@ -13,6 +13,7 @@ import { SchedulerRegistry } from '@nestjs/schedule';
 import type { DeliveryState } from './delivering/delivery.js';
 import type { DeliverySummary } from './consuming/delivery-summary.js';
 import { createRelay } from './delivering/create-relay.js';
+import { within } from './delivering/drain.js';
 import type { Relay, RelayStats } from './delivering/relay.js';
 import { EndpointDirectory } from './endpoints/endpoint-directory.js';
 import { EndpointStore } from './endpoints/endpoint-store.js';
@@ -46,6 +47,9 @@ export interface OutboxStats {
 
 /** A database that takes longer for one look into an index is of no use to anybody. */
 const HEALTH_TIMEOUT_MS = 3_000;
+
+/** For what has nothing left to wait for but a statement that the database may never answer. */
+const CLOSE_TIMEOUT_MS = 1_000;
 
 /**
  * Makes events durable and, where the role asks for it, sends them.
@@ -102,9 +106,12 @@ export class WebhookOutboxService
       onListening: (reconnects) => this.reporter.listening(reconnects),
       onListenerLost: (error) => this.reporter.listenerLost(error),
     });
-    due.listen(() => {
-      this.wakeUps.committed();
-      this.queueing.dueAgain();
+    due.listen({
+      onDue: () => {
+        this.wakeUps.committed();
+        this.queueing.dueAgain();
+      },
+      onOff: () => options.hints === 'on' && this.relay?.lookAside(),
     });
     this.producer = new EventProducer(database, options, systemClock, spans, (events) => this.committed(events));
   }
@@ -219,9 +226,10 @@ export class WebhookOutboxService
   async beforeApplicationShutdown(): Promise<void> {
     await this.wakeUps.stopListening();
     await this.queueing.stopSweeping();
-    await this.cleaner.stop();
+    const cleaned = within(CLOSE_TIMEOUT_MS, this.cleaner.stop());
     if (this.relay !== undefined) this.reporter.stopped(await this.relay.drain());
     await this.queueing.stopDelivering();
+    await cleaned;
     // The question for the lag needs the DataSource, which may be closed from here on.
     await this.reporter.metrics.stop();
   }

@@ -19,6 +19,7 @@ import {
 } from '@nest-baton/webhook-outbox';
 import pg from 'pg';
 import { DataSource } from 'typeorm';
+import { verifyRequests } from './verified-requests.js';
 
 export const TEST_KEYS = [{ id: 'test', key: Buffer.alloc(32, 7).toString('base64') }];
 
@@ -41,8 +42,13 @@ export interface OutboxApp {
   close(): Promise<void>;
 }
 
-/** A database of its own, a receiver, and as many applications over them as a test starts. */
+/**
+ * A database of its own, a receiver, and as many applications over them as a test starts. At its end every request that the receiver got is verified
+ * by independent libraries.
+ */
 export class OutboxWorld {
+  /** How far the clocks of senders are off. */
+  clocksOffMs = 0;
   private readonly apps: { close(): Promise<void> }[] = [];
 
   private constructor(
@@ -126,11 +132,18 @@ export class OutboxWorld {
     return rows;
   }
 
+  /** Verifies what came so far, and forgets it. */
+  forget(): void {
+    verifyRequests(this.receiver, { clocksOffMs: this.clocksOffMs });
+    this.receiver.forget();
+  }
+
   async stop(): Promise<void> {
     for (const app of this.apps) await app.close();
     await this.receiver.stop();
     await this.admin.end();
     await this.database?.drop();
+    this.forget();
   }
 }
 

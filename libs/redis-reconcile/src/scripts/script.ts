@@ -11,7 +11,7 @@ export interface Script {
  * A script with the words that all of them share.
  *
  * KEYS 1 to 7 are the same everywhere and named here; a script's own follow from 8. All keys of a call have one hash tag, so each script
- * touches one slot. A script checks first, then adds, then acknowledges and removes, the owned record last: scripts do not roll
+ * touches one slot. A script checks first, then adds, then deletes and acknowledges, the owned record last: scripts do not roll
  * back, and an error on the way may duplicate a hand-off but never loses one.
  */
 export function script(name: string, body: string): Script {
@@ -128,9 +128,10 @@ local function putBack(waiting, dataStream, fields)
   if redis.call('HINCRBY', WAITING, dataStream, -1) <= 0 then redis.call('HDEL', WAITING, dataStream) end
 end
 
+-- Deleted first: what is pending and gone is cleaned up by a scan; what is acknowledged and still there nobody would ever find.
 local function acknowledge(id)
-  redis.call('XACK', STREAM, GROUP, id)
   redis.call('XDEL', STREAM, id)
+  redis.call('XACK', STREAM, GROUP, id)
 end
 
 local function forget(lease, dataStream)

@@ -1,5 +1,6 @@
 import { type Clock, type Queryable, systemClock } from '@nest-baton/core';
 import { type Claim, leaseUntil } from '../delivering/delivery-store.js';
+import { isLimited } from '../limiting/token-bucket.js';
 import { DueBounds } from './due-bounds.js';
 
 export interface ClaimedDelivery extends Claim {
@@ -32,13 +33,25 @@ export interface ClaimRequest extends SlotsTaken {
   readonly limit: number;
 }
 
+/** What a relay may claim. */
+export interface Claims {
+  /** At most the free slots of each endpoint; what others hold at this moment is skipped. */
+  claim(request: ClaimRequest): Promise<readonly ClaimedDelivery[]>;
+  /** One that was twice in the hands of a process that vanished. */
+  claimSuspect(slots: SlotsTaken): Promise<ClaimedDelivery | undefined>;
+  /** One for each endpoint whose breaker has been open for long enough. */
+  claimProbes(request: ClaimRequest): Promise<readonly ClaimedDelivery[]>;
+  /** Milliseconds until tokens come for something that is due, by the last claim; undefined: nothing waits for one. */
+  readonly tokenInMs?: number | undefined;
+}
+
 /** As many as no endpoint has. */
 export const ALL_SLOTS = 1_000_000;
 
 /** Endpoints that one statement looks at. */
 const SLICE = 1_000;
 
-const LOWEST_ID = '00000000-0000-0000-0000-000000000000';
+export const LOWEST_ID = '00000000-0000-0000-0000-000000000000';
 
 interface Slice {
   readonly claims: readonly (ClaimedDelivery & { readonly dueAtUs: string })[];
@@ -46,6 +59,7 @@ interface Slice {
   readonly seen: number;
   /** The last of them. */
   readonly edge: string;
+  readonly hasLimited: boolean;
 }
 
 /** Lease losses after which a delivery is suspected of crashing its process, and is claimed alone. */
@@ -61,7 +75,9 @@ export const CLAIM_COLUMNS = `c.id, c.fence, c.event_id AS "outboxId", c.endpoin
 const NEXT_FENCE = `greatest(d.fence + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)`;
 
 /** The statements that claim. Each takes a lease on rows that it has locked itself; every comparison of times is by the database's clock. */
-export class ClaimStore {
+export class ClaimStore implements Claims {
+  /** By the last claim: there are endpoints with a limit that all processes share, which are left to others. */
+  hasLimited = false;
   private readonly bounds: DueBounds;
   /** The circle of endpoints goes on behind this one. */
   private after = LOWEST_ID;
@@ -115,10 +131,10 @@ export class ClaimStore {
        slice AS MATERIALIZED (
          SELECT u.*, row_number() OVER () AS nth FROM (
            (SELECT e.id, e.version, e.max_in_flight FROM ${this.schema}.webhook_endpoints e
-             WHERE e.state = 'active' AND e.id > $4::uuid ORDER BY e.id LIMIT ${SLICE})
+             WHERE e.state = 'active' AND NOT ${isLimited('e')} AND e.id > $4::uuid ORDER BY e.id LIMIT ${SLICE})
             UNION ALL
            (SELECT e.id, e.version, e.max_in_flight FROM ${this.schema}.webhook_endpoints e
-             WHERE e.state = 'active' AND e.id <= $4::uuid ORDER BY e.id LIMIT ${SLICE})
+             WHERE e.state = 'active' AND NOT ${isLimited('e')} AND e.id <= $4::uuid ORDER BY e.id LIMIT ${SLICE})
             LIMIT ${SLICE}) u
        ), slot AS (
          SELECT e.id, e.version, e.max_in_flight, coalesce(e.max_in_flight, $3::int) - coalesce(h.n, 0) AS free, s.failing_since IS NOT NULL AS is_troubled,
@@ -137,7 +153,8 @@ export class ClaimStore {
              ORDER BY r.next_at, r.id LIMIT slot.free FOR UPDATE SKIP LOCKED) d
           LIMIT $5
        ), c AS (${this.leaseOf('due')})
-       SELECT k.*, claimed.* FROM (SELECT count(*)::int AS seen, (array_agg(id ORDER BY nth DESC))[1] AS edge FROM slice) k
+       SELECT k.*, claimed.* FROM (SELECT count(*)::int AS seen, (array_agg(id ORDER BY nth DESC))[1] AS edge,
+                      EXISTS (SELECT FROM ${this.schema}.webhook_endpoints e WHERE ${isLimited('e')}) AS "hasLimited" FROM slice) k
          LEFT JOIN (SELECT ${CLAIM_COLUMNS}, (extract(epoch FROM c.next_at) * 1000000)::bigint AS "dueAtUs"
                       FROM c JOIN ${this.schema}.webhook_events e ON e.id = c.event_id) claimed ON true`,
       [
@@ -152,10 +169,12 @@ export class ClaimStore {
       ],
     );
     const [first] = rows;
+    this.hasLimited = first?.hasLimited === true;
     return {
       claims: rows.filter(({ id }) => id !== null),
       seen: first?.seen ?? 0,
       edge: first?.edge ?? LOWEST_ID,
+      hasLimited: this.hasLimited,
     };
   }
 
@@ -168,7 +187,7 @@ export class ClaimStore {
            JOIN ${this.schema}.webhook_endpoints e ON e.id = r.endpoint_id AND e.state = 'active'
            LEFT JOIN ${this.schema}.webhook_endpoint_states s ON s.endpoint_id = r.endpoint_id
           WHERE r.state = 'ready' AND r.lease_losses >= ${SUSPECT_AFTER} AND r.next_at <= statement_timestamp()
-            AND ${hasSlot('e', '$4')} AND ${isUnpaused('s')}
+            AND NOT ${isLimited('e')} AND ${hasSlot('e', '$4')} AND ${isUnpaused('s')}
             AND (s.breaker IS DISTINCT FROM 'open' OR s.open_until <= statement_timestamp())
           ORDER BY r.next_at LIMIT 1 FOR UPDATE OF r SKIP LOCKED
        ), c AS (${this.leaseOf('due', '$2')})
@@ -191,7 +210,7 @@ export class ClaimStore {
          UPDATE ${this.schema}.webhook_endpoint_states s SET probe_until = ${leaseUntil('$2')}
            FROM (SELECT s.endpoint_id FROM ${this.schema}.webhook_endpoint_states s
                    JOIN ${this.schema}.webhook_endpoints e ON e.id = s.endpoint_id
-                  WHERE ${isProbeDue('s', this.schema)} AND ${hasSlot('e', '$5')}
+                  WHERE ${isProbeDue('s', this.schema)} AND NOT ${isLimited('e')} AND ${hasSlot('e', '$5')}
                   ORDER BY s.endpoint_id LIMIT $1 FOR UPDATE OF s SKIP LOCKED) p
           WHERE s.endpoint_id = p.endpoint_id RETURNING s.endpoint_id
        ), due AS MATERIALIZED (
@@ -209,14 +228,18 @@ export class ClaimStore {
     return rows;
   }
 
-  /** Rows are locked by the CTE of the caller; the lease begins with the statement, so a claimer who counts from before it is never late. */
   protected leaseOf(due: string, leaseMs = '$6'): string {
-    return `UPDATE ${this.schema}.webhook_deliveries d
+    return leaseOf(this.schema, due, leaseMs);
+  }
+}
+
+/** Rows are locked by the CTE of the caller; the lease begins with the statement, so a claimer who counts from before it is never late. */
+export function leaseOf(schema: string, due: string, leaseMs: string): string {
+  return `UPDATE ${schema}.webhook_deliveries d
           SET state = 'leased', fence = ${NEXT_FENCE}, lease_until = ${leaseUntil(leaseMs)}, started_at = NULL
          FROM ${due} WHERE d.id = ${due}.id
     RETURNING d.id, d.fence, d.event_id, d.endpoint_id, d.attempts, d.lease_losses, d.next_at, ${due}.version, ${due}.is_troubled,
               ${due}.max_in_flight`;
-  }
 }
 
 /** This process holds, by the CTE `busy`, fewer deliveries of the endpoint than it may. */
@@ -224,7 +247,7 @@ export function hasSlot(endpoint: string, maxInFlight: string): string {
   return `NOT EXISTS (SELECT FROM busy h WHERE h.endpoint_id = ${endpoint}.id AND h.n >= coalesce(${endpoint}.max_in_flight, ${maxInFlight}::int))`;
 }
 
-function isUnpaused(state: string): string {
+export function isUnpaused(state: string): string {
   return `(${state}.paused_until IS NULL OR ${state}.paused_until <= statement_timestamp())`;
 }
 

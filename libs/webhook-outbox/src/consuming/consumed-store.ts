@@ -1,5 +1,6 @@
 import type { Queryable } from '@nest-baton/core';
 import type { DeliveryState } from '../delivering/delivery.js';
+import { lacksToken, nextTokenAt } from '../limiting/token-bucket.js';
 import { IS_ELIGIBLE, nextLook, OPEN } from '../sweeping/sweep-conditions.js';
 
 /** A delivery as `deliver` finds it. */
@@ -13,6 +14,8 @@ export interface FoundDelivery {
   readonly isDue: boolean;
   /** Its endpoint may be sent to. */
   readonly isEligible: boolean;
+  /** When the next token comes to its endpoint; `null` where it has one, or needs none. */
+  readonly tokenAt: Date | null;
 }
 
 /** What a process that consumes a queue, or that begins to, writes of hand-offs. */
@@ -31,20 +34,21 @@ export class ConsumedStore {
     const { rows } = await this.on.query<FoundDelivery & { readonly isKnown: boolean }>(
       `WITH found AS MATERIALIZED (
          SELECT d.id, d.endpoint_id, d.state, d.next_at, d.lease_until, d.next_at <= statement_timestamp() AS is_due,
-                coalesce(${IS_ELIGIBLE}, false) AS is_eligible
+                coalesce(${IS_ELIGIBLE}, false) AS is_eligible,
+                CASE WHEN ${lacksToken('e', 's')} THEN ${nextTokenAt('e', 's')} END AS token_at
            FROM ${this.schema}.webhook_deliveries d
            LEFT JOIN ${this.schema}.webhook_endpoints e ON e.id = d.endpoint_id
            LEFT JOIN ${this.schema}.webhook_endpoint_states s ON s.endpoint_id = d.endpoint_id
           WHERE d.event_id = $1
        ), next AS (
-         SELECT min(${nextLook('f', '$2')}) AS at FROM found f WHERE f.state IN (${OPEN})
+         SELECT min(${nextLook('f', '$2', 'f.token_at IS NOT NULL')}) AS at FROM found f WHERE f.state IN (${OPEN})
        ), over AS (
          DELETE FROM ${this.schema}.webhook_hand_offs h USING next WHERE h.event_id = $1 AND h.kind = 'sweep' AND next.at IS NULL
        ), moved AS (
          UPDATE ${this.schema}.webhook_hand_offs h SET lease_until = NULL, next_at = next.at, fence = h.fence + 1
            FROM next WHERE h.event_id = $1 AND h.kind = 'sweep' AND next.at IS NOT NULL)
        SELECT f.id, f.endpoint_id AS "endpointId", f.state, f.next_at AS "nextAt", f.lease_until AS "leaseUntil", f.is_due AS "isDue",
-              f.is_eligible AS "isEligible", EXISTS (SELECT FROM ${this.schema}.webhook_events WHERE id = $1) AS "isKnown"
+              f.is_eligible AS "isEligible", f.token_at AS "tokenAt", EXISTS (SELECT FROM ${this.schema}.webhook_events WHERE id = $1) AS "isKnown"
          FROM (SELECT) one LEFT JOIN found f ON true ORDER BY f.id`,
       [outboxId, graceMs],
     );

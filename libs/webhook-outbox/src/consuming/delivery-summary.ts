@@ -5,7 +5,7 @@ import type { FoundDelivery } from './consumed-store.js';
  * Where one delivery of an event stands.
  *
  * - `settled`: nobody sends it again.
- * - `retryAt`: it is due again then.
+ * - `retryAt`: it is due again then, or is due and its endpoint's rate lets the next request through not before.
  * - `heldElsewhere`: another process sends it at this moment.
  * - `deferred`: it is due, and could not be sent now: its endpoint has no free slot, is paused or fails, or the process stops.
  */
@@ -29,14 +29,13 @@ export function summaryOf(outboxId: string, found: readonly FoundDelivery[] | un
   return { outboxId, isGone: found === undefined, deliveries: (found ?? []).map(standingOf) };
 }
 
-function standingOf({ id: deliveryId, endpointId, state, isDue, nextAt }: FoundDelivery): DeliveryStanding {
+function standingOf({ id: deliveryId, endpointId, state, isDue, nextAt, tokenAt }: FoundDelivery): DeliveryStanding {
   switch (state) {
     case 'leased':
       return { deliveryId, endpointId, result: 'heldElsewhere' };
     case 'ready':
-      return isDue
-        ? { deliveryId, endpointId, result: 'deferred' }
-        : { deliveryId, endpointId, result: 'retryAt', retryAt: nextAt };
+      if (isDue && tokenAt === null) return { deliveryId, endpointId, result: 'deferred' };
+      return { deliveryId, endpointId, result: 'retryAt', retryAt: (isDue ? tokenAt : null) ?? nextAt };
     default:
       return { deliveryId, endpointId, result: 'settled', state };
   }

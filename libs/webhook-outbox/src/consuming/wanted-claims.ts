@@ -8,6 +8,15 @@ import {
   type SlotsTaken,
   SUSPECT_AFTER,
 } from '../claiming/claim-store.js';
+import type { LimitedLooks } from '../claiming/claims-by-limit.js';
+import {
+  type ClaimKind,
+  isOfKind,
+  LIMITED_COLUMNS,
+  LimitedClaims,
+  type LimitedRows,
+} from '../limiting/limited-claims.js';
+import { isLimited } from '../limiting/token-bucket.js';
 import { IS_ELIGIBLE, later } from '../sweeping/sweep-conditions.js';
 
 /** Events of one claim. */
@@ -44,7 +53,7 @@ export class WantedClaims extends ClaimStore {
   override async claim({ limit, leaseMs, maxInFlight, held }: ClaimRequest): Promise<readonly ClaimedDelivery[]> {
     const events = this.turn();
     if (events.length === 0) return [];
-    const { rows } = await this.database.query<ClaimedDelivery>(
+    const { rows } = await this.database.query<ClaimedDelivery & { readonly hasLimited: boolean }>(
       `WITH held AS (SELECT * FROM unnest($1::uuid[], $2::int[]) AS h(endpoint_id, n)),
        candidate AS MATERIALIZED (
          SELECT r.id, e.version, e.max_in_flight, s.failing_since IS NOT NULL AS is_troubled,
@@ -56,14 +65,17 @@ export class WantedClaims extends ClaimStore {
            LEFT JOIN held h ON h.endpoint_id = r.endpoint_id
           WHERE r.event_id = ANY ($4::uuid[]) AND r.state = 'ready' AND r.next_at <= statement_timestamp()
             AND r.lease_losses < ${SUSPECT_AFTER} AND ${IS_ELIGIBLE} AND s.breaker IS DISTINCT FROM 'open'
+            AND NOT ${isLimited('e')}
        ), due AS MATERIALIZED (
          SELECT r.id, c.version, c.is_troubled, c.max_in_flight FROM candidate c JOIN ${this.tables}.webhook_deliveries r ON r.id = c.id
           WHERE c.nth <= c.free AND r.state = 'ready' ORDER BY r.id LIMIT $5 FOR UPDATE OF r SKIP LOCKED
        ), c AS (${this.leaseOf('due')})
-       SELECT ${CLAIM_COLUMNS} FROM c JOIN ${this.tables}.webhook_events e ON e.id = c.event_id`,
+       SELECT k.*, claimed.* FROM (SELECT EXISTS (SELECT FROM ${this.tables}.webhook_endpoints e WHERE ${isLimited('e')}) AS "hasLimited") k
+         LEFT JOIN (SELECT ${CLAIM_COLUMNS} FROM c JOIN ${this.tables}.webhook_events e ON e.id = c.event_id) claimed ON true`,
       [[...held.keys()], [...held.values()], maxInFlight, events, limit, leaseMs],
     );
-    return rows;
+    this.hasLimited = rows[0]?.hasLimited === true;
+    return rows.filter(({ id }) => id !== null);
   }
 
   override async claimSuspect({ leaseMs, maxInFlight, held }: SlotsTaken): Promise<ClaimedDelivery | undefined> {
@@ -75,7 +87,7 @@ export class WantedClaims extends ClaimStore {
            JOIN ${this.tables}.webhook_endpoints e ON e.id = r.endpoint_id
            LEFT JOIN ${this.tables}.webhook_endpoint_states s ON s.endpoint_id = r.endpoint_id
           WHERE r.event_id = ANY ($3::uuid[]) AND r.state = 'ready' AND r.lease_losses >= ${SUSPECT_AFTER}
-            AND r.next_at <= statement_timestamp() AND ${hasSlot('e', '$5')} AND ${IS_ELIGIBLE}
+            AND r.next_at <= statement_timestamp() AND ${hasSlot('e', '$5')} AND ${IS_ELIGIBLE} AND NOT ${isLimited('e')}
           ORDER BY r.next_at LIMIT 1 FOR UPDATE OF r SKIP LOCKED
        ), c AS (${this.leaseOf('due', '$2')})
        SELECT ${CLAIM_COLUMNS} FROM c JOIN ${this.tables}.webhook_events e ON e.id = c.event_id`,
@@ -94,7 +106,7 @@ export class WantedClaims extends ClaimStore {
            JOIN ${this.tables}.webhook_endpoints e ON e.id = r.endpoint_id
            JOIN ${this.tables}.webhook_endpoint_states s ON s.endpoint_id = r.endpoint_id AND s.breaker = 'open'
           WHERE r.event_id = ANY ($4::uuid[]) AND r.state = 'ready' AND r.next_at <= statement_timestamp()
-            AND r.lease_losses < ${SUSPECT_AFTER} AND ${hasSlot('e', '$6')} AND ${IS_ELIGIBLE}
+            AND r.lease_losses < ${SUSPECT_AFTER} AND ${hasSlot('e', '$6')} AND ${IS_ELIGIBLE} AND NOT ${isLimited('e')}
           ORDER BY r.endpoint_id, r.next_at, r.id
        ), probe AS (
          UPDATE ${this.tables}.webhook_endpoint_states s SET probe_until = ${later('$2')}
@@ -114,12 +126,57 @@ export class WantedClaims extends ClaimStore {
   }
 
   /** Of more events than one statement takes, others each time. */
-  private turn(): readonly string[] {
+  turn(): readonly string[] {
     const events = [...this.wanted].slice(0, MAX_WANTED);
     for (const [outboxId, callers] of events) {
       this.wanted.delete(outboxId);
       this.wanted.set(outboxId, callers);
     }
     return events.map(([outboxId]) => outboxId);
+  }
+}
+
+/** What is due of wanted events for limited endpoints. */
+export class LimitedWanted implements LimitedLooks {
+  /** Nobody waits for tokens: `deliver` says when the next one comes. */
+  readonly tokenInMs = undefined;
+  private readonly claims: LimitedClaims;
+
+  constructor(
+    on: Queryable,
+    private readonly tables: string,
+    private readonly wanted: WantedClaims,
+  ) {
+    this.claims = new LimitedClaims(on, tables);
+  }
+
+  claim(request: ClaimRequest): Promise<readonly ClaimedDelivery[]> {
+    return this.look('due', request);
+  }
+
+  async claimSuspect(slots: SlotsTaken): Promise<ClaimedDelivery | undefined> {
+    return (await this.look('suspect', { ...slots, limit: 1 }))[0];
+  }
+
+  claimProbes(request: ClaimRequest): Promise<readonly ClaimedDelivery[]> {
+    return this.look('probe', request);
+  }
+
+  private async look(kind: ClaimKind, request: ClaimRequest): Promise<readonly ClaimedDelivery[]> {
+    const events = this.wanted.turn();
+    return events.length === 0 ? [] : (await this.claims.claim(kind, request, this.rows(kind, events))).claims;
+  }
+
+  private rows(kind: ClaimKind, events: readonly string[]): LimitedRows {
+    const { tables } = this;
+    return {
+      ctes: `wanted AS MATERIALIZED (
+         SELECT r.id, r.endpoint_id FROM ${tables}.webhook_deliveries r WHERE r.event_id = ANY ($6::uuid[]) AND ${isOfKind(kind)}),`,
+      endpoints: `SELECT ${LIMITED_COLUMNS} FROM ${tables}.webhook_endpoints e
+                   WHERE e.state = 'active' AND ${isLimited('e')} AND e.id IN (SELECT w.endpoint_id FROM wanted w) ORDER BY e.id`,
+      rows: (endpoint) =>
+        `FROM wanted w JOIN ${tables}.webhook_deliveries r ON r.id = w.id WHERE w.endpoint_id = ${endpoint}.id AND ${isOfKind(kind)}`,
+      values: [events],
+    };
   }
 }

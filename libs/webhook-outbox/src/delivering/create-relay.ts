@@ -8,7 +8,9 @@ import type { ReclaimStore } from '../reclaiming/reclaim-store.js';
 import type { OutboxDatabase } from '../schema/outbox-database.js';
 import { TracedSender } from '../sending/traced-sender.js';
 import type { ResolvedWebhookOutboxOptions } from '../webhook-outbox.options.js';
-import { type ClaimedDelivery, ClaimStore } from '../claiming/claim-store.js';
+import { type ClaimedDelivery, type Claims, ClaimStore } from '../claiming/claim-store.js';
+import { ClaimsByLimit } from '../claiming/claims-by-limit.js';
+import { LimitedCircle } from '../claiming/limited-circle.js';
 import { DeliveryStore } from './delivery-store.js';
 import { MAX_REQUESTS, Relay } from './relay.js';
 
@@ -21,7 +23,7 @@ export interface RelaySetup {
   readonly reporter: DeliveryReporter;
   readonly registry: TimeoutRegistry | undefined;
   /** What it may claim; undefined: whatever is due. */
-  readonly claims: ClaimStore | undefined;
+  readonly claims: Claims | undefined;
   readonly underWay: ClaimsUnderWay;
   readonly spans: OutboxSpans;
 }
@@ -31,7 +33,7 @@ export function createRelay(setup: RelaySetup): Relay {
   const { name, options, database, directory, reclaims, reporter, registry, underWay } = setup;
   const { schema } = database;
   const parts = {
-    claims: setup.claims ?? new ClaimStore(database, schema, reporter.foundLate.bind(reporter)),
+    claims: setup.claims ?? whateverIsDue(database, reporter),
     store: new DeliveryStore(database, schema, options.retention.delivered === 0),
     health: new EndpointHealthStore(database, schema, options),
     reclaims,
@@ -57,4 +59,12 @@ export function createRelay(setup: RelaySetup): Relay {
     onHealthChanged: reporter.endpoints.healthChanged.bind(reporter.endpoints),
   };
   return new Relay(name, options, parts, hooks, registry);
+}
+
+function whateverIsDue(database: OutboxDatabase, reporter: DeliveryReporter): Claims {
+  const onFoundLate = reporter.foundLate.bind(reporter);
+  return new ClaimsByLimit(
+    new ClaimStore(database, database.schema, onFoundLate),
+    new LimitedCircle(database, database.schema, onFoundLate),
+  );
 }

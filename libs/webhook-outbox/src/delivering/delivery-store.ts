@@ -115,10 +115,7 @@ export class DeliveryStore {
          SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::float8[], $5::text[], $6::text[], $7::int[], $8::text[],
                               $9::int[], $10::timestamptz[], $11::int[])
                 AS w(id, fence, new_state, retry_in_ms, outcome, new_reason, status, error, attempt, began_at, duration_ms)),
-       locked AS (
-         SELECT w.*, d.state = 'leased' AS is_ours FROM ${this.schema}.webhook_deliveries d JOIN wanted w ON d.id = w.id
-          WHERE (d.state = 'leased' AND d.fence = w.fence) OR (w.new_state = 'delivered' AND d.state IN (${UNHELD}))
-          ORDER BY d.id FOR UPDATE OF d),
+       locked AS (${this.lockedForOutcome()}),
        written AS (
          UPDATE ${this.schema}.webhook_deliveries d
             SET state = l.new_state, lease_until = NULL, lease_losses = 0,
@@ -126,17 +123,17 @@ export class DeliveryStore {
                           THEN clock_timestamp() + make_interval(secs => l.retry_in_ms / 1000) ELSE d.next_at END,
                 settled_at = CASE l.new_state WHEN 'ready' THEN NULL ELSE clock_timestamp() END,
                 last_outcome = l.outcome, reason = l.new_reason, last_status = l.status, last_error = l.error
-           FROM locked l WHERE d.id = l.id${this.deletesDelivered ? ` AND l.new_state <> 'delivered'` : ''}),
+           FROM locked l WHERE d.id = l.id AND l.is_moved AND NOT l.is_deleted),
+       touched AS (
+         UPDATE ${this.schema}.webhook_deliveries d SET fence = d.fence FROM locked l WHERE d.id = l.id AND NOT l.is_moved),
        ${this.deletesDelivered ? this.deleted() : ''}logged AS (
          INSERT INTO ${this.schema}.webhook_attempts
                 (delivery_id, attempt, started_at, duration_ms, outcome, reason, status, error, is_late)
-         SELECT w.id, w.attempt, w.began_at, w.duration_ms, w.outcome, w.new_reason, w.status, w.error, l.is_ours IS NOT TRUE
-           FROM wanted w LEFT JOIN locked l ON l.id = w.id
-          WHERE CASE WHEN l.id IS NOT NULL THEN ${this.deletesDelivered ? `w.new_state <> 'delivered'` : 'true'}
-                     ELSE NOT EXISTS (${this.loggedOf('w')}) AND EXISTS (${this.rowOf('w')}) END)
+         SELECT l.id, l.attempt, l.began_at, l.duration_ms, l.outcome, l.new_reason, l.status, l.error, NOT l.is_ours
+           FROM locked l WHERE NOT l.is_deleted AND (l.is_moved OR NOT EXISTS (${this.loggedOf('l')})))
        SELECT w.id FROM wanted w LEFT JOIN locked l ON l.id = w.id
-        WHERE l.id IS NOT NULL OR EXISTS (${this.loggedOf('w')} AND NOT a.is_late)
-           ${this.deletesDelivered ? `OR w.new_state = 'delivered' AND NOT EXISTS (${this.rowOf('w')})` : ''}`,
+        WHERE l.is_moved OR EXISTS (${this.loggedOf('w')} AND NOT a.is_late)
+           ${this.deletesDelivered ? `OR w.new_state = 'delivered' AND l.id IS NULL` : ''}`,
       [
         ...columnsOf(ended),
         of(({ state }): DeliveryState => state),
@@ -154,12 +151,29 @@ export class DeliveryStore {
   }
 
   /**
+   * Each delivery that is there, in order of id, also one that is somebody else's: so nobody removes it while the outcome is added to its history.
+   * What is not moved is touched, for those who remove rows compare versions, and leave one that has changed under their snapshot to their next look.
+   * So does this: where success deletes, one with a history that the statement cannot see is kept as `delivered` for the cleanup.
+   */
+  private lockedForOutcome(): string {
+    const isOurs = `(d.state = 'leased' AND d.fence = w.fence)`;
+    const isMoved = `(${isOurs} OR (w.new_state = 'delivered' AND d.state IN (${UNHELD})))`;
+    const locked = `SELECT w.*, ${isOurs} AS is_ours, ${isMoved} AS is_moved`;
+    if (!this.deletesDelivered)
+      return `${locked}, false AS is_deleted FROM ${this.schema}.webhook_deliveries d JOIN wanted w ON d.id = w.id
+          ORDER BY d.id FOR UPDATE OF d`;
+    return `${locked}, ${isMoved} AND w.new_state = 'delivered' AND d.xmin = seen.xmin AS is_deleted
+           FROM ${this.schema}.webhook_deliveries d JOIN wanted w ON d.id = w.id JOIN ${this.schema}.webhook_deliveries seen ON seen.id = d.id
+          ORDER BY d.id FOR UPDATE OF d`;
+  }
+
+  /**
    * Deletes what was delivered. An event is locked after its deliveries, against the order of all others, so one that somebody has locked is
    * left to the cleanup, as is one of which another process settles the last delivery at this moment.
    */
   private deleted(): string {
     return `removed AS (
-         DELETE FROM ${this.schema}.webhook_deliveries d USING locked l WHERE d.id = l.id AND l.new_state = 'delivered' RETURNING d.id, d.event_id),
+         DELETE FROM ${this.schema}.webhook_deliveries d USING locked l WHERE d.id = l.id AND l.is_deleted RETURNING d.id, d.event_id),
        forgotten AS (
          DELETE FROM ${this.schema}.webhook_attempts a USING removed WHERE a.delivery_id = removed.id),
        event AS MATERIALIZED (
@@ -171,10 +185,6 @@ export class DeliveryStore {
          DELETE FROM ${this.schema}.webhook_events e USING event WHERE e.id = event.id RETURNING e.id),
        ${handOffsOf('over', this.schema)},
        `;
-  }
-
-  private rowOf(w: string): string {
-    return `SELECT FROM ${this.schema}.webhook_deliveries d WHERE d.id = ${w}.id`;
   }
 
   /** What an attempt of `w` came to, as far as somebody has written it. */

@@ -56,7 +56,8 @@ export async function drainPump(parts: Draining, timeoutMs: number): Promise<Dra
   return { released, cut, unsettled: settler.size };
 }
 
-async function within(ms: number, work: Promise<unknown>): Promise<void> {
+/** Resolves when the work has ended, or after so long, while it goes on. */
+export async function within(ms: number, work: Promise<unknown> | undefined): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const over = new Promise<void>((resolve) => (timer = setTimeout(resolve, ms)));
   await Promise.race([work, over]);

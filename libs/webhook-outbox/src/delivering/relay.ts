@@ -7,18 +7,19 @@ import { EndpointHealth } from '../endpoint-health/endpoint-health.js';
 import type { EndpointHealthStore, HealthChange } from '../endpoint-health/endpoint-health-store.js';
 import type { ReclaimStore } from '../reclaiming/reclaim-store.js';
 import { Upkeep, type UpkeepHooks } from '../reclaiming/upkeep.js';
-import { ALL_SLOTS, type ClaimedDelivery, type ClaimStore, type SlotsTaken } from '../claiming/claim-store.js';
+import { ALL_SLOTS, type ClaimedDelivery, type Claims, type SlotsTaken } from '../claiming/claim-store.js';
 import type { DeliveryStore } from './delivery-store.js';
 import { type Held, HeldDeliveries } from './held-deliveries.js';
 import { LeaseKeeper } from './lease-keeper.js';
 import type { Settlement } from '../outcomes/outcome.js';
 import type { RequestOutcome } from '../webhook-outbox.metrics.js';
 import type { RelayFacts } from '../operating/outbox-health.js';
+import { TokenWake } from '../limiting/token-wake.js';
 import { Pump } from './pump.js';
 import { Settler } from './settler.js';
 
 export interface RelayParts {
-  readonly claims: ClaimStore;
+  readonly claims: Claims;
   readonly store: DeliveryStore;
   readonly health: EndpointHealthStore;
   readonly reclaims: ReclaimStore;
@@ -71,6 +72,7 @@ export class Relay implements Runnable {
   private readonly loop: PollLoop;
   private readonly health: EndpointHealth;
   private readonly upkeep: Upkeep;
+  private readonly tokens = new TokenWake(() => this.loop.notify());
   /** Endpoints that have just asked to be left alone. */
   private readonly spared = new Set<string>();
   private isStarted = false;
@@ -142,6 +144,12 @@ export class Relay implements Runnable {
     this.loop.notify();
   }
 
+  /** An endpoint is off: puts its deliveries aside with the next pass, which begins now, and those that are handed back after it. */
+  lookAside(): void {
+    this.upkeep.lookAside(this.options.leaseMs);
+    this.loop.notify();
+  }
+
   /** One pass; what it claimed is then on its way. */
   async runOnce(): Promise<void> {
     await this.loop.runOnce();
@@ -153,6 +161,7 @@ export class Relay implements Runnable {
 
   /** As `stop()`, telling what is left. Bounded by `shutdownTimeout` and a second, also when the database does not answer. */
   drain(): Promise<DrainReport> {
+    this.tokens.stop();
     this.stopping ??= drainPump(
       {
         loop: this.loop,
@@ -219,11 +228,6 @@ export class Relay implements Runnable {
     this.hooks.onHealthChanged(change);
   }
 
-  private lookAside(): void {
-    this.upkeep.lookAside(this.options.leaseMs);
-    this.loop.notify();
-  }
-
   /**
    * One suspect at a time, so two of them never share a process: after its second loss an innocent delivery is no longer lost with the one
    * that crashes.
@@ -256,6 +260,7 @@ export class Relay implements Runnable {
     const leaseEndsAt = this.clock.monotonic() + leaseMs;
     const claims = await this.parts.claims.claim({ ...slots, limit });
     this.lookedAt = this.clock.monotonic();
+    this.tokens.in(this.parts.claims.tokenInMs);
     if (claims.length > 0) await this.accept(claims, leaseEndsAt);
     // A full endpoint was not looked at, and one that was filled may have more: the next free slot looks again.
     this.isMoreDue = claims.length > 0 || this.held.isAnyFull(slots);

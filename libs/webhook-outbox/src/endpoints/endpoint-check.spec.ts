@@ -11,7 +11,7 @@ describe('checkEndpoint', () => {
       types: ['*'],
       tenant: '',
       headers: {},
-      limits: { scheduleMs: undefined, maxInFlight: undefined },
+      limits: { scheduleMs: undefined, maxInFlight: undefined, rate: undefined },
       secret: undefined,
     });
   });

@@ -2,6 +2,7 @@ import type { Queryable } from '@nest-baton/core';
 import type { NewEvent } from '../producing/event-batch.js';
 import type { CheckedChange } from './endpoint-check.js';
 import type { Endpoint, EndpointStanding } from './endpoint.js';
+import { isLimited } from '../limiting/token-bucket.js';
 import { limitColumns } from '../limiting/endpoint-limits.js';
 import type { SealedSecret } from './key-ring.js';
 import type { SecretsFound } from './secret-store.js';
@@ -86,36 +87,47 @@ export class EndpointRecords {
     return this.set(id, tenant, `state = 'disabled', disabled_reason = coalesce(disabled_reason, 'requested')`);
   }
 
-  /** Its row is kept, so that its deliveries have an endpoint; its secrets and headers are not. Its deliveries are abandoned by the relays, a batch at a time. */
-  async delete(id: string, tenant: string | undefined): Promise<boolean> {
-    const { rows } = await this.on.query<{ id: string }>(
-      `WITH deleted AS (
+  /**
+   * Its row is kept, so that its deliveries have an endpoint; its secrets, its headers and what it has done wrong are not. Its deliveries are abandoned by
+   * the relays, a batch at a time. False: it was changed at this moment, so that a secret may be there that the statement does not see.
+   */
+  async delete(id: string, tenant: string | undefined): Promise<boolean | undefined> {
+    const { rows } = await this.on.query<{ isDeleted: boolean }>(
+      `WITH ${this.lockedHealth()},
+       seen AS MATERIALIZED (
+         SELECT e.id, e.version FROM ${this.schema}.webhook_endpoints e WHERE ${FOUND} AND ${AFTER_HEALTH}
+       ), deleted AS (
          UPDATE ${this.schema}.webhook_endpoints e
             SET state = 'deleted', headers_key_id = NULL, headers_sealed = NULL, version = e.version + 1, updated_at = clock_timestamp()
-          WHERE ${FOUND} RETURNING e.id
+           FROM seen WHERE e.id = seen.id AND e.version = seen.version RETURNING e.id
        ), forgotten AS (
-         DELETE FROM ${this.schema}.webhook_secrets s USING deleted WHERE s.endpoint_id = deleted.id)
-       SELECT id FROM deleted`,
+         DELETE FROM ${this.schema}.webhook_secrets s USING deleted WHERE s.endpoint_id = deleted.id
+       ), forgiven AS (
+         DELETE FROM ${this.schema}.webhook_endpoint_states s USING deleted WHERE s.endpoint_id = deleted.id)
+       SELECT EXISTS (SELECT FROM deleted) AS "isDeleted" FROM seen`,
       [id, tenant ?? null],
     );
-    return rows.length > 0;
+    return rows[0]?.isDeleted;
   }
 
   /**
    * Forgets what it has done wrong, too. The state is locked before the endpoint, as by whoever writes what an answer says of it: such an
-   * answer is either forgotten here or counted anew.
+   * answer is either forgotten here or counted anew. What it has used of its rate is not forgotten.
    */
   async enable(id: string, tenant: string | undefined): Promise<Endpoint | undefined> {
     const { rows } = await this.on.query<EndpointRecord>(
-      `WITH health AS MATERIALIZED (
-         SELECT s.endpoint_id FROM ${this.schema}.webhook_endpoint_states s JOIN ${this.schema}.webhook_endpoints e ON e.id = s.endpoint_id
-          WHERE ${FOUND} FOR UPDATE OF s
-       ), enabled AS (
+      `WITH ${this.lockedHealth()},
+       enabled AS (
          UPDATE ${this.schema}.webhook_endpoints e
             SET state = 'active', disabled_reason = NULL, version = e.version + 1, updated_at = clock_timestamp()
-          WHERE ${FOUND} AND (SELECT count(*) FROM health) >= 0 RETURNING e.*
+          WHERE ${FOUND} AND ${AFTER_HEALTH} RETURNING e.*
        ), forgotten AS (
-         DELETE FROM ${this.schema}.webhook_endpoint_states s USING enabled WHERE s.endpoint_id = enabled.id)
+         DELETE FROM ${this.schema}.webhook_endpoint_states s USING enabled WHERE s.endpoint_id = enabled.id AND NOT ${isLimited('enabled')}
+       ), cleared AS (
+         UPDATE ${this.schema}.webhook_endpoint_states s
+            SET breaker = 'closed', open_until = NULL, probe_until = NULL, failures = 0, failing_since = NULL, failing_events = 0,
+                paused_until = NULL, warned_at = NULL
+           FROM enabled WHERE s.endpoint_id = enabled.id AND ${isLimited('enabled')})
        SELECT ${this.columns()} FROM enabled e`,
       [id, tenant ?? null],
     );
@@ -149,9 +161,16 @@ export class EndpointRecords {
     return rows[0]?.id;
   }
 
+  private lockedHealth(): string {
+    return `health AS MATERIALIZED (
+         SELECT s.endpoint_id FROM ${this.schema}.webhook_endpoint_states s JOIN ${this.schema}.webhook_endpoints e ON e.id = s.endpoint_id
+          WHERE ${FOUND} FOR UPDATE OF s)`;
+  }
+
   private columns(): string {
     return `e.id, e.url, e.types, e.tenant, e.header_names AS "headerNames", e.schedule_ms AS "scheduleMs",
-              e.max_in_flight AS "maxInFlight", e.state, e.disabled_reason AS "disabledReason",
+              e.max_in_flight AS "maxInFlight",
+              CASE WHEN ${isLimited('e')} THEN jsonb_build_object('perSecond', e.rate_per_second, 'burst', e.rate_burst) END AS rate, e.state, e.disabled_reason AS "disabledReason",
               e.created_at AS "createdAt", e.updated_at AS "updatedAt", (
               SELECT coalesce(jsonb_agg(jsonb_build_object('id', s.id, 'createdAt', s.created_at, 'expiresAt', s.expires_at)
                                         ORDER BY s.created_at DESC, s.id), '[]')
@@ -175,6 +194,9 @@ export class EndpointRecords {
 }
 
 const FOUND = `e.id = $1::uuid AND ($2::text IS NULL OR e.tenant = $2) AND e.state <> 'deleted'`;
+
+/** True, and known only when the state is locked. */
+const AFTER_HEALTH = '(SELECT count(*) FROM health) >= 0';
 
 function endpointOf(row: EndpointRecord): Endpoint {
   const secrets = row.secrets.map((one) => ({

@@ -55,6 +55,8 @@ export interface Endpoint {
   readonly scheduleMs: readonly number[] | null;
   /** `null`: as the module's options say. */
   readonly maxInFlight: number | null;
+  /** `null`: none. */
+  readonly rate: { readonly perSecond: number; readonly burst: number } | null;
   readonly state: EndpointStanding;
   /** `gone`: it answered 410; `failing`: nothing but failures for `disableAfter`; `requested`: by `disable()`. */
   readonly disabledReason: string | null;

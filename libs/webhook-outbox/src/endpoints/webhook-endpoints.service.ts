@@ -113,7 +113,9 @@ export class WebhookEndpointsService {
 
   /** Nothing is sent to it from now on; what is open is parked, and what is sent meanwhile too. @throws EndpointNotFoundError | OptionsInvalidError */
   async disable(id: string, scope?: TenantScope): Promise<Endpoint> {
-    return this.on(id, scope, (tenant) => this.records.disable(id, tenant));
+    const disabled = await this.on(id, scope, (tenant) => this.records.disable(id, tenant));
+    this.due.tellOff();
+    return disabled;
   }
 
   /**
@@ -127,9 +129,17 @@ export class WebhookEndpointsService {
     return enabled;
   }
 
-  /** For good: what is open and not parked is abandoned, and no call finds it any more. @throws EndpointNotFoundError | OptionsInvalidError */
+  /**
+   * For good: what is open or parked is abandoned, requests that run end as they do, and no call finds it any more.
+   *
+   * @throws EndpointNotFoundError | OptionsInvalidError
+   */
   async delete(id: string, scope?: TenantScope): Promise<void> {
-    await this.on(id, scope, async (tenant) => (await this.records.delete(id, tenant)) || undefined);
+    await this.untilWritten(
+      id,
+      async () => (await this.on(id, scope, (tenant) => this.records.delete(id, tenant))) || undefined,
+    );
+    this.due.tellOff();
   }
 
   /**
@@ -183,15 +193,21 @@ export class WebhookEndpointsService {
     });
   }
 
-  /** Again from what is there then, when somebody else has changed the endpoint since it was read. */
-  private async changeSecrets<T>(
+  private changeSecrets<T>(
     id: string,
     scope: TenantScope | undefined,
     change: (found: SecretsFound) => Promise<T | undefined>,
   ): Promise<T> {
+    return this.untilWritten(id, async () =>
+      change(await this.on(id, scope, (tenant) => this.records.secrets(id, tenant))),
+    );
+  }
+
+  /** Again from what is there then, when somebody else has changed the endpoint since it was read. */
+  private async untilWritten<T>(id: string, write: () => Promise<T | undefined>): Promise<T> {
     for (let tries = 0; tries < MOST_TRIES; tries++) {
-      const changed = await change(await this.on(id, scope, (tenant) => this.records.secrets(id, tenant)));
-      if (changed !== undefined) return changed;
+      const written = await write();
+      if (written !== undefined) return written;
     }
     throw new EndpointSecretError(`Endpoint ${id} is being changed by others all the time.`, { retryable: true });
   }

@@ -7,33 +7,49 @@ export interface EndpointLimits {
   readonly schedule?: readonly Duration[] | null;
   /** Instead of the module's `maxInFlight`: requests at one time by one process, 1 to 1 000. */
   readonly maxInFlight?: number | null;
+  /** Requests of all processes together; without: as many as there are. */
+  readonly rate?: EndpointRate | null;
 }
 
-export const LIMIT_NAMES = ['schedule', 'maxInFlight'] as const;
+export interface EndpointRate {
+  /** 0.001 to 10 000. */
+  readonly perSecond: number;
+  /** Requests at once after a pause. Too small and what comes between two looks is not used. 1 to 100 000; default: those of a second, at least 1. */
+  readonly burst?: number;
+}
+
+export const LIMIT_NAMES = ['schedule', 'maxInFlight', 'rate'] as const;
 
 /** As stored. Undefined: not given. */
 export interface CheckedLimits {
   readonly scheduleMs: readonly number[] | null | undefined;
   readonly maxInFlight: number | null | undefined;
+  readonly rate: Required<EndpointRate> | null | undefined;
 }
 
 const MOST_PAUSES = 100;
 const LONGEST_PAUSE_MS = 30 * 24 * 3_600_000;
 const MOST_IN_FLIGHT = 1_000;
+const LOWEST_RATE = 0.001;
+const HIGHEST_RATE = 10_000;
+const MOST_BURST = 100_000;
 
 /** Pure. @throws EndpointInvalidError */
-export function checkLimits({ schedule, maxInFlight }: EndpointLimits): CheckedLimits {
+export function checkLimits({ schedule, maxInFlight, rate }: EndpointLimits): CheckedLimits {
   return {
     scheduleMs: schedule === undefined || schedule === null ? schedule : checkSchedule(schedule),
     maxInFlight: maxInFlight === undefined || maxInFlight === null ? maxInFlight : checkMaxInFlight(maxInFlight),
+    rate: rate === undefined || rate === null ? rate : checkRate(rate),
   };
 }
 
 /** Column, its type and its value, of what was given. */
-export function limitColumns({ scheduleMs, maxInFlight }: CheckedLimits): readonly LimitColumn[] {
+export function limitColumns({ scheduleMs, maxInFlight, rate }: CheckedLimits): readonly LimitColumn[] {
   const all: readonly LimitColumn[] = [
     { column: 'schedule_ms', type: 'float8[]', value: scheduleMs },
     { column: 'max_in_flight', type: 'integer', value: maxInFlight },
+    { column: 'rate_per_second', type: 'float8', value: rate && rate.perSecond },
+    { column: 'rate_burst', type: 'integer', value: rate && rate.burst },
   ];
   return all.filter(({ value }) => value !== undefined);
 }
@@ -59,4 +75,13 @@ function checkMaxInFlight(count: number): number {
   if (!Number.isSafeInteger(count) || count < 1 || count > MOST_IN_FLIGHT)
     throw new EndpointInvalidError(`maxInFlight must be a whole number from 1 to ${MOST_IN_FLIGHT}, or null.`);
   return count;
+}
+
+function checkRate(rate: EndpointRate): Required<EndpointRate> {
+  const { perSecond, burst = Math.max(1, Math.ceil(perSecond)) } = rate;
+  if (typeof perSecond !== 'number' || !(perSecond >= LOWEST_RATE && perSecond <= HIGHEST_RATE))
+    throw new EndpointInvalidError(`rate.perSecond must be a number from ${LOWEST_RATE} to ${HIGHEST_RATE}.`);
+  if (!Number.isSafeInteger(burst) || burst < 1 || burst > MOST_BURST)
+    throw new EndpointInvalidError(`rate.burst must be a whole number from 1 to ${MOST_BURST}.`);
+  return { perSecond, burst };
 }

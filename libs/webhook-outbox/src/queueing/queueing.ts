@@ -7,6 +7,7 @@ import {
   systemRandom,
   type TimeoutRegistry,
 } from '@nest-baton/core';
+import { within } from '../delivering/drain.js';
 import type { Relay } from '../delivering/relay.js';
 import type { DeliveryReporter } from '../operating/delivery-reporter.js';
 import { sanitisedText } from '../outcomes/sanitised-text.js';
@@ -22,7 +23,9 @@ import { type ClaimedEvent, HandOffStore } from '../sweeping/hand-off-store.js';
 import { HandOver } from './hand-over.js';
 import type { SweepOptions, SweptEvent } from '../sweeping/swept-event.js';
 import { Sweeper } from '../sweeping/sweeper.js';
-import { WantedClaims } from '../consuming/wanted-claims.js';
+import type { Claims } from '../claiming/claim-store.js';
+import { ClaimsByLimit } from '../claiming/claims-by-limit.js';
+import { LimitedWanted, WantedClaims } from '../consuming/wanted-claims.js';
 import type { WebhookQueue } from './webhook-queue.js';
 
 export interface QueueingSetup {
@@ -46,7 +49,8 @@ export class Queueing {
   /** Of the relay, by the hooks of which it is told. */
   readonly underWay = new ClaimsUnderWay();
   /** What the relay may claim; undefined: whatever is due. */
-  readonly claims: WantedClaims | undefined;
+  readonly claims: Claims | undefined;
+  private readonly wanted: WantedClaims | undefined;
   private readonly store: HandOffStore;
   private readonly consumed: ConsumedStore;
   private handOver: HandOver | undefined;
@@ -60,7 +64,9 @@ export class Queueing {
     const { database, options } = setup;
     this.store = new HandOffStore(database, database.schema);
     this.consumed = new ConsumedStore(database, database.schema);
-    this.claims = options.dispatch === 'queue' ? new WantedClaims(database, database.schema) : undefined;
+    this.wanted = options.dispatch === 'queue' ? new WantedClaims(database, database.schema) : undefined;
+    this.claims =
+      this.wanted && new ClaimsByLimit(this.wanted, new LimitedWanted(database, database.schema, this.wanted));
   }
 
   /** Since the last sweep that succeeded; 0 where none runs. */
@@ -72,7 +78,7 @@ export class Queueing {
   open(relay: Relay | undefined): void {
     const { name, options, reporter, registry } = this.setup;
     if (relay !== undefined) {
-      const parts = { store: this.consumed, wanted: this.claims, underWay: this.underWay, look: () => relay.runOnce() };
+      const parts = { store: this.consumed, wanted: this.wanted, underWay: this.underWay, look: () => relay.runOnce() };
       this.deliverer = new EventDeliverer(options, parts, this.clock);
     }
     if (options.dispatch !== 'queue') return;
@@ -180,11 +186,4 @@ function isQueue(found: unknown): found is WebhookQueue {
 
 function noQueue(problem: string): OptionsInvalidError {
   return new OptionsInvalidError('WebhookOutboxModule', [problem]);
-}
-
-async function within(ms: number, work: Promise<unknown> | undefined): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const over = new Promise<void>((resolve) => (timer = setTimeout(resolve, ms)));
-  await Promise.race([work, over]);
-  clearTimeout(timer);
 }

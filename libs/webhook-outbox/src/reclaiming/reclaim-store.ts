@@ -87,8 +87,7 @@ export class ReclaimStore {
                                WHERE state = 'ready' AND lease_losses >= 2 AND next_at <= statement_timestamp()) AS "isSuspectWaiting",
                       (statement_timestamp() - interval '${MARGIN}')::text AS "seenUntil",
                       EXISTS (SELECT FROM ${this.schema}.webhook_endpoint_states s WHERE ${isProbeDue('s', this.schema)}) AS "isProbeDue",
-                      $2::bool AND EXISTS (SELECT FROM ${this.schema}.webhook_endpoints e WHERE e.state <> 'active' AND EXISTS
-                        (SELECT FROM ${this.schema}.webhook_deliveries r WHERE r.endpoint_id = e.id AND r.state = 'ready')) AS "isAsideDue") s
+                      $2::bool AND EXISTS (SELECT FROM ${this.schema}.webhook_endpoints e WHERE ${this.isAsideDue('e')}) AS "isAsideDue") s
          LEFT JOIN (taken t JOIN ${this.schema}.webhook_events e ON e.id = t.event_id) ON true`,
       [maxAttempts, isFull, isFull || this.seenUntil === undefined ? '-infinity' : this.seenUntil],
     );
@@ -103,8 +102,8 @@ export class ReclaimStore {
   }
 
   /**
-   * Puts aside open deliveries, which nobody holds, of endpoints that are disabled (`parked`) or deleted (`abandoned`), a batch at a time, late
-   * commits of producers that began before included; returns how many, of each.
+   * Puts aside open deliveries, which nobody holds, of endpoints that are disabled (`parked`) or deleted (`abandoned`; what was parked before, too), a
+   * batch at a time, late commits of producers that began before included; returns how many, of each.
    *
    * Race: an endpoint that is enabled at this moment. Its row is locked, so whoever enables it comes before, and nothing is put aside, or
    * after, and finds it parked.
@@ -112,21 +111,24 @@ export class ReclaimStore {
   async putAside(): Promise<PutAside> {
     const { rows } = await this.on.query<{ state: string; count: number }>(
       `WITH off AS MATERIALIZED (
-         SELECT e.id, e.state FROM ${this.schema}.webhook_endpoints e
-          WHERE e.state <> 'active'
-            AND EXISTS (SELECT FROM ${this.schema}.webhook_deliveries r WHERE r.endpoint_id = e.id AND r.state = 'ready')
+         SELECT e.id, e.state FROM ${this.schema}.webhook_endpoints e WHERE ${this.isAsideDue('e')}
           ORDER BY e.id LIMIT 100 FOR SHARE SKIP LOCKED
        ), open AS MATERIALIZED (
          SELECT d.id, off.state FROM off CROSS JOIN LATERAL (
            SELECT r.id FROM ${this.schema}.webhook_deliveries r WHERE r.endpoint_id = off.id AND r.state = 'ready'
             ORDER BY r.next_at, r.id LIMIT ${BATCH} FOR UPDATE SKIP LOCKED) d
           LIMIT ${BATCH}
+       ), kept AS MATERIALIZED (
+         SELECT d.id, off.state FROM off CROSS JOIN LATERAL (
+           SELECT r.id FROM ${this.schema}.webhook_deliveries r WHERE r.endpoint_id = off.id AND r.state = 'parked'
+            ORDER BY r.id LIMIT ${BATCH} FOR UPDATE SKIP LOCKED) d
+          WHERE off.state = 'deleted' LIMIT ${BATCH}
        ), moved AS (
          UPDATE ${this.schema}.webhook_deliveries d
-            SET state = CASE open.state WHEN 'deleted' THEN 'abandoned' ELSE 'parked' END,
-                reason = CASE open.state WHEN 'deleted' THEN 'endpoint-deleted' ELSE 'endpoint-disabled' END,
+            SET state = CASE o.state WHEN 'deleted' THEN 'abandoned' ELSE 'parked' END,
+                reason = CASE o.state WHEN 'deleted' THEN 'endpoint-deleted' ELSE 'endpoint-disabled' END,
                 settled_at = clock_timestamp()
-           FROM open WHERE d.id = open.id RETURNING d.state)
+           FROM (SELECT * FROM open UNION ALL SELECT * FROM kept) o WHERE d.id = o.id RETURNING d.state)
        SELECT state, count(*)::int AS count FROM moved GROUP BY state`,
     );
     const of = (state: string): number => rows.find((row) => row.state === state)?.count ?? 0;
@@ -162,5 +164,12 @@ export class ReclaimStore {
       lagMs: rows.reduce((lag, row) => Math.max(lag, row.lagMs ?? 0), 0),
       byState: rows.map(({ state, count }) => ({ state, count })),
     };
+  }
+
+  /** An endpoint that is off has deliveries that do not know it yet. */
+  private isAsideDue(endpoint: string): string {
+    const has = (state: string): string =>
+      `EXISTS (SELECT FROM ${this.schema}.webhook_deliveries r WHERE r.endpoint_id = ${endpoint}.id AND r.state = '${state}')`;
+    return `${endpoint}.state <> 'active' AND (${has('ready')} OR (${endpoint}.state = 'deleted' AND ${has('parked')}))`;
   }
 }

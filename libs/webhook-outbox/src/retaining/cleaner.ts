@@ -1,4 +1,4 @@
-import { PollLoop, type TimeoutRegistry } from '@nest-baton/core';
+import { PollLoop, type Runnable, type TimeoutRegistry } from '@nest-baton/core';
 import { FIRST_EVENT, type Removed, type RetentionStore } from './retention-store.js';
 
 export interface CleanerHooks {
@@ -24,9 +24,10 @@ const BATCH = 500;
 const PAGES = 10;
 
 /** Removes in the background what has been kept for as long as `retention` says. What a pass leaves undone, the next one or another process does. */
-export class Cleaner {
+export class Cleaner implements Runnable {
   private readonly loop: PollLoop;
   private after = FIRST_EVENT;
+  private isStopped = false;
 
   constructor(private readonly setup: CleanerSetup) {
     const { name, intervalMs, registry, hooks } = setup;
@@ -35,7 +36,8 @@ export class Cleaner {
       pass: (signal) => this.pass(signal),
       intervalMs,
       registry,
-      onError: hooks.onFailed,
+      // After the end there may be no database any more, which is not worth a word.
+      onError: (error) => this.isStopped || hooks.onFailed(error),
     });
   }
 
@@ -43,8 +45,18 @@ export class Cleaner {
     if (this.setup.intervalMs > 0) this.loop.start();
   }
 
+  notify(): void {
+    this.loop.notify();
+  }
+
+  /** One pass. */
+  async runOnce(): Promise<void> {
+    await this.loop.runOnce();
+  }
+
   /** Returns when no statement runs. */
   stop(): Promise<void> {
+    this.isStopped = true;
     return this.loop.stop();
   }
 

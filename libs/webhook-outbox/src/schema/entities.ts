@@ -1,4 +1,4 @@
-import { EntitySchema, type EntitySchemaColumnOptions } from 'typeorm';
+import { EntitySchema } from 'typeorm';
 import type {
   AttemptOutcome,
   AttemptReason,
@@ -6,6 +6,8 @@ import type {
   DeliveryState,
   PutAsideReason,
 } from '../delivering/delivery.js';
+import { integer, nullable, text, timestamp, uuid } from './entity-columns.js';
+import { endpointSchema, endpointStateSchema, secretSchema } from './endpoint-entities.js';
 
 /** What was sent, once for all its deliveries. Read-only: the module writes it by SQL. */
 export class OutboxEvent {
@@ -65,65 +67,6 @@ export class DeliveryAttempt {
   /** Its lease had ended before it was written: a row of the same request with the outcome `unknown` may be there too. */
   isLate: boolean;
 }
-
-/** What an endpoint has done wrong lately; one that has done nothing wrong has no row. Read-only, as all of them. */
-export class EndpointState {
-  endpointId: string;
-  breaker: 'closed' | 'open';
-  openUntil: Date | null;
-  /** The lease of the one request that is let through an open breaker. */
-  probeUntil: Date | null;
-  /** In a row. */
-  failures: number;
-  /** Since when nothing but failures. */
-  failingSince: Date | null;
-  /** Different events among them. */
-  failingEvents: number;
-  /** It asked to be left alone until then. */
-  pausedUntil: Date | null;
-  /** When it was announced that it will be disabled. */
-  warnedAt: Date | null;
-}
-
-/** Where events go. Read-only: made by `WebhookEndpointsService`. */
-export class WebhookEndpoint {
-  id: string;
-  tenant: string;
-  url: string;
-  types: string[];
-  headerNames: string[];
-  headersKeyId: string | null;
-  /** AES-256-GCM under the key named; `null` without headers. */
-  headersSealed: Buffer | null;
-  /** Instead of the module's; `null`: the module's. */
-  scheduleMs: number[] | null;
-  /** Instead of the module's; `null`: the module's. */
-  maxInFlight: number | null;
-  state: 'active' | 'disabled' | 'deleted';
-  /** `gone`: it answered 410; `failing`: nothing but failures for `disableAfter`; `requested`: by a call. */
-  disabledReason: string | null;
-  /** Raised with each change; the key under which an opened secret is kept in memory. */
-  version: number;
-  createdAt: Date;
-  updatedAt: Date;
-}
-
-/** What an endpoint's requests are signed with: all that have not expired. Read-only: made by `WebhookEndpointsService`. */
-export class WebhookSecret {
-  endpointId: string;
-  id: string;
-  keyId: string;
-  /** AES-256-GCM under the key named; never the secret itself. */
-  sealed: Buffer;
-  createdAt: Date;
-  expiresAt: Date | null;
-}
-
-const uuid = (name: string): EntitySchemaColumnOptions => ({ name, type: 'uuid' });
-const text = (name: string): EntitySchemaColumnOptions => ({ name, type: 'text' });
-const integer = (name: string): EntitySchemaColumnOptions => ({ name, type: 'integer' });
-const timestamp = (name: string): EntitySchemaColumnOptions => ({ name, type: 'timestamp with time zone' });
-const nullable = (column: EntitySchemaColumnOptions): EntitySchemaColumnOptions => ({ ...column, nullable: true });
 
 /**
  * The tables as entities for the user's `DataSource`: for reading, in repositories and joins. `synchronize: false`, so a user's
@@ -196,6 +139,7 @@ function deliverySchema(schema: string): EntitySchema<OutboxDelivery> {
         columns: ['endpointId', 'id'],
         where: `state IN ('failed', 'dead', 'abandoned', 'parked', 'expired')`,
       },
+      { name: 'webhook_deliveries_parked', columns: ['endpointId', 'id'], where: `state = 'parked'` },
       { name: 'webhook_deliveries_settled', columns: ['state', 'settledAt'], where: 'settled_at IS NOT NULL' },
       { name: 'webhook_deliveries_suspect', columns: ['nextAt'], where: `state = 'ready' AND lease_losses >= 2` },
     ],
@@ -222,75 +166,5 @@ function attemptSchema(schema: string): EntitySchema<DeliveryAttempt> {
       isLate: { name: 'is_late', type: 'boolean' },
     },
     indices: [{ name: 'webhook_attempts_delivery', columns: ['deliveryId', 'id'] }],
-  });
-}
-
-function endpointStateSchema(schema: string): EntitySchema<EndpointState> {
-  return new EntitySchema<EndpointState>({
-    name: 'EndpointState',
-    target: EndpointState,
-    schema,
-    tableName: 'webhook_endpoint_states',
-    synchronize: false,
-    columns: {
-      endpointId: { ...uuid('endpoint_id'), primary: true },
-      breaker: text('breaker'),
-      openUntil: nullable(timestamp('open_until')),
-      probeUntil: nullable(timestamp('probe_until')),
-      failures: integer('failures'),
-      failingSince: nullable(timestamp('failing_since')),
-      failingEvents: integer('failing_events'),
-      pausedUntil: nullable(timestamp('paused_until')),
-      warnedAt: nullable(timestamp('warned_at')),
-    },
-    indices: [{ name: 'webhook_endpoint_states_open', columns: ['openUntil'], where: `breaker = 'open'` }],
-  });
-}
-
-function endpointSchema(schema: string): EntitySchema<WebhookEndpoint> {
-  return new EntitySchema<WebhookEndpoint>({
-    name: 'WebhookEndpoint',
-    target: WebhookEndpoint,
-    schema,
-    tableName: 'webhook_endpoints',
-    synchronize: false,
-    columns: {
-      id: { ...uuid('id'), primary: true },
-      tenant: text('tenant'),
-      url: text('url'),
-      types: { ...text('types'), array: true },
-      headerNames: { ...text('header_names'), array: true },
-      headersKeyId: nullable(text('headers_key_id')),
-      headersSealed: nullable({ name: 'headers_sealed', type: 'bytea' }),
-      scheduleMs: { name: 'schedule_ms', type: 'double precision', array: true, nullable: true },
-      maxInFlight: nullable(integer('max_in_flight')),
-      state: text('state'),
-      disabledReason: nullable(text('disabled_reason')),
-      version: integer('version'),
-      createdAt: timestamp('created_at'),
-      updatedAt: timestamp('updated_at'),
-    },
-    indices: [
-      { name: 'webhook_endpoints_tenant', columns: ['tenant'] },
-      { name: 'webhook_endpoints_off', columns: ['id'], where: `state <> 'active'` },
-    ],
-  });
-}
-
-function secretSchema(schema: string): EntitySchema<WebhookSecret> {
-  return new EntitySchema<WebhookSecret>({
-    name: 'WebhookSecret',
-    target: WebhookSecret,
-    schema,
-    tableName: 'webhook_secrets',
-    synchronize: false,
-    columns: {
-      endpointId: { ...uuid('endpoint_id'), primary: true },
-      id: { ...uuid('id'), primary: true },
-      keyId: text('key_id'),
-      sealed: { name: 'sealed', type: 'bytea' },
-      createdAt: timestamp('created_at'),
-      expiresAt: nullable(timestamp('expires_at')),
-    },
   });
 }

@@ -5,7 +5,7 @@ import type { Migration } from '@nest-baton/core';
  * - No foreign keys from deliveries: each would lock the endpoint's and the event's row with every insert.
  * - No defaults: the statements write every column, so the tables and the entities cannot drift apart in them.
  * - `webhook_attempts` is only added to. What an endpoint does wrong is in `webhook_endpoint_states`, away from the endpoint's own row, and one that
- *   does nothing wrong has no row there. `webhook_hand_offs` has rows only while an event waits to be handed on.
+ *   does nothing wrong has no row there, unless it has a limit that all processes share. `webhook_hand_offs` has rows only while an event waits to be handed on.
  * - Deliveries are rewritten three times each, so vacuum goes by number of dead rows and not by a fraction of a table that keeps its history.
  */
 export const MIGRATIONS: readonly Migration[] = [
@@ -30,6 +30,8 @@ function endpoints(schema: string): string[] {
        headers_sealed bytea,
        schedule_ms double precision[],
        max_in_flight integer,
+       rate_per_second double precision,
+       rate_burst integer,
        state text NOT NULL,
        disabled_reason text,
        version integer NOT NULL,
@@ -37,6 +39,7 @@ function endpoints(schema: string): string[] {
        updated_at timestamptz NOT NULL)`,
     `CREATE INDEX webhook_endpoints_tenant ON ${schema}.webhook_endpoints (tenant)`,
     `CREATE INDEX webhook_endpoints_off ON ${schema}.webhook_endpoints (id) WHERE state <> 'active'`,
+    `CREATE INDEX webhook_endpoints_limited ON ${schema}.webhook_endpoints (id) WHERE rate_per_second IS NOT NULL`,
     `CREATE TABLE ${schema}.webhook_secrets (
        endpoint_id uuid NOT NULL,
        id uuid NOT NULL,
@@ -54,7 +57,9 @@ function endpoints(schema: string): string[] {
        failing_since timestamptz,
        failing_events integer NOT NULL,
        paused_until timestamptz,
-       warned_at timestamptz)`,
+       warned_at timestamptz,
+       tokens double precision,
+       tokens_at timestamptz)`,
     `CREATE INDEX webhook_endpoint_states_open ON ${schema}.webhook_endpoint_states (open_until) WHERE breaker = 'open'`,
   ];
 }
@@ -107,6 +112,7 @@ function deliveries(schema: string): string[] {
     `CREATE INDEX webhook_deliveries_leased ON ${schema}.webhook_deliveries (lease_until) WHERE state = 'leased'`,
     `CREATE INDEX webhook_deliveries_suspect ON ${schema}.webhook_deliveries (next_at) WHERE state = 'ready' AND lease_losses >= 2`,
     `CREATE INDEX webhook_deliveries_given_up ON ${schema}.webhook_deliveries (endpoint_id, id) WHERE state IN (${GIVEN_UP})`,
+    `CREATE INDEX webhook_deliveries_parked ON ${schema}.webhook_deliveries (endpoint_id, id) WHERE state = 'parked'`,
     `CREATE INDEX webhook_deliveries_settled ON ${schema}.webhook_deliveries (state, settled_at) WHERE settled_at IS NOT NULL`,
     `CREATE TABLE ${schema}.webhook_attempts (
        id bigserial PRIMARY KEY,

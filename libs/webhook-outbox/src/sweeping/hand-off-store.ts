@@ -1,5 +1,6 @@
 import type { Queryable } from '@nest-baton/core';
 import type { ReclaimedDelivery } from '../reclaiming/reclaim-store.js';
+import { lacksToken } from '../limiting/token-bucket.js';
 import { IS_ELIGIBLE, later, nextLook, OPEN } from './sweep-conditions.js';
 
 /** An event whose sweep lease is held. `fence` is a bigint, as text. */
@@ -49,7 +50,7 @@ export class HandOffStore {
        ), seen AS MATERIALIZED (
          SELECT l.event_id, count(d.id) > 0 AS is_open,
                 coalesce(bool_or(d.state = 'ready' AND d.next_at <= statement_timestamp() AND ${IS_ELIGIBLE}), false) AS is_due,
-                min(${nextLook('d', '$3')}) AS next_at
+                min(${nextLook('d', '$3', lacksToken('e', 's'))}) AS next_at
            FROM looked l
            LEFT JOIN ${this.schema}.webhook_deliveries d ON d.event_id = l.event_id AND d.state IN (${OPEN})
            LEFT JOIN ${this.schema}.webhook_endpoints e ON e.id = d.endpoint_id

@@ -38,8 +38,8 @@ for i = 1, count do
   end
 end
 if #ids > 0 then
-  redis.call('XACK', STREAM, GROUP, unpack(ids))
   redis.call('XDEL', STREAM, unpack(ids))
+  redis.call('XACK', STREAM, GROUP, unpack(ids))
   redis.call('DEL', unpack(leases))
   redis.call('HDEL', OWNED, unpack(ended))
 end

@@ -1,6 +1,6 @@
 import { WebhookDeliveriesService } from '@nest-baton/webhook-outbox';
-import { type OutboxApp, OutboxWorld } from './support/outbox-world.js';
-import { startWithQueue, TestQueue } from './support/queue-app.js';
+import { type OutboxApp, OutboxWorld } from '../support/outbox-world.js';
+import { startWithQueue, TestQueue } from '../support/queue-app.js';
 
 let world: OutboxWorld;
 beforeEach(async () => void (world = await OutboxWorld.create()));
@@ -37,10 +37,17 @@ describe('an endpoint with limits of its own', () => {
     await app.endpoints.update(id, { maxInFlight: null });
     expect(await app.endpoints.get(id)).toMatchObject({ scheduleMs: [2_592_000_000, 250], maxInFlight: null });
     expect(await app.endpoints.update(id, { schedule: null })).toMatchObject({ scheduleMs: null, types: ['b'] });
+    expect(await app.endpoints.update(id, { rate: { perSecond: 2.5 } })).toMatchObject({
+      rate: { perSecond: 2.5, burst: 3 },
+    });
+    expect(await app.endpoints.update(id, { rate: null })).toMatchObject({ rate: null });
     const url = `${world.receiver.url}y`;
-    expect(await app.endpoints.create({ url, schedule: [], maxInFlight: 3 })).toMatchObject({
+    expect(
+      await app.endpoints.create({ url, schedule: [], maxInFlight: 3, rate: { perSecond: 0.1, burst: 9 } }),
+    ).toMatchObject({
       scheduleMs: [],
       maxInFlight: 3,
+      rate: { perSecond: 0.1, burst: 9 },
     });
   });
 
@@ -53,6 +60,13 @@ describe('an endpoint with limits of its own', () => {
     { maxInFlight: 1_001 },
     { maxInFlight: 1.5 },
     { maxInFlight: '3' },
+    { rate: {} },
+    { rate: 5 },
+    { rate: { perSecond: 0 } },
+    { rate: { perSecond: Infinity } },
+    { rate: { perSecond: 10_001 } },
+    { rate: { perSecond: 1, burst: 0 } },
+    { rate: { perSecond: 1, burst: 1.5 } },
   ])('refuses %j', async (limits) => {
     const app = await world.start({ role: 'producer' });
     const { id } = await world.endpoint(app, 'x');

@@ -1,0 +1,74 @@
+import type { ReceivedWebhook, WebhookReceiver } from '@nest-baton/testing';
+import { type Endpoint, WebhookEndpointsService } from '@nest-baton/webhook-outbox';
+import { Webhook } from 'standardwebhooks';
+import { Webhook as SvixWebhook } from 'svix';
+
+/** Libraries that know nothing of ours. */
+const LIBRARIES = [
+  { name: 'standardwebhooks', Verifier: Webhook },
+  { name: 'svix', Verifier: SvixWebhook },
+] as const;
+
+/** What the services of this test file have given out, for good. */
+const secrets = new Set<string>();
+
+/** One that no service gave out. */
+export function trust(secret: string): void {
+  secrets.add(secret);
+}
+
+for (const method of ['create', 'rotateSecret'] as const) {
+  const prototype = WebhookEndpointsService.prototype as unknown as Record<string, (...args: unknown[]) => unknown>;
+  const original = prototype[method]!;
+  prototype[method] = async function remembering(this: unknown, ...args: unknown[]): Promise<unknown> {
+    const given = (await original.apply(this, args)) as Endpoint & { readonly secret: string };
+    if (given.secret.startsWith('whsec_')) secrets.add(given.secret);
+    return given;
+  };
+}
+
+/** By each library, as at the time when it came; `clocksOffMs`: how far the sender's clock may be from the receiver's. */
+export function refusalOf(
+  request: ReceivedWebhook,
+  known: Iterable<string> = secrets,
+  clocksOffMs = 0,
+): string | undefined {
+  const headers = request.headers as Record<string, string>;
+  const timestampMs = Number(headers['webhook-timestamp']) * 1_000;
+  if (Math.abs(timestampMs - request.receivedAt) > clocksOffMs + 60_000) return 'its timestamp is far off';
+  for (const { name, Verifier } of LIBRARIES) {
+    const isVerified = [...known].some((secret) => {
+      try {
+        at(timestampMs, () => new Verifier(secret).verify(request.body.toString(), headers));
+        return true;
+      } catch {
+        return false;
+      }
+    });
+    if (!isVerified) return `${name} does not verify it`;
+  }
+  return undefined;
+}
+
+/** @throws naming the first request that is not verified. Those that were not read to their end are left out. */
+export function verifyRequests(
+  { requests }: Pick<WebhookReceiver, 'requests'>,
+  options: { readonly secrets?: readonly string[]; readonly clocksOffMs?: number } = {},
+): void {
+  for (const request of requests) {
+    if (!request.isWhole) continue;
+    const refusal = refusalOf(request, options.secrets, options.clocksOffMs);
+    if (refusal !== undefined) throw new Error(`A request to ${request.path}: ${refusal}`);
+  }
+}
+
+/** The libraries ask for the time by themselves, and the test may have gone on for minutes. */
+function at(ms: number, verify: () => void): void {
+  const { now } = Date;
+  Date.now = () => ms;
+  try {
+    verify();
+  } finally {
+    Date.now = now;
+  }
+}
