@@ -31,7 +31,8 @@ describe('consumers that are gone', () => {
       timeoutMs: 60_000,
     });
     expect((await namesOf(stream)).filter((name) => !name.startsWith('test~'))).toEqual(['with-pending']);
-    expect(await redis.xpending(stream, 'owners', '-', '+', 10)).toMatchObject([[expect.any(String), 'with-pending']]);
+    const pending = (await redis.xpending(stream, 'owners', '-', '+', 10)) as string[][];
+    expect(pending.map(([, owner]) => owner)).toEqual(['with-pending']);
     await start({ service, handle: async ({ dataStream }) => void seen.push(dataStream) });
     await waitFor(() => seen.includes('held by a ghost'), { description: 'its work came to somebody' });
     await waitFor(async () => !(await namesOf(stream)).includes('with-pending'), {

@@ -189,7 +189,7 @@ describe('a script that breaks off between any two of its commands', () => {
       name: 'forget a consumer',
       handoffs: ['a'],
       before: acquireAll,
-      act: (partition) => partition.forgetConsumer('owner'),
+      act: (partition) => partition.forgetConsumers(0, 'owner'),
     }),
   ];
 
@@ -270,7 +270,14 @@ describe('a script that breaks off between any two of its commands', () => {
     const lists = await Promise.all(['a', 'b'].map((name) => redis.llen(keys.waiting(name))));
     return {
       items: dead.map(([, fields]) => fields[fields.indexOf('id') + 1] ?? ''),
-      left: { queued, pending, waiting, held, owned: await redis.hlen(keys.owned), lists: lists.reduce((sum, one) => sum + one, 0) },
+      left: {
+        queued,
+        pending,
+        waiting,
+        held,
+        owned: await redis.hlen(keys.owned),
+        lists: lists.reduce((sum, one) => sum + one, 0),
+      },
     };
   }
 

@@ -30,6 +30,7 @@ import { ownHandoff } from './handling/own-handoff.js';
 import type { NotificationOptions } from './notifying/handoff-notification.js';
 import type { HandoffNotifications } from './notifying/handoff-notifications.js';
 import { countEvents } from './operating/count-events.js';
+import { HandoffSpans } from './operating/handoff-spans.js';
 import { localGauges, sharedGauges } from './operating/gauges.js';
 import { decideHealth, type RedisReconcileHealth } from './operating/reconcile-health.js';
 import { type HandoffStats, statsOf } from './partitions/handoff-stats.js';
@@ -88,12 +89,13 @@ export class RedisReconcileService
       this.logger.error('a listener failed', { event, error: describeError(error) }),
     );
     this.metrics = new Metrics(REDIS_RECONCILE_METRICS, name);
+    const spans = new HandoffSpans(name);
     countEvents(this.events, this.metrics);
     this.connection = new InstanceConnection(this.options, systemClock);
     this.connection.onGap(() => this.metrics.add('connection.gaps', 1));
     const { partitions } = this.connection;
     this.writes = new ConfirmedWrites(this.connection.source, commandTimeoutMs);
-    this.producer = new Producer(partitions, dedupeWindowMs, this.metrics, this.writes);
+    this.producer = new Producer(partitions, dedupeWindowMs, this.metrics, spans, this.writes);
     this.deadLetters = new DeadLetterStore(partitions, new DeadLetterChanges(partitions, this.events, systemClock));
     this.reconciler = new Reconciler({
       ...this.options,
@@ -110,7 +112,7 @@ export class RedisReconcileService
       });
     const { logger, events, metrics, reconciler, connection } = this;
     this.consuming = new Consuming({
-      ...{ name, handlers, registry, logger, events, metrics, reconciler, connection },
+      ...{ name, handlers, registry, logger, events, metrics, spans, reconciler, connection },
       options: this.options,
       clock: systemClock,
       random: systemRandom,

@@ -1,6 +1,7 @@
 import { describeError, PollLoop, type TypedEvents } from '@nest-baton/core';
 import type { Logger } from '@nestjs/common';
 import type { HandoffWorker } from '../handling/handoff-handler.decorator.js';
+import type { HandoffSpans } from '../operating/handoff-spans.js';
 import { describesReply, type Partition } from '../partitions/partition.js';
 import type { RedisReconcileEvents } from '../redis-reconcile.events.js';
 import { HANDLERS_GROUP } from '../scripts/script.js';
@@ -22,6 +23,7 @@ export interface DeadLetterCourierOptions {
   readonly reclaimMs: number;
   readonly intervalMs: () => number;
   readonly events: TypedEvents<RedisReconcileEvents>;
+  readonly spans: HandoffSpans;
   readonly logger: Logger;
 }
 
@@ -156,7 +158,8 @@ export class DeadLetterCourier {
     let late: NodeJS.Timeout | undefined;
     const isLate = new Promise<'late'>((resolve) => (late = setTimeout(() => resolve('late'), limit).unref()));
     try {
-      const work = this.call(partition, id, letter, AbortSignal.any([this.abort.signal, own.signal]));
+      const trace = fields.find((_, i) => i % 2 === 1 && fields[i - 1] === 'traceparent');
+      const work = this.call(partition, id, { letter, trace }, AbortSignal.any([this.abort.signal, own.signal]));
       if ((await Promise.race([work, isLate])) !== 'late') return;
       own.abort();
       this.failed(letter, `onDeadLetter did not return within ${limit} ms`);
@@ -168,11 +171,18 @@ export class DeadLetterCourier {
   }
 
   /** Never rejects. A late return still counts: it is acknowledged. */
-  private async call(partition: Partition, id: string, letter: DeadLetter, signal: AbortSignal): Promise<void> {
-    const { worker, consumer, events } = this.options;
+  private async call(
+    partition: Partition,
+    id: string,
+    { letter, trace }: { readonly letter: DeadLetter; readonly trace: string | undefined },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { worker, consumer, events, spans } = this.options;
     const { handoffId, dataStream, isHandled, reason } = letter;
     try {
-      if (!isHandled) await worker.onDeadLetter?.(new DeadHandoff(letter, { partition, consumer, signal }), reason);
+      const handoff = new DeadHandoff(letter, { partition, consumer, signal });
+      if (!isHandled)
+        await spans.tellingDeath(letter.attempts, trace, async () => worker.onDeadLetter?.(handoff, reason));
       await partition.link.call((redis) => redis.xack(partition.keys.deadLetters, HANDLERS_GROUP, id));
       if (!isHandled) events.emit('deadLetterHandled', { handoffId, dataStream, error: undefined });
     } catch (thrown) {

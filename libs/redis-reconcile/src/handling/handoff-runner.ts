@@ -13,6 +13,7 @@ import {
 import type { Logger } from '@nestjs/common';
 import type { RedisReconcileEvents, ShutdownReport } from '../redis-reconcile.events.js';
 import type { RedisReconcileMetrics } from '../redis-reconcile.metrics.js';
+import type { HandoffSpans } from '../operating/handoff-spans.js';
 import type { Capacity } from '../reading/capacity.js';
 import type { HandoffWorker } from './handoff-handler.decorator.js';
 import type { LeaseKeeper } from './lease-keeper.js';
@@ -29,6 +30,7 @@ export interface HandoffRunnerOptions {
   readonly events: TypedEvents<RedisReconcileEvents>;
   readonly logger: Logger;
   readonly metrics: RedisReconcileMetrics;
+  readonly spans: HandoffSpans;
   readonly random: Random;
 }
 
@@ -106,11 +108,13 @@ export class HandoffRunner {
   }
 
   private async work(handoff: OwnedHandoff): Promise<void> {
-    const { worker, settlement, metrics } = this.options;
+    const { worker, settlement, metrics, spans } = this.options;
     const startedAt = systemClock.monotonic();
     let failure: { readonly thrown: unknown } | undefined;
     try {
-      await currentHandoff.run(handoff, () => worker.handle(handoff));
+      await spans.handling(handoff.attempt, handoff.trace, async () =>
+        currentHandoff.run(handoff, () => worker.handle(handoff)),
+      );
     } catch (thrown) {
       failure = { thrown };
     }

@@ -47,6 +47,8 @@ export class OwnedHandoff<Info = unknown> implements Handoff<Info> {
   readonly dataStream: string;
   readonly info: Info;
   readonly attempt: number;
+  /** Of the call that handed it off. */
+  readonly trace: string | undefined;
   readonly consumer: string;
   readonly partition: Partition;
   readonly token: string;
@@ -82,6 +84,7 @@ export class OwnedHandoff<Info = unknown> implements Handoff<Info> {
     this.dataStream = entry.dataStream;
     this.info = entry.info as Info;
     this.attempt = entry.count + 1;
+    this.trace = entry.trace;
     this.consumer = consumer;
     this.partition = partition;
     this.token = token;

@@ -1,4 +1,5 @@
 import { errorCode, randomToken, secondsSince, systemClock } from '@nest-baton/core';
+import type { HandoffSpans } from '../operating/handoff-spans.js';
 import { partitionOf } from '../partitions/partition-of.js';
 import type { Partition } from '../partitions/partition.js';
 import type { RedisReconcileMetrics } from '../redis-reconcile.metrics.js';
@@ -26,17 +27,23 @@ export class Producer {
     private readonly partitions: readonly Partition[],
     private readonly dedupeWindowMs: number,
     private readonly metrics: RedisReconcileMetrics,
+    private readonly spans: HandoffSpans,
     private readonly writes: ConfirmedWrites,
   ) {}
 
-  async produce(dataStream: string, options: ProduceOptions): Promise<string> {
+  produce(dataStream: string, options: ProduceOptions): Promise<string> {
+    return this.spans.producing((trace) => this.measured(dataStream, options, trace));
+  }
+
+  private async measured(dataStream: string, options: ProduceOptions, trace: string | undefined) {
     const handoffId = randomToken(HANDOFF_ID_LENGTH);
     const startedAt = systemClock.monotonic();
     try {
-      const counted = await this.add(handoffId, dataStream, options);
-      this.metrics.add('handoffs.produced', 1, counted === handoffId ? 'added' : 'duplicate');
+      const counted = await this.add(handoffId, dataStream, options, trace);
+      const outcome = counted === handoffId ? 'added' : 'duplicate';
+      this.metrics.add('handoffs.produced', 1, outcome);
       this.metrics.record('produce.duration', secondsSince(startedAt));
-      return counted;
+      return { handoffId: counted, outcome };
     } catch (error) {
       this.metrics.add('handoffs.produced', 1, OUTCOMES[errorCode(error) ?? ''] ?? 'refused');
       throw error;
@@ -47,12 +54,13 @@ export class Producer {
     handoffId: string,
     dataStream: string,
     { info, dedupeId, waitReplicas = 0 }: ProduceOptions,
+    trace: string | undefined,
   ): Promise<string> {
     if (!Number.isInteger(waitReplicas) || waitReplicas < 0 || waitReplicas > MAX_REPLICAS)
       throw new HandoffInvalidError(
         `waitReplicas must be a whole number from 0 to ${MAX_REPLICAS}, not ${String(waitReplicas)}.`,
       );
-    const fields = encodeEntry(handoffId, dataStream, info);
+    const fields = encodeEntry(handoffId, dataStream, info, trace);
     if (dedupeId !== undefined) checkDedupeId(dedupeId);
     const partition = this.partitions[partitionOf(dataStream, this.partitions.length)] as Partition;
     const dedupe =

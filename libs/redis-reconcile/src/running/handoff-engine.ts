@@ -17,6 +17,7 @@ import { LeaseKeeper } from '../handling/lease-keeper.js';
 import { Settlement } from '../handling/settlement.js';
 import { ExpirySubscription } from '../noticing/expiry-subscription.js';
 import { LapseNoticer } from '../noticing/lapse-noticer.js';
+import type { HandoffSpans } from '../operating/handoff-spans.js';
 import type { Partition } from '../partitions/partition.js';
 import { BlockingReader } from '../reading/blocking-reader.js';
 import { Capacity } from '../reading/capacity.js';
@@ -37,6 +38,7 @@ export interface HandoffEngineOptions {
   readonly concurrency: number;
   readonly events: TypedEvents<RedisReconcileEvents>;
   readonly metrics: RedisReconcileMetrics;
+  readonly spans: HandoffSpans;
   readonly registry: TimeoutRegistry | undefined;
   readonly clock: Clock;
   readonly random: Random;
