@@ -127,6 +127,18 @@ describe('a dead letter', () => {
     expect(await producer.service.stats()).toMatchObject({ dead: 0, queued: 30 });
   });
 
+  it.each(['{a}b', 'line\nbreak', '👩‍🚀', 'a:b*?[c]', ' ', '__proto__', 'x'.repeat(1024)])(
+    'may have any name: %j',
+    async (dataStream) => {
+      const dead = await withDead([dataStream]);
+      expect(await dead.service.deadLetters.redriveAll({ dataStream })).toEqual({ redriven: 1, unreadable: 0 });
+      const consumer = pull(dead.service);
+      await consumer.until('StreamAdded');
+      await dead.service.doneStream(dataStream);
+      expect(await dead.service.stats()).toMatchObject({ queued: 0, pending: 0, dead: 0, owned: 0 });
+    },
+  );
+
   it('that dies again while all are redriven is left for the next time', async () => {
     const instance = await start({
       service: freshService(),

@@ -48,6 +48,7 @@ export {
   HandoffInvalidError,
   HandoffNotOwnedError,
   HandoffUnconfirmedError,
+  KeyTypeConflictError,
   NackError,
   NotificationsTakenError,
   PartitionsMismatchError,

@@ -65,6 +65,11 @@ export class PartitionsMismatchError extends BatonError {
   override readonly code = 'PARTITIONS_MISMATCH';
 }
 
+/** A key of this service holds something of another type: somebody else writes under its name. Nothing heals that but you; see the keys in the README. */
+export class KeyTypeConflictError extends BatonError {
+  override readonly code = 'KEY_TYPE_CONFLICT';
+}
+
 /** Redis did not answer in time, or cannot take commands now. Whether the command was executed is not known; the same call may succeed later. */
 export class RedisUnavailableError extends BatonError {
   override readonly code = 'REDIS_UNAVAILABLE';

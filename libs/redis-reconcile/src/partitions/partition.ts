@@ -1,4 +1,5 @@
 import type { RedisCommander } from 'ioredis';
+import { typedReply } from '../connecting/typed-reply.js';
 import type { RedisLink } from '../connecting/redis-link.js';
 import { PURGE } from '../scripts/dead-letters/purge.js';
 import { REDRIVE } from '../scripts/dead-letters/redrive.js';
@@ -247,6 +248,6 @@ export function describesReply(error: unknown, word: string): boolean {
 function unfailed<T>(answers: unknown): T[] {
   const all = answers as (T | Error)[];
   const failed = all.find((answer) => !Array.isArray(answer));
-  if (failed !== undefined) throw failed as Error;
+  if (failed !== undefined) throw typedReply(failed);
   return all as T[];
 }

@@ -265,7 +265,8 @@ function throwFirst(failures: readonly unknown[]): void {
 
 /** The server's own word, and none that time heals: the link has made another error of those. */
 function isReply(error: unknown): boolean {
-  return (error as { name?: unknown } | undefined)?.name === 'ReplyError';
+  const { name, code } = (error ?? {}) as { name?: unknown; code?: unknown };
+  return name === 'ReplyError' || code === 'KEY_TYPE_CONFLICT';
 }
 
 function entryOf(record: string | null | undefined): string | undefined {
