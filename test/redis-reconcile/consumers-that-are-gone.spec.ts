@@ -1,6 +1,6 @@
-import { waitFor } from '@nest-baton/testing';
+import { Gate, waitFor } from '@nest-baton/testing';
 import type { Redis } from 'ioredis';
-import { freshService, keysOf, openRedis, startInstance, startInstances } from './support/instance.js';
+import { freshService, keysOf, openRedis, ownAsGhost, startInstance, startInstances } from './support/instance.js';
 
 describe('consumers that are gone', () => {
   const start = startInstances();
@@ -81,4 +81,51 @@ describe('consumers that are gone', () => {
       expect((await namesOf(key, group)).filter((name) => name.startsWith('pod-'))).toEqual([]);
     expect(await staying.service.stats()).toMatchObject({ queued: 0, pending: 0, waiting: 0, dead: 0 });
   }, 60_000);
+
+  it('and were deleted with work pending lose none of it (Watermill 24)', async () => {
+    const service = freshService();
+    const { stream } = keysOf(service);
+    const producer = await start({ service });
+    const names = Array.from({ length: 130 }, (_, i) => `s${i}`);
+    await Promise.all(names.map((name) => producer.service.produce(name)));
+    const leased = await ownAsGhost(redis, service, 5);
+    await redis.call('XREADGROUP', 'GROUP', 'owners', 'read-only', 'COUNT', 125, 'STREAMS', stream, '>');
+    for (const consumer of ['ghost', 'read-only']) await redis.xgroup('DELCONSUMER', stream, 'owners', consumer);
+    expect((await redis.xpending(stream, 'owners'))[0]).toBe(0);
+    const attempts = new Map<string, number>();
+    const worker = await start({
+      service,
+      concurrency: 50,
+      handle: async ({ dataStream, attempt }) => void attempts.set(dataStream, attempt),
+    });
+    await waitFor(() => attempts.size === 130, { description: 'all of it came to somebody', timeoutMs: 60_000 });
+    for (const name of names) expect(attempts.get(name)).toBe(leased.includes(name) ? 2 : 1);
+    expect(await worker.service.stats()).toMatchObject({ queued: 0, waiting: 0, dead: 0 });
+  }, 70_000);
+
+  it('and were deleted while their owner lives leave the work with it', async () => {
+    const service = freshService();
+    const { stream } = keysOf(service);
+    const gate = new Gate();
+    let runs = 0;
+    const instance = await start({
+      service,
+      handle: async () => {
+        runs++;
+        await gate.pass();
+      },
+    });
+    await instance.service.produce('x');
+    await gate.arrived();
+    for (const name of await namesOf(stream)) await redis.xgroup('DELCONSUMER', stream, 'owners', name);
+    await waitFor(async () => (await redis.xpending(stream, 'owners'))[0] === 1, {
+      description: 'it is pending again',
+    });
+    const passes = instance.eventsOf('scanned').length;
+    await waitFor(() => instance.eventsOf('scanned').length > passes + 10, { description: 'scans that look at it' });
+    gate.open();
+    await waitFor(() => instance.eventsOf('done').length === 1, { description: 'it is done' });
+    expect(runs).toBe(1);
+    expect(await redis.xlen(stream)).toBe(0);
+  });
 });

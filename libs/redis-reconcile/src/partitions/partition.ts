@@ -14,6 +14,7 @@ import { FORGET_CONSUMERS } from '../scripts/recovery/forget-consumers.js';
 import { MEND } from '../scripts/recovery/mend.js';
 import { type Candidate, RECONCILE, type Reconciled, type ReconcileRules } from '../scripts/recovery/reconcile.js';
 import { SCAN } from '../scripts/recovery/scan.js';
+import { STRAYS } from '../scripts/recovery/strays.js';
 import { STATS } from '../scripts/recovery/stats.js';
 import { HANDLERS_GROUP, OWNERS_GROUP, type Script } from '../scripts/script.js';
 import type { PartitionKeys } from './partition-keys.js';
@@ -198,6 +199,12 @@ export class Partition {
     if (dataStreams.length === 0) return 0;
     const keys = dataStreams.flatMap((dataStream) => [this.keys.lease(dataStream), this.keys.waiting(dataStream)]);
     return (await this.run(MEND, keys, dataStreams)) as number;
+  }
+
+  /** Looks at a page for entries that nobody would ever meet, and returns where to go on; `undefined` at the end. */
+  async mendStrays(after: string | undefined, count: number): Promise<string | undefined> {
+    const next = (await this.run(STRAYS, [], [after ?? '-', count])) as string;
+    return next === '' ? undefined : next;
   }
 
   /** Those with nothing pending; of all groups, or `only` this one. How many were removed. */

@@ -9,6 +9,8 @@ import type { Candidate, Reconciled, ReconcileRules } from '../scripts/recovery/
 const MAX_NEVER_LEASED = 10;
 /** A pass goes on to the end of the list, but no longer than this; the next one starts where it stopped. */
 const MAX_PASS_MS = 5000;
+/** Entries of the stream that a pass looks at, to find those that are not pending any more. */
+const STRAYS_A_PASS = 100;
 /** Data streams whose records one script looks at. */
 const MEND_CHUNK = 500;
 /** A consumer that has neither read nor renewed for so many leases is gone; the next read of a living one would create it again. */
@@ -36,6 +38,7 @@ export interface ReconcilerOptions {
  */
 export class Reconciler {
   private readonly places = new Map<Partition, string>();
+  private readonly strayPlaces = new Map<Partition, string>();
   private readonly quietUntil = new Map<Partition, number>();
 
   constructor(private readonly options: ReconcilerOptions) {}
@@ -76,6 +79,7 @@ export class Reconciler {
       await this.lookAt(partition, failures, [
         () => this.scanPartition(partition, minIdleMs, tally, failures, signal),
         () => this.mend(partition, failures),
+        () => this.mendStrays(partition),
         () => partition.forgetConsumers(this.consumerGoneMs).then(() => undefined),
       ]);
     }
@@ -224,6 +228,13 @@ export class Reconciler {
           await steppingOver(names.slice(i, i + MEND_CHUNK), act, failures);
       } while (cursor !== '0');
     }
+  }
+
+  /** A page a pass: nothing of ours makes strays, and a long list must not cost each pass. */
+  private async mendStrays(partition: Partition): Promise<void> {
+    const next = await partition.mendStrays(this.strayPlaces.get(partition), STRAYS_A_PASS);
+    if (next === undefined) this.strayPlaces.delete(partition);
+    else this.strayPlaces.set(partition, next);
   }
 
   private rules(minIdleMs: number, mode: ReconcileRules['mode']): ReconcileRules {
