@@ -4,7 +4,7 @@ import { measureDeadEntries } from './sections/dead-entries.js';
 import { measureHeldLeases } from './sections/held-leases.js';
 import { measureKilledOwner } from './sections/killed-owner.js';
 import { measureLatency } from './sections/latency.js';
-import { measureScale } from './sections/scale.js';
+import { measurePartitions, measureScale } from './sections/scale.js';
 import { measureThroughput } from './sections/throughput.js';
 import { TARGETS } from './targets.js';
 
@@ -29,6 +29,7 @@ export default defineBenchmark({
     await measureDeadEntries(bench);
     await measureChaos(bench);
     await measureScale(bench);
+    await measurePartitions(bench);
     bench.notBuilt('coverage', NO_CLUSTER);
     bench.notBuilt('coverageAgain', NO_CLUSTER);
     bench.notBuilt('chaos', `${NO_CLUSTER}: there is no failover, and no \`waitReplicas\``);

@@ -198,34 +198,51 @@ describe('what is given up', () => {
     expect(await instance.service.deadLetters.get('unknown')).toBeUndefined();
   });
 
-  const POISON: readonly (readonly [string, readonly string[]])[] = [
-    ['no data stream', ['foo', 'bar']],
-    ['an empty name', ['stream', '']],
-    ['a name above 1 KiB', ['stream', 'x'.repeat(1025)]],
-    ['an info that is no JSON', ['stream', 'x', 'info', '{']],
-    ['an empty info', ['stream', 'x', 'info', '']],
-    ['hundreds of fields', ['stream', 'x', ...Array.from({ length: 10_000 }, (_, i) => `f${i}`)]],
+  const POISON: readonly (readonly [string, readonly (string | Buffer)[], string])[] = [
+    ['no data stream', ['foo', 'bar'], 'no data stream'],
+    ['an empty name', ['stream', ''], 'no data stream'],
+    [
+      'a name above 1 KiB',
+      ['stream', 'x'.repeat(1025)],
+      "the data stream's name must have at most 1024 bytes, not 1025",
+    ],
+    [
+      'a name that is no text',
+      ['stream', Buffer.from([0x78, 0xff])],
+      "the data stream's name must be well-formed Unicode",
+    ],
+    ['an info that is no JSON', ['stream', 'x', 'info', '{'], 'info is not JSON'],
+    ['an empty info', ['stream', 'x', 'info', ''], 'info is not JSON'],
+    ['a second info, the first being no JSON', ['stream', 'x', 'info', 'no', 'info', '1'], 'info is not JSON'],
+    [
+      'hundreds of fields',
+      ['stream', 'x', ...Array.from({ length: 10_000 }, (_, i) => `f${i}`)],
+      'more than 100 fields',
+    ],
   ];
 
-  it.each(POISON)('is an entry with %s, on first sight, and the reader goes on (R6)', async (_what, fields) => {
-    const service = freshService();
-    const seen: string[] = [];
-    const told: string[] = [];
-    const instance = await start({
-      service,
-      handle: async ({ dataStream }) => void seen.push(dataStream),
-      onDeadLetter: async ({ handoffId }) => void told.push(handoffId),
-    });
-    const id = (await redis.xadd(keysOf(service).stream, '*', ...fields)) ?? '';
-    await instance.service.produce('good');
-    await waitFor(() => seen.includes('good'), { description: 'the next entry was read' });
-    const dead = await waitFor(() => instance.service.deadLetters.get(id), { description: 'it was set aside' });
-    expect(dead).toMatchObject({ isHandled: true, dataStream: '', attempts: 0 });
-    expect(dead.reason).toMatch(/^unparseable: /);
-    await waitFor(async () => (await instance.service.stats()).pending === 0, { description: 'nothing is pending' });
-    expect(seen).toEqual(['good']);
-    expect(told).toEqual([]);
-  });
+  it.each(POISON)(
+    'is an entry with %s, on first sight, with its reason, and the reader goes on (R6)',
+    async (_what, fields, reason) => {
+      const service = freshService();
+      const seen: string[] = [];
+      const told: string[] = [];
+      const instance = await start({
+        service,
+        handle: async ({ dataStream }) => void seen.push(dataStream),
+        onDeadLetter: async ({ handoffId }) => void told.push(handoffId),
+      });
+      const id = (await redis.xadd(keysOf(service).stream, '*', ...fields)) ?? '';
+      await instance.service.produce('good');
+      await waitFor(() => seen.includes('good'), { description: 'the next entry was read' });
+      const dead = await waitFor(() => instance.service.deadLetters.get(id), { description: 'it was set aside' });
+      expect(dead).toMatchObject({ isHandled: true, dataStream: '', attempts: 0 });
+      expect(dead.reason).toBe(`unparseable: ${reason}`);
+      await waitFor(async () => (await instance.service.stats()).pending === 0, { description: 'nothing is pending' });
+      expect(seen).toEqual(['good']);
+      expect(told).toEqual([]);
+    },
+  );
 
   it('is an entry in a partition that is not its data stream’s', async () => {
     const service = freshService();

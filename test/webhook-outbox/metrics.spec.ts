@@ -11,6 +11,7 @@ import {
 } from '@nest-baton/webhook-outbox';
 import { CollectedMetrics } from '../support/collected-metrics.js';
 import { metricRows, plainRows } from '../support/documented-metrics.js';
+import { subscribeDisabled } from './support/crowd.js';
 import { refuse } from './support/gates.js';
 import { OutboxWorld, TEST_OPTIONS } from './support/outbox-world.js';
 
@@ -73,6 +74,20 @@ describe('metrics', () => {
       [`${PREFIX}request.duration default retry`]: 2,
       [`${PREFIX}claim.delay default`]: 5,
     });
+  });
+
+  it('show and count events whose deliveries relays make', async () => {
+    const producer = await world.start({ role: 'producer' });
+    await subscribeDisabled(world, 'crowd', 201);
+    await producer.outbox.send({ type: 'thing.happened', tenant: 'crowd', data: 1 });
+    expect(await points.look()).toMatchObject({ [`${PREFIX}fan_outs.pending default`]: 1 });
+    await world.start();
+    const pending = async () => (await producer.outbox.stats()).pendingFanOuts;
+    await waitFor(async () => (await pending()) === 0, { description: 'all deliveries to be made' });
+    await waitFor(async () => (await points.look())[`${PREFIX}fan_outs.completed default`] === 1, {
+      description: 'the fan-out to be counted',
+    });
+    expect(await points.look()).toMatchObject({ [`${PREFIX}fan_outs.pending default`]: 0 });
   });
 
   it('show what the relay holds and what waits, and count what a shutdown leaves', async () => {

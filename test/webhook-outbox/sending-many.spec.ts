@@ -199,7 +199,7 @@ describe('sendMany', () => {
     await waitFor(
       async () => {
         const { rowCount } = await world.admin.query(
-          `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%webhook_events (id, tenant%'`,
+          `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'WITH given AS%'`,
         );
         return rowCount === 1;
       },

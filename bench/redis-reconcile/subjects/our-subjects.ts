@@ -9,13 +9,14 @@ interface Setup {
   readonly service: string;
   /** Default: the module's own. */
   readonly concurrency: number;
+  readonly partitions?: number;
 }
 
 export async function startOurs(setup: Parameters): Promise<ServedSubject> {
-  const { url, service, concurrency } = setup as unknown as Setup;
+  const { url, service, concurrency, partitions = 1 } = setup as unknown as Setup;
   const work = new CountedWork();
   const worker = { concurrency, handle: ({ dataStream }: { readonly dataStream: string }) => work.handle(dataStream) };
-  const app = await startOurApp({ url, service, worker });
+  const app = await startOurApp({ url, service, partitions, worker });
   const backlog = new TimedBacklog(work, {
     add: (run, count) => addAll(app, run, count),
     finished: (count) => untilDone(app, count),

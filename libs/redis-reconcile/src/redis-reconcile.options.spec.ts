@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import {
   REDIS_RECONCILE_ENVIRONMENT,
   type RedisReconcileOptions,
@@ -66,6 +67,39 @@ describe('resolveRedisReconcileOptions', () => {
     expect(() => resolveRedisReconcileOptions(options)).toThrow(
       expect.objectContaining({ code: 'OPTIONS_INVALID', problems: [expect.any(String), expect.any(String)] }),
     );
+  });
+
+  it('takes of any values for retries and looks those within their bounds, and refuses all others by name', () => {
+    const odd = fc.oneof(
+      fc.integer(),
+      fc.double(),
+      fc.constantFrom('30s', '1h', '', 'soon', '-1s', null, true, {}, [], 0, -0, 1, 1e308, '99999999h'),
+      fc.string(),
+    );
+    const names = ['interval', 'minIdle', 'batchSize', 'maxRetries', 'dlqMaxLen'] as const;
+    const recoveries = fc.record(Object.fromEntries(names.map((name) => [name, odd])), { requiredKeys: [] });
+    const isWhole = (value: number, min: number, max: number) =>
+      Number.isInteger(value) && value >= min && value <= max;
+    const refused = new Set<string>();
+    fc.assert(
+      fc.property(recoveries, fc.constantFrom<number | string>(1000, '10s', '5m'), (recovery, lease) => {
+        const resolve = () => resolveRedisReconcileOptions({ ...MINIMAL, lease, recovery } as RedisReconcileOptions);
+        try {
+          const { recovery: resolved, leaseMs } = resolve();
+          const { intervalMs = 100, minIdleMs = leaseMs, batchSize, maxRetries, dlqMaxLen } = resolved;
+          expect(intervalMs >= 100 && intervalMs <= 86_400_000 && minIdleMs >= leaseMs).toBe(true);
+          expect(isWhole(batchSize, 1, 500) && isWhole(maxRetries, 0, 1e6) && isWhole(dlqMaxLen, 0, 1e8)).toBe(true);
+        } catch (error) {
+          const { code, problems = [] } = error as { code?: string; problems?: readonly string[] };
+          expect(code).toBe('OPTIONS_INVALID');
+          const named = names.filter((name) => problems.some((problem) => problem.startsWith(`recovery.${name} `)));
+          expect(named).not.toEqual([]);
+          for (const name of named) refused.add(name);
+        }
+      }),
+      { numRuns: 2_000 },
+    );
+    expect([...refused].sort()).toEqual([...names].sort());
   });
 
   it('needs a consumer id', () => {

@@ -18,6 +18,7 @@ export { WEBHOOK_OUTBOX_ENVIRONMENT, webhookOutboxOptionsFromEnv } from './confi
 export type { ResolvedRetention, RetentionOptions } from './retaining/retention.options.js';
 export { DeliveryAttempt, OutboxDelivery, OutboxEvent, webhookOutboxEntities } from './schema/entities.js';
 export { EndpointState, WebhookEndpoint, WebhookSecret } from './schema/endpoint-entities.js';
+export { EventHandOff } from './schema/hand-off-entity.js';
 
 // Using
 export { WebhookOutboxService } from './webhook-outbox.service.js';
@@ -50,6 +51,8 @@ export type { DeliveryFilter } from './deliveries/delivery-filter.js';
 export type { DeliveryPage, PageOptions, StoredDelivery, TenantScope } from './deliveries/stored-delivery.js';
 
 // Operating
+export type { DirectOutcome, DirectResult } from './sending-once/direct-requests.js';
+export type { SnapshotFacts } from './sending-once/endpoint-snapshot.js';
 export type { OutboxStats } from './webhook-outbox.service.js';
 export type { WebhookOutboxEvents } from './webhook-outbox.events.js';
 export { WEBHOOK_OUTBOX_METRICS } from './webhook-outbox.metrics.js';

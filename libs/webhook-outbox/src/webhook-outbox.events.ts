@@ -1,4 +1,5 @@
 import type { DeadDelivery, DeliveryReport } from './delivering/delivery.js';
+import type { DirectResult } from './sending-once/direct-requests.js';
 import type { DrainReport } from './delivering/drain.js';
 
 /** What `WebhookOutboxService.on` tells of, in this process. What became of a delivery is told after its write committed. */
@@ -32,6 +33,28 @@ export interface WebhookOutboxEvents {
   readonly endpointRecovered: { readonly endpointId: string };
   /** Your queue did not take an event; the sweep hands it over again. `outboxId` is null where the event could not be stored. */
   readonly handOffFailed: { readonly outboxId: string | null; readonly error: unknown };
+  /** The last of the deliveries of an event was made that more than 200 endpoints want. */
+  readonly fannedOut: {
+    readonly outboxId: string;
+    readonly eventId: string;
+    readonly type: string;
+    readonly tenant: string;
+    readonly deliveries: number;
+  };
+  /**
+   * An event could not be stored, and is sent once to so many endpoints, as they were `snapshotAgeMs` ago; both are `null` where your queue was
+   * given it instead. With `PERSIST_UNKNOWN` as the error it may be stored all the same.
+   */
+  readonly unconfirmed: {
+    readonly eventId: string;
+    readonly type: string;
+    readonly tenant: string;
+    readonly endpoints: number | null;
+    readonly snapshotAgeMs: number | null;
+    readonly error: unknown;
+  };
+  /** What came of the one request that such an event had for an endpoint. */
+  readonly unconfirmedEnded: DirectResult;
   /** LISTEN is active: at the start, and after each loss. */
   readonly listening: { readonly reconnects: number };
   /** The LISTEN connection is gone or could not be made; the poll goes on, and another attempt follows by itself. */

@@ -8,7 +8,7 @@ export const WEBHOOK_OUTBOX_METRICS = {
     'events.sent': {
       kind: 'counter',
       by: 'outcome',
-      values: ['persisted', 'duplicate', 'nobody_subscribed'],
+      values: ['persisted', 'duplicate', 'nobody_subscribed', 'unconfirmed'],
       unit: '{event}',
       description: 'What calls of `send` came to; one within a transaction counts although that may roll back.',
     },
@@ -24,6 +24,18 @@ export const WEBHOOK_OUTBOX_METRICS = {
       kind: 'counter',
       unit: '{event}',
       description: 'Events that the sweep found due although their message should have been consumed.',
+    },
+    'unconfirmed.requests': {
+      kind: 'counter',
+      by: 'outcome',
+      values: ['delivered', 'failed', 'cut'],
+      unit: '{request}',
+      description: 'Requests of events that could not be stored, each made once, by what came of it.',
+    },
+    'fan_outs.completed': {
+      kind: 'counter',
+      unit: '{event}',
+      description: 'Events that more than 200 endpoints want and of which this process made the last deliveries.',
     },
     'deliveries.settled': {
       kind: 'counter',
@@ -125,11 +137,23 @@ export const WEBHOOK_OUTBOX_METRICS = {
       unit: '{delivery}',
       description: 'Claimed deliveries that wait for their start.',
     },
+    'fan_outs.pending': {
+      kind: 'gauge',
+      unit: '{event}',
+      description: 'Such events of which deliveries are still to be made, of the whole table.',
+    },
+    'endpoints.snapshot_age': {
+      kind: 'gauge',
+      unit: 's',
+      description:
+        'Age of what `send-once` knows of the endpoints; it is used up to ten minutes. Missing where there is none.',
+    },
     'outcomes.unsettled': { kind: 'gauge', unit: '{delivery}', description: 'Outcomes that wait to be written.' },
     lag: {
       kind: 'gauge',
       unit: 's',
-      description: 'Age of the oldest delivery that is due and not claimed, of the whole table.',
+      description:
+        'Age of the oldest delivery that is due and not claimed, or still to be made of an event, of the whole table.',
     },
   },
 } as const satisfies MetricTable;

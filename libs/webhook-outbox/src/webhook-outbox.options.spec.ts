@@ -64,6 +64,14 @@ describe('options', () => {
     expect(problemsOf(() => resolveWebhookOutboxOptions({ keys: [keys[0]!, keys[0]!] }))).toContain('twice');
   });
 
+  it('ask for keys of a producer that may have to send, and of one with a queue not', () => {
+    const sendOnce = { role: 'producer', onPersistFailure: 'send-once' } as const;
+    expect(problemsOf(() => resolveWebhookOutboxOptions(sendOnce))).toContain('needs keys');
+    expect(resolveWebhookOutboxOptions({ ...sendOnce, keys }).onPersistFailure).toBe('send-once');
+    expect(resolveWebhookOutboxOptions({ ...sendOnce, dispatch: 'queue' }).keys).toEqual([]);
+    expect(resolveWebhookOutboxOptions({ keys }).onPersistFailure).toBe('throw');
+  });
+
   it('are read from variables, keys as id:key,id:key', () => {
     const options = webhookOutboxOptionsFromEnv({
       BATON_WEBHOOK_OUTBOX_KEYS: `k1:${key},k2:${key}`,

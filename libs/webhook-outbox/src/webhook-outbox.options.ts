@@ -37,6 +37,11 @@ export interface WebhookOutboxOptions {
   readonly migrations?: 'auto' | 'verify' | 'off';
   /** `off`: no LISTEN, no NOTIFY, no kick after a commit; the poll finds everything. Default `'on'`. */
   readonly hints?: 'on' | 'off';
+  /**
+   * What becomes of an event that the database cannot take, outside a transaction. `throw`: the caller gets the error. `send-once`: one request to
+   * each endpoint that wanted it a moment ago, or the event itself to your queue, and the result `unconfirmed`: it may be lost. Default `'throw'`.
+   */
+  readonly onPersistFailure?: 'throw' | 'send-once';
   /** For the one connection that LISTENs; not through a transaction-mode pooler. Without it the poll finds what other processes commit. */
   readonly listenConnectionString?: string;
   /** Pause between looks for due deliveries. Too small costs two queries each; too large delays what no hint announced. Default 1 s. */
@@ -95,6 +100,7 @@ export interface ResolvedWebhookOutboxOptions {
   readonly schema: string;
   readonly migrations: 'auto' | 'verify' | 'off';
   readonly hints: 'on' | 'off';
+  readonly onPersistFailure: 'throw' | 'send-once';
   readonly listenConnectionString: string | undefined;
   readonly pollIntervalMs: number;
   readonly leaseMs: number;
@@ -123,6 +129,7 @@ const DEFAULTS = Object.freeze({
   schema: 'baton',
   migrations: 'auto',
   hints: 'on',
+  onPersistFailure: 'throw',
   pollInterval: '1s',
   lease: '30s',
   requestTimeout: '20s',
@@ -164,6 +171,7 @@ export function resolveWebhookOutboxOptions(options: WebhookOutboxOptions): Reso
     schema: check.string('schema', DEFAULTS.schema),
     migrations: check.oneOf('migrations', DEFAULTS.migrations, ['auto', 'verify', 'off']),
     hints: check.oneOf('hints', DEFAULTS.hints, ['on', 'off']),
+    onPersistFailure: check.oneOf('onPersistFailure', DEFAULTS.onPersistFailure, ['throw', 'send-once']),
     listenConnectionString:
       options?.listenConnectionString === undefined
         ? undefined
@@ -193,6 +201,10 @@ export function resolveWebhookOutboxOptions(options: WebhookOutboxOptions): Reso
   check.rule(
     resolved.requestTimeoutMs < resolved.leaseMs,
     `requestTimeout (${resolved.requestTimeoutMs} ms) must be below lease (${resolved.leaseMs} ms): a request that outlives its claim is sent twice`,
+  );
+  check.rule(
+    resolved.onPersistFailure === 'throw' || resolved.dispatch === 'queue' || resolved.keys.length > 0,
+    "onPersistFailure 'send-once' needs keys: what it sends is signed",
   );
   check.finish();
   return Object.freeze(resolved);

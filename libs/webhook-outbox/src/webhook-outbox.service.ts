@@ -18,14 +18,19 @@ import type { Relay, RelayStats } from './delivering/relay.js';
 import { EndpointDirectory } from './endpoints/endpoint-directory.js';
 import { EndpointStore } from './endpoints/endpoint-store.js';
 import { KeyRing } from './endpoints/key-ring.js';
+import { createFanOut } from './fanning-out/create-fan-out.js';
+import type { FanOut } from './fanning-out/fan-out.js';
+import { FanOutStore } from './fanning-out/fan-out-store.js';
 import { DeliveryReporter } from './operating/delivery-reporter.js';
 import { decideHealth, type WebhookOutboxHealth } from './operating/outbox-health.js';
 import { OutboxSpans } from './operating/outbox-spans.js';
-import { EventProducer } from './producing/event-producer.js';
-import type { NewEvent } from './producing/event-batch.js';
+import { type CommittedEvents, EventProducer } from './producing/event-producer.js';
 import type { SendOptions, SentEvent, WebhookEvent } from './producing/webhook-event.js';
 import { Cleaner } from './retaining/cleaner.js';
 import { RetentionStore } from './retaining/retention-store.js';
+import { createSendOnce } from './sending-once/create-send-once.js';
+import type { SnapshotFacts } from './sending-once/endpoint-snapshot.js';
+import type { SendOnce } from './sending-once/send-once.js';
 import { ReclaimStore } from './reclaiming/reclaim-store.js';
 import { Queueing } from './queueing/queueing.js';
 import { OutboxDatabase } from './schema/outbox-database.js';
@@ -41,6 +46,10 @@ export interface OutboxStats {
   /** Age of the oldest delivery that is due and not claimed; 0 when none is. */
   readonly lagMs: number;
   readonly byState: Readonly<Record<DeliveryState, number>>;
+  /** Events that more than 200 endpoints want, and of which a relay has still to make deliveries. */
+  readonly pendingFanOuts: number;
+  /** With `onPersistFailure: 'send-once'`: what this process knows of the endpoints. */
+  readonly endpointSnapshot: SnapshotFacts | undefined;
   /** Of this process; `undefined` where no relay runs. */
   readonly relay: RelayStats | undefined;
 }
@@ -69,7 +78,10 @@ export class WebhookOutboxService
   private readonly wakeUps: WakeUps;
   private readonly directory: EndpointDirectory;
   private readonly relay: Relay | undefined;
+  private readonly fanOuts: FanOutStore;
+  private readonly fanOut: FanOut | undefined;
   private readonly cleaner: Cleaner;
+  private readonly sendOnce: SendOnce | undefined;
   private isShutDown = false;
 
   constructor(
@@ -94,7 +106,14 @@ export class WebhookOutboxService
     this.queueing = new Queueing({ ...setup, findQueue });
     const { claims, underWay } = this.queueing;
     const spans = new OutboxSpans(name);
-    this.relay = options.role === 'producer' ? undefined : createRelay({ ...setup, claims, underWay, spans });
+    const onFanOutDue = (): void => this.fanOut?.notify();
+    const hasRelay = options.role !== 'producer';
+    this.relay = hasRelay ? createRelay({ ...setup, claims, underWay, spans, onFanOutDue }) : undefined;
+    this.fanOuts = new FanOutStore(database, database.schema, handOffGraceOf(options));
+    const { queueing, fanOuts: store } = this;
+    const wakeUps = (): WakeUps => this.wakeUps;
+    const { leaseMs } = options;
+    this.fanOut = hasRelay ? createFanOut({ name, store, leaseMs, registry, reporter, queueing, wakeUps }) : undefined;
     this.cleaner = new Cleaner({
       name,
       store: new RetentionStore(database, database.schema, options.retention),
@@ -113,7 +132,10 @@ export class WebhookOutboxService
       },
       onOff: () => options.hints === 'on' && this.relay?.lookAside(),
     });
-    this.producer = new EventProducer(database, options, systemClock, spans, (events) => this.committed(events));
+    const tellQueue = this.queueing.give.bind(this.queueing);
+    this.sendOnce = createSendOnce({ ...setup, ring, spans, reporter: reporter.sendOnce, tellQueue });
+    const onCommitted = this.committed.bind(this);
+    this.producer = new EventProducer(database, options, systemClock, spans, onCommitted, this.sendOnce);
   }
 
   /**
@@ -172,9 +194,16 @@ export class WebhookOutboxService
   async stats(): Promise<OutboxStats> {
     await this.database.prepare();
     const { lagMs, byState } = await this.reclaims.count();
+    const pendingFanOuts = await this.fanOuts.pending();
     const counts = { ready: 0, leased: 0, parked: 0, delivered: 0, failed: 0, dead: 0, abandoned: 0, expired: 0 };
     for (const { state, count } of byState) counts[state as DeliveryState] = count;
-    return { lagMs, byState: counts, relay: this.relay?.stats() };
+    return {
+      lagMs,
+      byState: counts,
+      pendingFanOuts,
+      endpointSnapshot: this.sendOnce?.facts(),
+      relay: this.relay?.stats(),
+    };
   }
 
   /** Asks the database for the lag, and the relay of this process how it fares. Never rejects. */
@@ -210,15 +239,17 @@ export class WebhookOutboxService
     this.queueing.open(this.relay);
     await this.database.prepare();
     if (this.relay !== undefined) await this.directory.verify();
+    await this.sendOnce?.open();
     this.reporter.metrics.start(
       () => this.gauges(),
-      async () => ({ lag: (await this.reclaims.lagMs()) / 1_000 }),
+      async () => ({ lag: (await this.reclaims.lagMs()) / 1_000, 'fan_outs.pending': await this.fanOuts.pending() }),
     );
   }
 
   onApplicationBootstrap(): void {
     this.wakeUps.start();
     this.relay?.start();
+    this.fanOut?.start();
     this.queueing.start();
     this.cleaner.start();
   }
@@ -226,25 +257,30 @@ export class WebhookOutboxService
   async beforeApplicationShutdown(): Promise<void> {
     await this.wakeUps.stopListening();
     await this.queueing.stopSweeping();
-    const cleaned = within(CLOSE_TIMEOUT_MS, this.cleaner.stop());
+    const ended = within(
+      CLOSE_TIMEOUT_MS,
+      Promise.all([this.cleaner.stop(), this.fanOut?.stop(), this.sendOnce?.stopLooking()]),
+    );
     if (this.relay !== undefined) this.reporter.stopped(await this.relay.drain());
     await this.queueing.stopDelivering();
-    await cleaned;
+    await ended;
     // The question for the lag needs the DataSource, which may be closed from here on.
     await this.reporter.metrics.stop();
   }
 
   async onApplicationShutdown(): Promise<void> {
     this.isShutDown = true;
+    await this.sendOnce?.close();
     await this.queueing.close();
     await this.wakeUps
       .stop()
       .catch((error: unknown) => this.logger.warn('stopping failed', { error: describeError(error) }));
   }
 
-  private committed(events: readonly NewEvent[]): void {
+  private committed({ ready, hasFanOut }: CommittedEvents): void {
     this.wakeUps.committed();
-    this.queueing.committed(events);
+    this.queueing.committed(ready);
+    if (hasFanOut && this.options.hints === 'on') this.fanOut?.notify();
   }
 
   private gauges(): GaugeReadings<typeof WEBHOOK_OUTBOX_METRICS> {
@@ -252,7 +288,13 @@ export class WebhookOutboxService
     return {
       'requests.in_flight': relay?.inFlight,
       'claims.buffered': relay?.buffered,
+      'endpoints.snapshot_age': this.sendOnce?.snapshotAgeSeconds,
       'outcomes.unsettled': relay?.unsettled,
     };
   }
+}
+
+/** Undefined where relays send whatever is due. */
+function handOffGraceOf({ dispatch, handOffGraceMs }: ResolvedWebhookOutboxOptions): number | undefined {
+  return dispatch === 'queue' ? handOffGraceMs : undefined;
 }

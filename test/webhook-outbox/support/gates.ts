@@ -12,6 +12,17 @@ export const STEPS = {
   release: `OLD.state = 'leased' AND NEW.state = 'ready' AND NEW.lease_losses = OLD.lease_losses AND NEW.last_outcome IS DISTINCT FROM 'retry'`,
 } as const;
 
+/** Where the statements that make the deliveries of one event for many endpoints can be held, as a trigger on its hand-off. */
+export const FAN_OUT_STEPS = {
+  claim: ['UPDATE', 'NEW.fence > OLD.fence'],
+  'first step': ['UPDATE', 'OLD.endpoints_until IS NULL AND NEW.endpoints_until IS NOT NULL'],
+  'later step': [
+    'UPDATE',
+    'OLD.endpoints_until IS NOT NULL AND NEW.endpoints_until IS DISTINCT FROM OLD.endpoints_until',
+  ],
+  'last step': ['DELETE', 'true'],
+} as const;
+
 /** A statement that is held in Postgres itself, so the process that sent it can be killed exactly there. */
 export class StatementGate {
   private constructor(
@@ -28,6 +39,11 @@ export class StatementGate {
     await holder.query('SELECT pg_advisory_lock(4711)');
     await installTrigger(admin, when, 'PERFORM pg_advisory_xact_lock(4711);', write);
     return new StatementGate(admin, holder);
+  }
+
+  static async closeFanOut(admin: pg.Pool, step: keyof typeof FAN_OUT_STEPS): Promise<StatementGate> {
+    const [write, when] = FAN_OUT_STEPS[step];
+    return StatementGate.before(admin, `${write} ON baton.webhook_hand_offs`, when);
   }
 
   async isReached(): Promise<boolean> {
@@ -112,7 +128,7 @@ async function installTrigger(
   write = 'UPDATE ON baton.webhook_deliveries',
 ): Promise<void> {
   await admin.query(
-    `CREATE OR REPLACE FUNCTION baton.test_gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN ${body} RETURN NEW; END $$`,
+    `CREATE OR REPLACE FUNCTION baton.test_gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN ${body} RETURN coalesce(NEW, OLD); END $$`,
   );
   await admin.query(
     `CREATE TRIGGER test_gate BEFORE ${write} FOR EACH ROW WHEN (${when}) EXECUTE FUNCTION baton.test_gate()`,
@@ -122,6 +138,6 @@ async function installTrigger(
 /** The trigger's function is emptied and not only the trigger dropped: dropping waits for every statement that is held in it. */
 async function dropTrigger(admin: pg.Pool): Promise<void> {
   await admin.query(
-    'CREATE OR REPLACE FUNCTION baton.test_gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$',
+    'CREATE OR REPLACE FUNCTION baton.test_gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN coalesce(NEW, OLD); END $$',
   );
 }

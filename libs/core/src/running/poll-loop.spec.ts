@@ -105,6 +105,30 @@ describe('PollLoop: when passes run', () => {
     expect(jest.getTimerCount()).toBe(0);
   });
 
+  it('waits between one interval and a tenth more, whatever chance says, unless told otherwise', async () => {
+    const waits: number[] = [];
+    for (let i = 0; i <= 200; i++) {
+      let passes = 0;
+      const pass = async () => void passes++;
+      const loop = new PollLoop({
+        name: NAME,
+        pass,
+        intervalMs: () => 1_000,
+        onError: () => undefined,
+        random: () => i / 200,
+      });
+      loop.start();
+      await settle();
+      const from = Date.now();
+      while (passes < 2) await jest.advanceTimersToNextTimerAsync();
+      waits.push(Date.now() - from);
+      await loop.stop();
+    }
+    expect(Math.min(...waits)).toBe(1_000);
+    expect(Math.max(...waits)).toBe(1_100);
+    expect(new Set(waits).size).toBeGreaterThan(90);
+  });
+
   it('runs a pass that was asked for during a pass directly after it, and only one however often it was', async () => {
     const gated = new GatedLoop({ intervalMs: 0 });
     gated.loop.start();

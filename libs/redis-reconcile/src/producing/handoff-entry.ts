@@ -7,7 +7,8 @@ export const MAX_INFO_BYTES = 1024 * 1024;
 const MAX_ID_BYTES = 128;
 /** An entry of ours has at most ten fields; a raw one may carry some of its own. */
 const MAX_FIELDS = 100;
-const LONE_SURROGATE = /[\uD800-\uDFFF]/u;
+/** Lone surrogates, and what bytes that are no UTF-8 are read as: two such names would be one, and none of them the entry's. */
+const NO_TEXT = /[\uD800-\uDFFF\uFFFD]/u;
 
 /** A hand-off as its entry tells it. */
 export interface HandoffEntry {
@@ -89,8 +90,7 @@ function problemOfName(name: unknown): string | undefined {
   if (name === '') return 'must not be empty';
   const bytes = Buffer.byteLength(name);
   if (bytes > MAX_NAME_BYTES) return `must have at most ${MAX_NAME_BYTES} bytes, not ${bytes}`;
-  // Written as U+FFFD, two of them would be one name.
-  if (LONE_SURROGATE.test(name)) return 'must be well-formed Unicode';
+  if (NO_TEXT.test(name)) return 'must be well-formed Unicode';
   return undefined;
 }
 

@@ -38,12 +38,8 @@ export class PartitionReader {
   private hasMore = true;
   /** The entries of the read before, being leased. */
   private taking: Promise<void> = Promise.resolve();
-  /** Half of what can be worked on, so that one half is read and leased while the other is worked on. */
-  private readonly batch: number;
 
-  constructor(private readonly options: PartitionReaderOptions) {
-    this.batch = Math.min(MAX_BATCH, Math.ceil(options.capacity.size / 2));
-  }
+  constructor(private readonly options: PartitionReaderOptions) {}
 
   start(): void {
     if (this.stopping.signal.aborted) return;
@@ -110,7 +106,7 @@ export class PartitionReader {
   /** Parks only when there was nothing the last time; keeps a slot for each entry that it returns. */
   private async read(): Promise<RawEntry[]> {
     const { reader, capacity } = this.options;
-    const slots = this.hasMore ? 1 + capacity.takeFree(this.batch - 1) : 1;
+    const slots = this.hasMore ? 1 + capacity.takeFree(MAX_BATCH - 1) : 1;
     let entries: RawEntry[] = [];
     try {
       entries = this.hasMore ? await reader.readNow(slots) : await reader.readOne();

@@ -10,6 +10,7 @@ export const WEBHOOK_OUTBOX_ENVIRONMENT: readonly EnvironmentVariable[] = [
   { variable: 'BATON_WEBHOOK_OUTBOX_SCHEMA', option: 'schema', kind: 'string' },
   { variable: 'BATON_WEBHOOK_OUTBOX_MIGRATIONS', option: 'migrations', kind: 'string' },
   { variable: 'BATON_WEBHOOK_OUTBOX_HINTS', option: 'hints', kind: 'string' },
+  { variable: 'BATON_WEBHOOK_OUTBOX_ON_PERSIST_FAILURE', option: 'onPersistFailure', kind: 'string' },
   { variable: 'BATON_WEBHOOK_OUTBOX_LISTEN_CONNECTION_STRING', option: 'listenConnectionString', kind: 'string' },
   { variable: 'BATON_WEBHOOK_OUTBOX_POLL_INTERVAL', option: 'pollInterval', kind: 'duration' },
   { variable: 'BATON_WEBHOOK_OUTBOX_LEASE', option: 'lease', kind: 'duration' },

@@ -18,6 +18,13 @@ export interface FoundDelivery {
   readonly tokenAt: Date | null;
 }
 
+/** An event and what there is of it. */
+export interface FoundEvent {
+  readonly deliveries: readonly FoundDelivery[];
+  /** More of them are being made. */
+  readonly isFanOutPending: boolean;
+}
+
 /** What a process that consumes a queue, or that begins to, writes of hand-offs. */
 export class ConsumedStore {
   constructor(
@@ -28,10 +35,12 @@ export class ConsumedStore {
   /**
    * The deliveries of an event after its message was consumed; `undefined` when there is no such event. The hand-off goes where none is open; else
    * the sweep finds it when the next one is due. Whoever held its sweep lease has lost it. Locks no delivery: what changes after this
-   * statement's snapshot is found by the sweep.
+   * statement's snapshot is found by the sweep. An event whose deliveries are still being made keeps its hand-off: who has made the last tells the queue.
    */
-  async consumed(outboxId: string, graceMs: number): Promise<readonly FoundDelivery[] | undefined> {
-    const { rows } = await this.on.query<FoundDelivery & { readonly isKnown: boolean }>(
+  async consumed(outboxId: string, graceMs: number): Promise<FoundEvent | undefined> {
+    const { rows } = await this.on.query<
+      FoundDelivery & Pick<FoundEvent, 'isFanOutPending'> & { readonly isKnown: boolean }
+    >(
       `WITH found AS MATERIALIZED (
          SELECT d.id, d.endpoint_id, d.state, d.next_at, d.lease_until, d.next_at <= statement_timestamp() AS is_due,
                 coalesce(${IS_ELIGIBLE}, false) AS is_eligible,
@@ -48,11 +57,13 @@ export class ConsumedStore {
          UPDATE ${this.schema}.webhook_hand_offs h SET lease_until = NULL, next_at = next.at, fence = h.fence + 1
            FROM next WHERE h.event_id = $1 AND h.kind = 'sweep' AND next.at IS NOT NULL)
        SELECT f.id, f.endpoint_id AS "endpointId", f.state, f.next_at AS "nextAt", f.lease_until AS "leaseUntil", f.is_due AS "isDue",
-              f.is_eligible AS "isEligible", f.token_at AS "tokenAt", EXISTS (SELECT FROM ${this.schema}.webhook_events WHERE id = $1) AS "isKnown"
+              f.is_eligible AS "isEligible", f.token_at AS "tokenAt", EXISTS (SELECT FROM ${this.schema}.webhook_events WHERE id = $1) AS "isKnown",
+              EXISTS (SELECT FROM ${this.schema}.webhook_hand_offs WHERE event_id = $1 AND kind = 'fan-out') AS "isFanOutPending"
          FROM (SELECT) one LEFT JOIN found f ON true ORDER BY f.id`,
       [outboxId, graceMs],
     );
-    return rows[0]?.isKnown === true ? rows.filter(({ id }) => id !== null) : undefined;
+    if (rows[0]?.isKnown !== true) return undefined;
+    return { deliveries: rows.filter(({ id }) => id !== null), isFanOutPending: rows[0].isFanOutPending };
   }
 
   /**
@@ -75,7 +86,7 @@ export class ConsumedStore {
                              WHERE h.event_id = p.event_id AND (h.lease_until IS NOT NULL OR h.next_at <= p.look_at))
           GROUP BY p.event_id ORDER BY p.event_id
              ON CONFLICT (event_id) DO UPDATE SET next_at = excluded.next_at
-          WHERE h.lease_until IS NULL AND h.next_at > excluded.next_at)
+          WHERE h.kind = 'sweep' AND h.lease_until IS NULL AND h.next_at > excluded.next_at)
        SELECT endpoint_id AS "endpointId", next_at::text AS "nextAt", id, (SELECT count(*)::int FROM page) AS n
          FROM page ORDER BY page.endpoint_id DESC, page.next_at DESC, page.id DESC LIMIT 1`,
       [after.endpointId, after.nextAt, after.id, graceMs],

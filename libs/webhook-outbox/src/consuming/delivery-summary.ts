@@ -1,5 +1,5 @@
 import type { DeliveryState } from '../delivering/delivery.js';
-import type { FoundDelivery } from './consumed-store.js';
+import type { FoundDelivery, FoundEvent } from './consumed-store.js';
 
 /**
  * Where one delivery of an event stands.
@@ -21,12 +21,15 @@ export interface DeliverySummary {
   readonly outboxId: string;
   /** There is no such event: it was cleaned up after its deliveries had settled, or there never was one. */
   readonly isGone: boolean;
+  /** More than 200 endpoints want it, and not all of its deliveries have been made: the queue is told of it again when they are. */
+  readonly isFanOutPending: boolean;
   readonly deliveries: readonly DeliveryStanding[];
 }
 
 /** Pure. */
-export function summaryOf(outboxId: string, found: readonly FoundDelivery[] | undefined): DeliverySummary {
-  return { outboxId, isGone: found === undefined, deliveries: (found ?? []).map(standingOf) };
+export function summaryOf(outboxId: string, found: FoundEvent | undefined): DeliverySummary {
+  const { deliveries = [], isFanOutPending = false } = found ?? {};
+  return { outboxId, isGone: found === undefined, isFanOutPending, deliveries: deliveries.map(standingOf) };
 }
 
 function standingOf({ id: deliveryId, endpointId, state, isDue, nextAt, tokenAt }: FoundDelivery): DeliveryStanding {

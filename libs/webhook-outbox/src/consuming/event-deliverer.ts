@@ -67,7 +67,7 @@ export class EventDeliverer {
         await this.parts.look();
         await this.idle(outboxId, tried);
         const found = await store.consumed(outboxId, handOffGraceMs);
-        const isWaiting = found?.some((one) => isSendable(one) && !tried.has(one.id)) === true;
+        const isWaiting = found?.deliveries.some((one) => isSendable(one) && !tried.has(one.id)) === true;
         if (this.isStopped || !isWaiting || this.clock.monotonic() >= waitsUntil) return summaryOf(outboxId, found);
         await underWay.change(SLOT_WAIT_MS);
       }

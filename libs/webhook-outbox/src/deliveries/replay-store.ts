@@ -178,7 +178,8 @@ export class ReplayStore {
     return `, hand_off AS (
          INSERT INTO ${this.schema}.webhook_hand_offs AS h (event_id, kind, next_at, fence, count)
          SELECT event_id, 'sweep', min(next_at), 0, 0 FROM moved GROUP BY event_id ORDER BY event_id
-             ON CONFLICT (event_id) DO UPDATE SET next_at = least(h.next_at, EXCLUDED.next_at) WHERE h.lease_until IS NULL)`;
+             ON CONFLICT (event_id) DO UPDATE SET next_at = least(h.next_at, EXCLUDED.next_at)
+          WHERE h.kind = 'sweep' AND h.lease_until IS NULL)`;
   }
 }
 

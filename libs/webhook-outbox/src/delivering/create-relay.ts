@@ -26,6 +26,8 @@ export interface RelaySetup {
   readonly claims: Claims | undefined;
   readonly underWay: ClaimsUnderWay;
   readonly spans: OutboxSpans;
+  /** Deliveries of an event wait to be made. */
+  readonly onFanOutDue: () => void;
 }
 
 /** A relay over the module's database, telling the reporter. */
@@ -44,6 +46,7 @@ export function createRelay(setup: RelaySetup): Relay {
     onSettled: reporter.settled.bind(reporter),
     onReclaimedDead: reporter.reclaimedDead.bind(reporter),
     onPutAside: reporter.endpoints.putAside.bind(reporter.endpoints),
+    onFanOutDue: setup.onFanOutDue,
     onLate: reporter.late.bind(reporter),
     onLost: reporter.lost.bind(reporter),
     onUnwritable: reporter.unwritable.bind(reporter),

@@ -1,6 +1,6 @@
 import type { Queryable } from '@nest-baton/core';
 import type { AttemptOutcome, DeliveryReason, DeliveryState } from './delivery.js';
-import { handOffsOf } from '../retaining/retention-store.js';
+import { handOffsOf, isFannedOut } from '../retaining/retention-store.js';
 import type { Settlement } from '../outcomes/outcome.js';
 
 /** A row that this process may write until its lease ends. `fence` is a bigint, as text. */
@@ -178,7 +178,7 @@ export class DeliveryStore {
          DELETE FROM ${this.schema}.webhook_attempts a USING removed WHERE a.delivery_id = removed.id),
        event AS MATERIALIZED (
          SELECT e.id FROM ${this.schema}.webhook_events e
-          WHERE e.id IN (SELECT event_id FROM removed) AND NOT EXISTS (
+          WHERE e.id IN (SELECT event_id FROM removed) AND ${isFannedOut('e', this.schema)} AND NOT EXISTS (
             SELECT FROM ${this.schema}.webhook_deliveries d WHERE d.event_id = e.id AND d.id NOT IN (SELECT id FROM removed))
           ORDER BY e.id FOR UPDATE SKIP LOCKED),
        over AS (

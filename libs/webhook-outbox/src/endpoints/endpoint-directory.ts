@@ -19,6 +19,14 @@ export function liveSecrets({ secrets }: OpenEndpoint, now: number): readonly Bu
   return secrets.filter(({ until }) => until > now).map(({ bytes }) => bytes);
 }
 
+/** @param readAt when the row was read, by the monotonic clock. @throws KeyRingInvalidError */
+export function openEndpoint(ring: KeyRing, row: EndpointRow, readAt: number): OpenEndpoint {
+  const { id, url, headers, scheduleMs } = row;
+  const secrets = row.secrets.map((one) => ({ bytes: ring.open(one, id), until: readAt + (one.leftMs ?? Infinity) }));
+  if (secrets.length === 0) throw new KeyRingInvalidError(`Endpoint ${id} has no secret.`);
+  return { url, headers: headers === null ? {} : openHeaders(ring, headers, id), scheduleMs, secrets };
+}
+
 export interface WantedEndpoint {
   readonly endpointId: string;
   readonly endpointVersion: number;
@@ -94,12 +102,8 @@ export class EndpointDirectory {
   }
 
   /** @throws KeyRingInvalidError */
-  private openRow({ id, url, headers, scheduleMs, secrets }: EndpointRow): OpenEndpoint {
-    const now = this.clock.monotonic();
-    const opened = secrets.map((one) => ({ bytes: this.ring.open(one, id), until: now + (one.leftMs ?? Infinity) }));
-    if (opened.length === 0) throw new KeyRingInvalidError(`Endpoint ${id} has no secret.`);
-    const openedHeaders = headers === null ? {} : openHeaders(this.ring, headers, id);
-    return { url, headers: openedHeaders, scheduleMs, secrets: opened };
+  private openRow(row: EndpointRow): OpenEndpoint {
+    return openEndpoint(this.ring, row, this.clock.monotonic());
   }
 
   private tryOpen(row: EndpointRow): OpenEndpoint | undefined {

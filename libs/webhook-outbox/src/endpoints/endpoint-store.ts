@@ -4,6 +4,8 @@ import type { SealedSecret } from './key-ring.js';
 
 export interface EndpointRow {
   readonly id: string;
+  readonly tenant: string;
+  readonly types: readonly string[];
   readonly url: string;
   readonly version: number;
   readonly headers: SealedSecret | null;
@@ -15,6 +17,8 @@ export interface EndpointRow {
 /** As the driver reads it: lists beside each other. */
 interface StoredRow {
   readonly id: string;
+  readonly tenant: string;
+  readonly types: readonly string[];
   readonly url: string;
   readonly version: number;
   readonly headersKeyId: string | null;
@@ -83,7 +87,7 @@ export class EndpointStore {
 
   private async read(condition: string, values: readonly unknown[]): Promise<readonly EndpointRow[]> {
     const { rows } = await this.on.query<StoredRow>(
-      `SELECT e.id, e.url, e.version, e.headers_key_id AS "headersKeyId", e.headers_sealed AS "headersSealed",
+      `SELECT e.id, e.tenant, e.types, e.url, e.version, e.headers_key_id AS "headersKeyId", e.headers_sealed AS "headersSealed",
               e.schedule_ms AS "scheduleMs", live.*
          FROM ${this.schema}.webhook_endpoints e
         CROSS JOIN LATERAL (
@@ -100,6 +104,8 @@ export class EndpointStore {
 
 function endpointRow({
   id,
+  tenant,
+  types,
   url,
   version,
   headersKeyId,
@@ -116,5 +122,5 @@ function endpointRow({
     sealed: bytes,
     leftMs: leftMs?.[nth] ?? null,
   }));
-  return { id, url, version, headers, scheduleMs, secrets };
+  return { id, tenant, types, url, version, headers, scheduleMs, secrets };
 }

@@ -15,6 +15,7 @@ import type { ResolvedWebhookOutboxOptions } from '../webhook-outbox.options.js'
 import { CleanupReporter } from './cleanup-reporter.js';
 import { EndpointReporter } from './endpoint-reporter.js';
 import { HandOffReporter } from './hand-off-reporter.js';
+import { SendOnceReporter } from './send-once-reporter.js';
 
 /** Tells the log, the listeners, the instruments and `onDead` what happens. What any of them throws is logged and reaches nothing else. */
 export class DeliveryReporter {
@@ -23,6 +24,7 @@ export class DeliveryReporter {
   readonly endpoints: EndpointReporter;
   readonly handOffs: HandOffReporter;
   readonly cleanup: CleanupReporter;
+  readonly sendOnce: SendOnceReporter;
 
   constructor(
     name: string,
@@ -35,6 +37,7 @@ export class DeliveryReporter {
       logger.error('a listener failed', { event, error: describeError(error) }),
     );
     this.handOffs = new HandOffReporter(this.events, this.metrics, logger);
+    this.sendOnce = new SendOnceReporter(this.events, this.metrics, logger);
     this.cleanup = new CleanupReporter(this.events, this.metrics, logger);
     this.endpoints = new EndpointReporter(this.events, this.metrics, logger, options.disableAfterMs);
   }
@@ -102,6 +105,22 @@ export class DeliveryReporter {
     this.metrics.add('leases.lost', 1);
     this.events.emit('leaseLost', details);
   }
+
+  fannedOut(event: WebhookOutboxEvents['fannedOut']): void {
+    this.metrics.add('fan_outs.completed', 1);
+    this.events.emit('fannedOut', event);
+  }
+
+  readonly fanOutLost = (outboxId: string): void => {
+    this.logger.warn('making the deliveries of an event took longer than its lease; another relay goes on', {
+      outboxId,
+    });
+  };
+
+  readonly fanOutFailed = (error: unknown): void => {
+    this.failed('making the deliveries of an event failed; it goes on when its lease has ended', error);
+    this.events.emit('pollFailed', { error });
+  };
 
   listening(reconnects: number): void {
     this.events.emit('listening', { reconnects });

@@ -18,7 +18,8 @@ export class HandOffReporter {
 
   onFailed({ outboxId: given, type }: QueuedWebhook, error: unknown): void {
     const outboxId = given ?? null;
-    const what = 'the queue did not take an event; the sweep hands it over again';
+    const isStored = outboxId !== null;
+    const what = `the queue did not take an event${isStored ? '; the sweep hands it over again' : ' that could not be stored'}`;
     this.logger.warn(what, { outboxId, type, error: describeError(error) });
     this.events.emit('handOffFailed', { outboxId, error });
   }

@@ -13,11 +13,19 @@ import { type OutboxDatabase, runQuery } from '../schema/outbox-database.js';
 import type { ResolvedWebhookOutboxOptions } from '../webhook-outbox.options.js';
 import { EventConflictError, PersistUnknownError } from '../webhook-outbox.errors.js';
 import { type EventBatch, eventBatch, type NewEvent, singleEvent } from './event-batch.js';
+import type { SendOnce } from '../sending-once/send-once.js';
 import { EventStore } from './event-store.js';
 import { persistEvents } from './persist-events.js';
 import type { SendOptions, SentEvent, WebhookEvent } from './webhook-event.js';
 
 export type ProducerOptions = Pick<ResolvedWebhookOutboxOptions, 'maxPayloadBytes' | 'dispatch' | 'handOffGraceMs'>;
+
+export interface CommittedEvents {
+  /** Their deliveries are made. */
+  readonly ready: readonly NewEvent[];
+  /** The deliveries of some others wait to be made. */
+  readonly hasFanOut: boolean;
+}
 
 /**
  * Makes events durable.
@@ -36,7 +44,8 @@ export class EventProducer {
     private readonly options: ProducerOptions,
     private readonly clock: Clock,
     private readonly spans: OutboxSpans,
-    private readonly onCommitted: (events: readonly NewEvent[]) => void,
+    private readonly onCommitted: (events: CommittedEvents) => void,
+    private readonly sendOnce: SendOnce | undefined,
   ) {
     this.store = new EventStore(database.schema, options.dispatch === 'queue' ? options.handOffGraceMs : undefined);
   }
@@ -53,19 +62,25 @@ export class EventProducer {
   }
 
   private async sendBatch(
-    batch: EventBatch,
+    given: EventBatch,
     trace: string | null,
-    { transaction }: SendOptions,
+    { transaction, onPersistFailure }: SendOptions,
   ): Promise<readonly SentEvent[]> {
     await this.database.prepare();
     const adapted = transaction === undefined ? undefined : await this.adapt(transaction);
-    if (batch.events.length === 0) return [];
-    const sent =
-      adapted === undefined
-        ? await this.sendAlone(batch, trace)
-        : await persistEvents(this.store, adapted, batch, trace);
-    const stored = batch.places.map(({ nth }) => batch.events[nth] as NewEvent).filter((_, i) => isNew(sent[i]));
-    if (stored.length === 0) return sent;
+    if (given.events.length === 0) return [];
+    const batch = this.sendOnce?.named(given) ?? given;
+    const isAlone = adapted === undefined;
+    const sendOnce = onPersistFailure === undefined ? this.sendOnce : undefined;
+    const sent = isAlone
+      ? await this.sendAlone(batch, trace).catch(async (error: unknown) => {
+          const instead = await sendOnce?.insteadOf(error, batch, trace);
+          if (instead === undefined) throw error;
+          return instead;
+        })
+      : await persistEvents(this.store, adapted, batch, trace);
+    const stored = committedOf(batch, sent);
+    if (stored.ready.length === 0 && !stored.hasFanOut) return sent;
     if (adapted === undefined) this.onCommitted(stored);
     else adapted.afterCommit(() => this.onCommitted(stored));
     return sent;
@@ -87,10 +102,11 @@ export class EventProducer {
     return this.database.withRunner(async (runner) => {
       const on: Queryable = { query: (sql, values) => runQuery(runner, sql, values) };
       try {
-        if (batch.events.length === 1) return await persistEvents(this.store, on, batch, trace);
-        await runner.startTransaction();
+        const isOne = batch.events.length === 1;
+        if (!isOne) await runner.startTransaction();
         const sent = await persistEvents(this.store, on, batch, trace);
-        await runner.commitTransaction();
+        if (!isOne) await runner.commitTransaction();
+        this.sendOnce?.stored(batch);
         return sent;
       } catch (error) {
         if (runner.isTransactionActive) await runner.rollbackTransaction().catch(() => undefined);
@@ -110,8 +126,13 @@ function unknown(cause: unknown, { events, places }: EventBatch): PersistUnknown
   );
 }
 
-function isNew(sent: SentEvent | undefined): boolean {
-  return sent?.duplicate === false && sent.state === 'persisted';
+function committedOf({ events, places }: EventBatch, sent: readonly SentEvent[]): CommittedEvents {
+  const isNew = ({ duplicate, state }: SentEvent): boolean => !duplicate && state === 'persisted';
+  const ready = places.filter((_, i) => isNew(sent[i] as SentEvent) && sent[i]?.deliveries !== null);
+  return {
+    ready: ready.map(({ nth }) => events[nth] as NewEvent),
+    hasFanOut: sent.some((one) => isNew(one) && one.deliveries === null),
+  };
 }
 
 /**

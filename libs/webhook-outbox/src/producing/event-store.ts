@@ -1,12 +1,13 @@
 import type { Queryable } from '@nest-baton/core';
 import type { NewEvent } from './event-batch.js';
+import { COUNTED, MOST_AT_ONCE, standingOf, wants } from './subscribers.js';
 
 /** What `insert` found or made, for each event in order. */
 export interface StoredEvent {
   readonly wasInserted: boolean;
   /** An event under its key was visible to the statement. */
   readonly isTaken: boolean;
-  /** Endpoints that want it; of an inserted event each has a delivery. */
+  /** Endpoints that want it; of an inserted event each has a delivery, unless there are more than `MOST_AT_ONCE`. */
   readonly subscribers: number;
 }
 
@@ -14,13 +15,9 @@ export interface StoredEvent {
 export interface KeyHolder {
   readonly outboxId: string;
   readonly contentHash: Buffer;
-  readonly deliveries: number;
+  /** `null`: not all of them have been made. */
+  readonly deliveries: number | null;
 }
-
-/** State, reason and end of a new delivery: for an endpoint that is disabled it is kept, and sent when somebody replays it. */
-const STANDING = `CASE subscriber.state WHEN 'active' THEN 'ready' ELSE 'parked' END,
-                CASE WHEN subscriber.state <> 'active' THEN 'endpoint-disabled' END,
-                CASE WHEN subscriber.state <> 'active' THEN clock_timestamp() END`;
 
 /** The statements of `send` and `sendMany`. They run on the module's pool or in the caller's transaction. */
 export class EventStore {
@@ -32,7 +29,9 @@ export class EventStore {
 
   /**
    * Stores each event and one delivery for each active endpoint of its tenant whose types match, all in one statement; of an event nothing when
-   * there is no such endpoint, or when its key is taken; and of no event anything when one of the keys is seen to hold other content.
+   * there is no such endpoint, or when its key is taken; and of no event anything when one of the keys is seen to hold other content. Of an event
+   * that more than `MOST_AT_ONCE` want it stores no delivery but the hand-off `fan-out`, by which a relay makes them: decided by what this
+   * statement sees, so nothing can come in between.
    *
    * Race: two transactions with one key. The unique index makes the second wait until the first has ended, and `DO NOTHING` makes it insert
    * nothing then: no error that would abort the caller's transaction. Its own snapshot may be older than the winner's commit: then it was
@@ -52,21 +51,20 @@ export class EventStore {
          SELECT FROM ${this.schema}.webhook_events WHERE tenant = $2 AND dedupe_key = $3
        ), subscriber AS (
          SELECT e.id, e.state FROM ${this.schema}.webhook_endpoints e
-          WHERE e.tenant = $2 AND e.state <> 'deleted' AND ${wants('e.types', '$4')}
-       ), event AS (
+          WHERE e.tenant = $2 AND e.state <> 'deleted' AND ${wants('e.types', '$4')} LIMIT ${COUNTED}
+       ), audience AS (SELECT count(*)::int AS size FROM subscriber), event AS (
          INSERT INTO ${this.schema}.webhook_events (id, tenant, dedupe_key, type, body, content_hash, trace, created_at)
          SELECT $1::uuid, $2, $3, $4, $5, $6::bytea, $7::text, clock_timestamp()
-          WHERE EXISTS (SELECT FROM subscriber) AND NOT EXISTS (SELECT FROM taken)
+          WHERE (SELECT size FROM audience) > 0 AND NOT EXISTS (SELECT FROM taken)
              ON CONFLICT (tenant, dedupe_key) DO NOTHING
          RETURNING id
        ), delivery AS (
          INSERT INTO ${this.schema}.webhook_deliveries
                 (event_id, endpoint_id, state, reason, settled_at, next_at, fence, attempts, lease_losses, created_at)
-         SELECT event.id, subscriber.id, ${STANDING}, clock_timestamp(), 0, 0, 0, clock_timestamp() FROM event, subscriber
-          ORDER BY subscriber.id
-       )${this.handOff('$8')}
-       SELECT EXISTS (SELECT FROM event) AS "wasInserted", EXISTS (SELECT FROM taken) AS "isTaken",
-              (SELECT count(*)::int FROM subscriber) AS subscribers`,
+         SELECT event.id, subscriber.id, ${standingOf('subscriber')}, clock_timestamp(), 0, 0, 0, clock_timestamp() FROM event, subscriber
+          WHERE (SELECT size FROM audience) <= ${MOST_AT_ONCE} ORDER BY subscriber.id
+       ), ${this.handOff('FROM event, audience', '$8')}
+       SELECT EXISTS (SELECT FROM event) AS "wasInserted", EXISTS (SELECT FROM taken) AS "isTaken", size AS subscribers FROM audience`,
       [event.outboxId, event.tenant, event.key, event.type, event.body, event.contentHash, trace, ...this.grace()],
     );
     return rows;
@@ -88,8 +86,9 @@ export class EventStore {
        ), subscriber AS MATERIALIZED (
          SELECT k.tenant, k.type, e.id, e.state
            FROM (SELECT DISTINCT tenant, type FROM given) k
-           JOIN ${this.schema}.webhook_endpoints e ON e.tenant = k.tenant AND e.state <> 'deleted'
-          WHERE ${wants('e.types', 'k.type')}
+          CROSS JOIN LATERAL (
+            SELECT e.id, e.state FROM ${this.schema}.webhook_endpoints e
+             WHERE e.tenant = k.tenant AND e.state <> 'deleted' AND ${wants('e.types', 'k.type')} LIMIT ${COUNTED}) e
        ), audience AS (
          SELECT tenant, type, count(*)::int AS size FROM subscriber GROUP BY tenant, type
        ), event AS (
@@ -103,11 +102,12 @@ export class EventStore {
        ), delivery AS (
          INSERT INTO ${this.schema}.webhook_deliveries
                 (event_id, endpoint_id, state, reason, settled_at, next_at, fence, attempts, lease_losses, created_at)
-         SELECT event.id, subscriber.id, ${STANDING}, clock_timestamp(), 0, 0, 0, clock_timestamp()
+         SELECT event.id, subscriber.id, ${standingOf('subscriber')}, clock_timestamp(), 0, 0, 0, clock_timestamp()
            FROM event JOIN given ON given.id = event.id
+           JOIN audience ON audience.tenant = event.tenant AND audience.type = event.type AND audience.size <= ${MOST_AT_ONCE}
            JOIN subscriber ON subscriber.tenant = event.tenant AND subscriber.type = event.type
           ORDER BY given.n, subscriber.id
-       )${this.handOff('$8')}
+       ), ${this.handOff('FROM event JOIN audience USING (tenant, type)', '$8')}
        SELECT g.n, event.id IS NOT NULL AS "wasInserted", taken.id IS NOT NULL AS "isTaken", coalesce(audience.size, 0) AS subscribers
          FROM given g LEFT JOIN event ON event.id = g.id LEFT JOIN taken ON taken.id = g.id
          LEFT JOIN audience ON audience.tenant = g.tenant AND audience.type = g.type
@@ -117,11 +117,12 @@ export class EventStore {
     return rows;
   }
 
-  /** The events under keys, each with how many deliveries were made of it; `undefined` where none is visible. Locks nothing. */
+  /** The events under keys, each with how many deliveries there are of it; `undefined` where none is visible. Locks nothing. */
   async find(on: Queryable, events: readonly NewEvent[]): Promise<readonly (KeyHolder | undefined)[]> {
-    const { rows } = await on.query<{ id: string | null; content_hash: Buffer; deliveries: number }>(
+    const { rows } = await on.query<{ id: string | null; content_hash: Buffer; deliveries: number | null }>(
       `SELECT e.id, e.content_hash,
-              (SELECT count(*)::int FROM ${this.schema}.webhook_deliveries d WHERE d.event_id = e.id) AS deliveries
+              (SELECT count(*)::int FROM ${this.schema}.webhook_deliveries d WHERE d.event_id = e.id
+                HAVING NOT EXISTS (SELECT FROM ${this.schema}.webhook_hand_offs h WHERE h.event_id = e.id AND h.kind = 'fan-out')) AS deliveries
          FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS g(tenant, key, n)
          LEFT JOIN ${this.schema}.webhook_events e ON e.tenant = g.tenant AND e.dedupe_key = g.key
         ORDER BY g.n`,
@@ -146,19 +147,21 @@ export class EventStore {
     return this.handOffGraceMs === undefined ? [] : [this.handOffGraceMs];
   }
 
-  /** Kept of each event that goes to a queue until its deliveries have settled: in the same statement, so that no event is without one. */
-  private handOff(graceMs: string): string {
-    if (this.handOffGraceMs === undefined) return '';
-    return `, hand_off AS (
+  /**
+   * Kept of each event whose deliveries a relay is to make, and, where events go to a queue, of each until its deliveries have settled: in the same
+   * statement, so that no such event is without one.
+   */
+  private handOff(from: string, graceMs: string): string {
+    const isQueued = this.handOffGraceMs !== undefined;
+    const isMany = `size > ${MOST_AT_ONCE}`;
+    const sweepAt = `clock_timestamp() + make_interval(secs => ${graceMs}::float8 / 1000)`;
+    return `hand_off AS (
          INSERT INTO ${this.schema}.webhook_hand_offs (event_id, kind, next_at, fence, count)
-         SELECT id, 'sweep', clock_timestamp() + make_interval(secs => ${graceMs}::float8 / 1000), 0, 0 FROM event
+         SELECT event.id, ${isQueued ? `CASE WHEN ${isMany} THEN 'fan-out' ELSE 'sweep' END` : `'fan-out'`},
+                ${isQueued ? `CASE WHEN ${isMany} THEN clock_timestamp() ELSE ${sweepAt} END` : 'clock_timestamp()'}, 0, 0
+           ${from} ${isQueued ? '' : `WHERE ${isMany}`}
        )`;
   }
-}
-
-/** Whether one of an endpoint's patterns, in which `*` stands for any text, matches the type. */
-function wants(patterns: string, type: string): string {
-  return `EXISTS (SELECT FROM unnest(${patterns}) t WHERE ${type} LIKE replace(replace(t, '_', '!_'), '*', '%') ESCAPE '!')`;
 }
 
 function columnsOf(events: readonly NewEvent[]): unknown[] {

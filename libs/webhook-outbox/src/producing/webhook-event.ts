@@ -15,16 +15,19 @@ export interface WebhookEvent {
 export interface SendOptions {
   /** The caller's open transaction on the module's `DataSource`: the event is durable if and only if it commits. */
   readonly transaction?: TransactionLike;
+  /** Of this call, instead of the option: `throw` where the caller keeps the event, as the consumer of a queue does. */
+  readonly onPersistFailure?: 'throw';
 }
 
 export interface SentEvent {
   /** The caller's `id`, or one made here. Not the `webhook-id` that receivers see. */
   readonly id: string;
-  /** The stored event; `null` when nobody subscribed. */
+  /** The stored event; `null` when nobody subscribed, or it could not be stored. */
   readonly outboxId: string | null;
-  /** Deliveries made of it. */
+  /** Deliveries made of it, or, when it is `unconfirmed`, requests that are made once, `null` when your queue has it; `null`: more than 200 endpoints want it, and a relay is making them. */
   readonly deliveries: number | null;
   /** An event with this id was stored before; nothing was written. */
   readonly duplicate: boolean;
-  readonly state: 'persisted' | 'nobody_subscribed';
+  /** `unconfirmed`: it could not be stored, and is sent once; nobody knows whether it arrives. Only with `onPersistFailure: 'send-once'`. */
+  readonly state: 'persisted' | 'nobody_subscribed' | 'unconfirmed';
 }

@@ -26,7 +26,7 @@ import { Sweeper } from '../sweeping/sweeper.js';
 import type { Claims } from '../claiming/claim-store.js';
 import { ClaimsByLimit } from '../claiming/claims-by-limit.js';
 import { LimitedWanted, WantedClaims } from '../consuming/wanted-claims.js';
-import type { WebhookQueue } from './webhook-queue.js';
+import type { QueuedWebhook, WebhookQueue } from './webhook-queue.js';
 
 export interface QueueingSetup {
   readonly name: string;
@@ -98,9 +98,14 @@ export class Queueing {
   }
 
   /** Events of this process are visible to every connection. */
-  committed(events: readonly NewEvent[]): void {
+  committed(events: readonly Pick<NewEvent, 'outboxId' | 'key' | 'type' | 'tenant'>[]): void {
     if (this.setup.options.hints === 'off') return;
     for (const { outboxId, key: id, type, tenant } of events) this.handOver?.hint({ outboxId, id, type, tenant });
+  }
+
+  /** The event itself, which could not be stored: resolves when the queue has taken it, or to what went wrong. */
+  async give(message: QueuedWebhook): Promise<{ readonly error: unknown } | undefined> {
+    return this.handOver === undefined ? { error: undefined } : this.handOver.tell(message);
   }
 
   /** Deliveries of events that were sent before are due again. */

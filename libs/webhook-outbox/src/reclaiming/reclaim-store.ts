@@ -16,6 +16,8 @@ export interface Reclaimed {
   /** A due delivery waits that must be claimed alone. */
   readonly isSuspectWaiting: boolean;
   readonly isProbeDue: boolean;
+  /** Deliveries of an event wait to be made. */
+  readonly isFanOutDue: boolean;
   /** Open deliveries wait for endpoints that are not active. */
   readonly isAsideDue: boolean;
 }
@@ -87,6 +89,8 @@ export class ReclaimStore {
                                WHERE state = 'ready' AND lease_losses >= 2 AND next_at <= statement_timestamp()) AS "isSuspectWaiting",
                       (statement_timestamp() - interval '${MARGIN}')::text AS "seenUntil",
                       EXISTS (SELECT FROM ${this.schema}.webhook_endpoint_states s WHERE ${isProbeDue('s', this.schema)}) AS "isProbeDue",
+                      EXISTS (SELECT FROM ${this.schema}.webhook_hand_offs
+                               WHERE kind = 'fan-out' AND next_at <= statement_timestamp()) AS "isFanOutDue",
                       $2::bool AND EXISTS (SELECT FROM ${this.schema}.webhook_endpoints e WHERE ${this.isAsideDue('e')}) AS "isAsideDue") s
          LEFT JOIN (taken t JOIN ${this.schema}.webhook_events e ON e.id = t.event_id) ON true`,
       [maxAttempts, isFull, isFull || this.seenUntil === undefined ? '-infinity' : this.seenUntil],
@@ -97,6 +101,7 @@ export class ReclaimStore {
       deliveries: rows.filter(({ id }) => id !== null),
       isSuspectWaiting: rows[0]?.isSuspectWaiting === true,
       isProbeDue: rows[0]?.isProbeDue === true,
+      isFanOutDue: rows[0]?.isFanOutDue === true,
       isAsideDue: rows[0]?.isAsideDue === true,
     };
   }
@@ -136,12 +141,14 @@ export class ReclaimStore {
   }
 
   /**
-   * Age of the oldest delivery that is due, not claimed, and of an active endpoint; 0 without one. One look into the index for each endpoint,
-   * so the length of the backlog does not matter.
+   * Age of the oldest delivery that is due, not claimed, and of an active endpoint, or of the oldest event whose deliveries are still to be made; 0
+   * without any. One look into the index for each endpoint, so the length of the backlog does not matter.
    */
   async lagMs(): Promise<number> {
     const { rows } = await this.on.query<{ lagMs: number | null }>(
-      `SELECT max(extract(epoch FROM statement_timestamp() - due.next_at) * 1000)::float8 AS "lagMs"
+      `SELECT extract(epoch FROM statement_timestamp() - least(min(due.next_at),
+                (SELECT min(f.created_at) FROM ${this.schema}.webhook_hand_offs h JOIN ${this.schema}.webhook_events f ON f.id = h.event_id
+                  WHERE h.kind = 'fan-out')))::float8 * 1000 AS "lagMs"
          FROM ${this.schema}.webhook_endpoints e
         CROSS JOIN LATERAL (
           SELECT d.next_at FROM ${this.schema}.webhook_deliveries d

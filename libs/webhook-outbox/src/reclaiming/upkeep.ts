@@ -4,6 +4,7 @@ import { BATCH, type PutAside, type ReclaimedDelivery, type ReclaimStore } from 
 export interface UpkeepHooks {
   readonly onReclaimedDead: (delivery: ReclaimedDelivery) => void;
   readonly onPutAside: (counts: PutAside) => void;
+  readonly onFanOutDue: () => void;
 }
 
 /** Also the longest that a database is not asked whether anything is to be done, since this doubles as the idle look. */
@@ -51,7 +52,11 @@ export class Upkeep {
     this.reclaimedAt = this.clock.monotonic();
     const isFull = this.reclaimedAt < this.looksAsideUntil || this.reclaimedAt - this.fullAt >= FULL_INTERVAL_MS;
     if (isFull) this.fullAt = this.reclaimedAt;
-    const { deliveries, isSuspectWaiting, isProbeDue, isAsideDue } = await this.store.reclaim(this.maxAttempts, isFull);
+    const { deliveries, isSuspectWaiting, isProbeDue, isFanOutDue, isAsideDue } = await this.store.reclaim(
+      this.maxAttempts,
+      isFull,
+    );
+    if (isFanOutDue) this.hooks.onFanOutDue();
     this.isSuspectWaiting = isSuspectWaiting || deliveries.length > 0;
     this.isProbeDue = isProbeDue;
     this.isAsideDue ||= isAsideDue;

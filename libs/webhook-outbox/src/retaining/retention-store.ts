@@ -26,6 +26,7 @@ export const FIRST_EVENT = '00000000-0000-0000-0000-000000000000';
  * The statements that remove what has been kept, a batch each. Times are by the database's clock.
  *
  * - Any number of processes may clean up at once: each skips what another has locked.
+ * - An event whose deliveries are still being made stays.
  * - Each locks the event, then its deliveries, and reads their states then: one that is being replayed is not old, and one that is being
  *   removed is gone for a replay. What is open is never touched.
  */
@@ -79,7 +80,7 @@ export class RetentionStore {
          DELETE FROM ${this.schema}.webhook_deliveries d USING gone WHERE d.id = gone.id
        ), over AS (
          DELETE FROM ${this.schema}.webhook_events e USING event
-          WHERE e.id = event.id AND event.created_at <= ${ago('$2')} AND NOT EXISTS (
+          WHERE e.id = event.id AND event.created_at <= ${ago('$2')} AND ${isFannedOut('e', this.schema)} AND NOT EXISTS (
             SELECT FROM ${this.schema}.webhook_deliveries d WHERE d.event_id = e.id AND d.id NOT IN (SELECT id FROM gone))
          RETURNING e.id
        ), ${handOffsOf('over', this.schema)}
@@ -102,7 +103,8 @@ export class RetentionStore {
          SELECT id, created_at FROM ${this.schema}.webhook_events WHERE id > $1::uuid ORDER BY id LIMIT $2
        ), lone AS MATERIALIZED (
          SELECT e.id FROM ${this.schema}.webhook_events e JOIN page ON page.id = e.id
-          WHERE page.created_at <= ${ago('$3')} AND NOT EXISTS (SELECT FROM ${this.schema}.webhook_deliveries d WHERE d.event_id = e.id)
+          WHERE page.created_at <= ${ago('$3')} AND ${isFannedOut('e', this.schema)}
+            AND NOT EXISTS (SELECT FROM ${this.schema}.webhook_deliveries d WHERE d.event_id = e.id)
           ORDER BY e.id FOR UPDATE OF e SKIP LOCKED
        ), over AS (
          DELETE FROM ${this.schema}.webhook_events e USING lone WHERE e.id = lone.id RETURNING e.id
@@ -115,6 +117,11 @@ export class RetentionStore {
     const { last = null, isMore = false, events = 0 } = rows[0] ?? {};
     return { next: isMore === true && last !== null ? last : undefined, events };
   }
+}
+
+/** As SQL: all deliveries of the event have been made. */
+export function isFannedOut(event: string, schema: string): string {
+  return `NOT EXISTS (SELECT FROM ${schema}.webhook_hand_offs f WHERE f.event_id = ${event}.id AND f.kind = 'fan-out')`;
 }
 
 /** As SQL: removes the hand-offs of events. One that somebody has locked is removed by the next sweep, as nothing of its event is open. */

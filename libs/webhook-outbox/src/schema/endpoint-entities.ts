@@ -111,7 +111,7 @@ export function endpointSchema(schema: string): EntitySchema<WebhookEndpoint> {
       updatedAt: timestamp('updated_at'),
     },
     indices: [
-      { name: 'webhook_endpoints_tenant', columns: ['tenant'] },
+      { name: 'webhook_endpoints_tenant', columns: ['tenant', 'id'] },
       { name: 'webhook_endpoints_limited', columns: ['id'], where: 'rate_per_second IS NOT NULL' },
       { name: 'webhook_endpoints_off', columns: ['id'], where: `state <> 'active'` },
     ],

@@ -8,6 +8,7 @@ import type {
 } from '../delivering/delivery.js';
 import { integer, nullable, text, timestamp, uuid } from './entity-columns.js';
 import { endpointSchema, endpointStateSchema, secretSchema } from './endpoint-entities.js';
+import { handOffSchema } from './hand-off-entity.js';
 
 /** What was sent, once for all its deliveries. Read-only: the module writes it by SQL. */
 export class OutboxEvent {
@@ -81,6 +82,7 @@ export function webhookOutboxEntities(options: { readonly schema?: string } = {}
     endpointSchema(schema),
     endpointStateSchema(schema),
     secretSchema(schema),
+    handOffSchema(schema),
   ];
 }
 

@@ -5,7 +5,8 @@ import type { Migration } from '@nest-baton/core';
  * - No foreign keys from deliveries: each would lock the endpoint's and the event's row with every insert.
  * - No defaults: the statements write every column, so the tables and the entities cannot drift apart in them.
  * - `webhook_attempts` is only added to. What an endpoint does wrong is in `webhook_endpoint_states`, away from the endpoint's own row, and one that
- *   does nothing wrong has no row there, unless it has a limit that all processes share. `webhook_hand_offs` has rows only while an event waits to be handed on.
+ *   does nothing wrong has no row there, unless it has a limit that all processes share. `webhook_hand_offs` has rows only while an event waits to be
+ *   handed on (`sweep`) or for the rest of its deliveries (`fan-out`: made for the endpoints up to `endpoints_until`).
  * - Deliveries are rewritten three times each, so vacuum goes by number of dead rows and not by a fraction of a table that keeps its history.
  */
 export const MIGRATIONS: readonly Migration[] = [
@@ -37,7 +38,7 @@ function endpoints(schema: string): string[] {
        version integer NOT NULL,
        created_at timestamptz NOT NULL,
        updated_at timestamptz NOT NULL)`,
-    `CREATE INDEX webhook_endpoints_tenant ON ${schema}.webhook_endpoints (tenant)`,
+    `CREATE INDEX webhook_endpoints_tenant ON ${schema}.webhook_endpoints (tenant, id)`,
     `CREATE INDEX webhook_endpoints_off ON ${schema}.webhook_endpoints (id) WHERE state <> 'active'`,
     `CREATE INDEX webhook_endpoints_limited ON ${schema}.webhook_endpoints (id) WHERE rate_per_second IS NOT NULL`,
     `CREATE TABLE ${schema}.webhook_secrets (
@@ -82,8 +83,10 @@ function events(schema: string): string[] {
        next_at timestamptz NOT NULL,
        lease_until timestamptz,
        fence bigint NOT NULL,
-       count integer NOT NULL)`,
-    `CREATE INDEX webhook_hand_offs_due ON ${schema}.webhook_hand_offs (next_at)`,
+       count integer NOT NULL,
+       endpoints_until uuid)`,
+    `CREATE INDEX webhook_hand_offs_sweep ON ${schema}.webhook_hand_offs (next_at) WHERE kind = 'sweep'`,
+    `CREATE INDEX webhook_hand_offs_fan_out ON ${schema}.webhook_hand_offs (next_at) WHERE kind = 'fan-out'`,
   ];
 }
 
