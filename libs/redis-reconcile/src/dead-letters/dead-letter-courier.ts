@@ -7,7 +7,7 @@ import type { RedisReconcileEvents } from '../redis-reconcile.events.js';
 import { HANDLERS_GROUP } from '../scripts/script.js';
 import { DeadHandoff } from './dead-handoff.js';
 import type { DeadLetter } from './dead-letter.js';
-import { type DeadEntry, toDeadLetter } from './dead-letter-store.js';
+import { type DeadEntry, toDeadLetter } from './dead-letter-entry.js';
 
 /** Dead letters that are told at a time. */
 const AT_A_TIME = 10;

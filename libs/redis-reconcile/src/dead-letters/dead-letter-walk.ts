@@ -1,7 +1,7 @@
 import { OptionsCheck } from '@nest-baton/core';
 import type { Partition } from '../partitions/partition.js';
 import type { DeadLetterFilter } from './dead-letter.js';
-import { compareIds, toDeadLetter } from './dead-letter-store.js';
+import { compareIds, toDeadLetter } from './dead-letter-entry.js';
 
 /** Entries that are looked at in one call. */
 const PAGE = 100;
