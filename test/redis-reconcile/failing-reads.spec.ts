@@ -43,7 +43,7 @@ describe('a read that fails', () => {
     await instance.service.produce('swallowed');
     await waitFor(() => seen.length === 1, { description: 'it came over another connection', timeoutMs: 20_000 });
     expect(seen[0]).toMatchObject({ dataStream: 'swallowed', attempt: 1 });
-    expect(wedged?.status).toBe('end');
+    await waitFor(() => wedged?.status === 'end', { description: 'the first one is gone' });
     expect(instance.eventsOf('requeued')).toMatchObject([{ cause: 'never_leased' }]);
     await instance.service.produce('next');
     await waitFor(() => seen.length === 2, { description: 'and so does the next' });

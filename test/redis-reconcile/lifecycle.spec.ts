@@ -18,6 +18,8 @@ import { SingleSource } from '../../libs/redis-reconcile/src/connecting/single-s
 import { DeadLetterCourier } from '../../libs/redis-reconcile/src/dead-letters/dead-letter-courier.js';
 import { HandoffSpans } from '../../libs/redis-reconcile/src/operating/handoff-spans.js';
 import { ExpirySubscription } from '../../libs/redis-reconcile/src/noticing/expiry-subscription.js';
+import { ExpiryListeners } from '../../libs/redis-reconcile/src/noticing/expiry-listeners.js';
+import type { EventsMaster } from '../../libs/redis-reconcile/src/noticing/expiry-subscription.js';
 import { LapseNoticer } from '../../libs/redis-reconcile/src/noticing/lapse-noticer.js';
 import { Partition } from '../../libs/redis-reconcile/src/partitions/partition.js';
 import { PartitionKeys } from '../../libs/redis-reconcile/src/partitions/partition-keys.js';
@@ -135,23 +137,29 @@ describe('DeadLetterCourier:', () => {
   it.each(lifecycleContract(courier, { asks: ['work', 'notify', 'hold'] }))('$title', ({ run }) => run());
 });
 
-describe.each(['auto', 'off'] as const)('ExpirySubscription in mode %s:', (mode) => {
-  const subscription = async () => {
+describe.each(['auto', 'off'] as const)('ExpiryListeners in mode %s:', (mode) => {
+  const listeners = async () => {
     const { source, link, service, logger, dispose } = await surroundings();
-    const one = new ExpirySubscription({
-      source,
-      link,
+    const master: EventsMaster = {
+      id: 'only',
+      name: source.address,
+      dedicated: () => source.dedicated(),
+      call: (command) => link.call(command),
+    };
+    const one = new ExpiryListeners({
       service,
+      database: 0,
       mode,
       logger,
       commandTimeoutMs: 1_000,
       random: () => 0,
       onExpired: () => undefined,
       onCoverage: () => undefined,
+      onSetUp: () => undefined,
     });
-    return { start: () => one.start(), stop: () => one.stop(), open: connections, dispose };
+    return { start: () => one.follow([master]), stop: () => one.stop(), open: connections, dispose };
   };
-  it.each(lifecycleContract(subscription))('$title', ({ run }) => run());
+  it.each(lifecycleContract(listeners))('$title', ({ run }) => run());
 });
 
 describe('LapseNoticer, which begins with the first news:', () => {

@@ -10,6 +10,7 @@ export {
   resolveRedisReconcileOptions,
   type ResolvedRedisReconcileOptions,
 } from './redis-reconcile.options.js';
+export type { ClusterNodeAddress, RedisConnectionOptions } from './connecting/connection-source.js';
 
 // Using
 export {
@@ -38,10 +39,12 @@ export type {
 export type { HandoffStats } from './partitions/handoff-stats.js';
 export type { RedisReconcileHealth } from './operating/reconcile-health.js';
 export type { ReconcileReport, RedisReconcileEvents, ShutdownReport } from './redis-reconcile.events.js';
+export type { TopologyReport } from './topology/topology-report.js';
 export { REDIS_RECONCILE_METRICS } from './redis-reconcile.metrics.js';
 
 // Errors
 export {
+  ClusterNotSettledError,
   ConsumerIdMissingError,
   DeadLetterNotFoundError,
   HandoffAlreadyClaimedError,
@@ -53,4 +56,5 @@ export {
   NotificationsTakenError,
   PartitionsMismatchError,
   RedisUnavailableError,
+  TopologyMismatchError,
 } from './redis-reconcile.errors.js';

@@ -70,6 +70,20 @@ export class KeyTypeConflictError extends BatonError {
   override readonly code = 'KEY_TYPE_CONFLICT';
 }
 
+/** The server is a cluster's and `topology` is `single`, or the other way round. */
+export class TopologyMismatchError extends BatonError {
+  override readonly code = 'TOPOLOGY_MISMATCH';
+}
+
+/** The nodes of the cluster do not agree about it: it is about to change. Nothing was done; the same call may succeed in a moment. */
+export class ClusterNotSettledError extends BatonError {
+  override readonly code = 'CLUSTER_NOT_SETTLED';
+
+  constructor(message: string, options: { readonly cause?: unknown } = {}) {
+    super(message, { ...options, retryable: true });
+  }
+}
+
 /** Redis did not answer in time, or cannot take commands now. Whether the command was executed is not known; the same call may succeed later. */
 export class RedisUnavailableError extends BatonError {
   override readonly code = 'REDIS_UNAVAILABLE';

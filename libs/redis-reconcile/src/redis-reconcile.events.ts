@@ -1,3 +1,5 @@
+import type { TopologyReport } from './topology/topology-report.js';
+
 interface HandoffEvent {
   readonly handoffId: string;
   readonly dataStream: string;
@@ -36,6 +38,8 @@ export interface RedisReconcileEvents {
   readonly purged: HandoffEvent;
   /** Whether expiry events arrive; `false`: the scan alone finds orphans. */
   readonly coverageChanged: { readonly isCovered: boolean; readonly reason: string };
+  /** The masters of the cluster, or who serves what, are others than before, and this process has followed; or it was told to look. */
+  readonly topologyChanged: TopologyReport;
   /** A look at the pending entries has ended. */
   readonly scanned: ReconcileReport;
   /** The work of this process has ended, with the application or with its iterator: what became of what it owned. */

@@ -6,7 +6,8 @@ import type { RedisReconcileService } from './redis-reconcile.service.js';
 
 /**
  * `up` while Redis answers and orphans are found, by expiry events or, where those are off on purpose, by the scan alone; `degraded` (HTTP 200)
- * while events are lost or not granted and the scan does its work; `down` when Redis does not answer.
+ * while events are lost or not granted and the scan does its work, while some masters of a cluster do not answer, or while it has not settled; `down`
+ * when Redis does not answer. Tells how many masters are known, to how many this process is subscribed, and whether the cluster is settled.
  */
 @Injectable()
 export class RedisTopologyHealthIndicator {
@@ -24,17 +25,17 @@ export class RedisTopologyHealthIndicator {
     const indicator = this.indicators.check(key);
     const health = await service.health();
     switch (health.state) {
-      case 'up':
-        return indicator.up({ mode: health.mode });
+      case 'up': {
+        const { state: _, ...details } = health;
+        return indicator.up(details);
+      }
       case 'down':
         return indicator.down({ reason: health.reason, message: health.message });
       case 'degraded': {
-        const { mode, reason, message } = health;
+        const { state: _, ...details } = health;
         // Terminus 11 knows only up and down.
         const degraded = (indicator as Partial<typeof indicator>).degraded?.bind(indicator);
-        return degraded === undefined
-          ? indicator.up({ mode, reason, message, degraded: true })
-          : degraded({ mode, reason, message });
+        return degraded === undefined ? indicator.up({ ...details, degraded: true }) : degraded(details);
       }
     }
   }

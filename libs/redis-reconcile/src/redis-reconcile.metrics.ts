@@ -100,6 +100,28 @@ export const REDIS_RECONCILE_METRICS = {
       unit: '1',
       description: '1 while expiry events arrive, 0 while they were asked for and do not.',
     },
+    'expiry_events.setups': {
+      kind: 'counter',
+      unit: '{master}',
+      by: 'outcome',
+      values: ['covered', 'not_covered'],
+      description: 'Masters that were asked for their expiry events, one by one, at start and at each reset.',
+    },
+    // A cluster
+    'topology.masters': { kind: 'gauge', unit: '{master}', description: 'Masters that own slots.' },
+    'topology.masters_subscribed': {
+      kind: 'gauge',
+      unit: '{master}',
+      description: 'Those whose expiry events arrive.',
+    },
+    'topology.settled': { kind: 'gauge', unit: '1', description: '1 while all nodes that answer agree, else 0.' },
+    'topology.resets': {
+      kind: 'counter',
+      unit: '{reset}',
+      by: 'outcome',
+      values: ['done', 'not_settled'],
+      description: 'Times that the masters were followed anew, or could not be since the cluster had not settled.',
+    },
     'notifications.dropped': {
       kind: 'counter',
       unit: '{notification}',

@@ -8,6 +8,8 @@ import {
 
 const MINIMAL: RedisReconcileOptions = { connection: { url: 'redis://localhost' }, consumerId: 'me' };
 
+const clusterClient = (redisOptions: object = {}) => ({ duplicate() {}, isCluster: true, options: { redisOptions } });
+
 describe('resolveRedisReconcileOptions', () => {
   it('has a default for everything but connection and consumer id', () => {
     expect(resolveRedisReconcileOptions(MINIMAL, 'runs')).toMatchObject({
@@ -51,6 +53,36 @@ describe('resolveRedisReconcileOptions', () => {
     ['a short lease', { lease: 999 }, /lease must be at least 1000 ms/],
     ['events required and hints off', { hints: 'off', keyspaceEvents: 'require' }, /contradicts hints 'off'/],
     ['two connections', { connection: { url: 'redis://a', instance: {} } }, /connection must be either/],
+    ['no node of a cluster', { connection: { cluster: [] } }, /connection.cluster must be a list of at least one node/],
+    ['a node that is none', { connection: { cluster: ['http://a'] } }, /connection.cluster\[0\] must be a URL/],
+    ['a node without host', { connection: { cluster: [{ port: 1 }] } }, /connection.cluster\[0\]: host is required/],
+    ['a database of a cluster', { connection: { cluster: ['redis://a/1'] } }, /only database 0, not 1/],
+    ['a database by url', { connection: { url: 'redis://a?db=3' }, topology: 'cluster' }, /only database 0, not 3/],
+    ['a database of a client', { connection: { instance: clusterClient({ db: 2 }) } }, /only database 0, not 2/],
+    ['two passwords', { connection: { cluster: ['redis://:a@a', 'redis://:b@b'] } }, /one user and one password/],
+    ['two protocols', { connection: { cluster: ['redis://a', 'rediss://b'] } }, /one protocol/],
+    ['another topology', { topology: 'sentinel' }, /topology must be one of 'single', 'cluster'/],
+    [
+      'the nodes of a cluster as a single node',
+      { connection: { cluster: ['redis://a'] }, topology: 'single' },
+      /contradicts topology 'single'/,
+    ],
+    [
+      'ClusterModeOSSRequiresClusterClient: a client of one node as a cluster',
+      { connection: { instance: { duplicate() {} } }, topology: 'cluster' },
+      /topology 'cluster' needs an ioredis Cluster as connection.instance/,
+    ],
+    [
+      'a client of a cluster as a single node',
+      { connection: { instance: clusterClient() }, topology: 'single' },
+      /is an ioredis Cluster, and topology is 'single'/,
+    ],
+    [
+      'a client of a cluster with a prefix',
+      { connection: { instance: clusterClient({ keyPrefix: 'a' }) } },
+      /keyPrefix/,
+    ],
+    ['what is no client', { connection: { instance: {} } }, /connection.instance must be a client of ioredis/],
     ['another protocol', { connection: { url: 'http://a' } }, /connection.url must be a URL/],
     [
       'a client with a prefix',
@@ -60,6 +92,25 @@ describe('resolveRedisReconcileOptions', () => {
     ['a cap below the base', { nackBackoff: { base: 10, cap: 5 } }, /nackBackoff.cap must be at least base/],
   ])('refuses %s', (_what, options, message) => {
     expect(() => resolveRedisReconcileOptions({ ...MINIMAL, ...options })).toThrow(message);
+  });
+
+  it.each<[string, Partial<RedisReconcileOptions>, object, number]>([
+    ['a URL', {}, { topology: 'single', connection: { url: 'redis://localhost' } }, 1],
+    ['nodes', { connection: { cluster: ['redis://a', { host: 'b' }] } }, { topology: 'cluster' }, 8],
+    [
+      'the URL of a node of a cluster',
+      { topology: 'cluster' },
+      { topology: 'cluster', connection: { cluster: ['redis://localhost'] } },
+      8,
+    ],
+    [
+      'a client of a cluster',
+      { connection: { instance: clusterClient() as never }, partitions: 3 },
+      { topology: 'cluster' },
+      3,
+    ],
+  ])('takes %s for what it is', (_what, options, connection, partitions) => {
+    expect(resolveRedisReconcileOptions({ ...MINIMAL, ...options })).toMatchObject({ connection, partitions });
   });
 
   it('names everything that is wrong at once', () => {
@@ -122,14 +173,16 @@ describe('redisReconcileOptionsFromEnv', () => {
     const values = { string: 'x', integer: '7', duration: '20s', number: '1', boolean: 'true', list: 'a' };
     const env = Object.fromEntries(REDIS_RECONCILE_ENVIRONMENT.map(({ variable, kind }) => [variable, values[kind]]));
     const choices = {
-      BATON_REDIS_RECONCILE_URL: 'redis://h:1/2',
+      BATON_REDIS_RECONCILE_URL: '',
+      BATON_REDIS_RECONCILE_CLUSTER: 'redis://h:1, redis://h:2',
+      BATON_REDIS_RECONCILE_TOPOLOGY: 'cluster',
       BATON_REDIS_RECONCILE_KEYSPACE_EVENTS: 'verify',
       BATON_REDIS_RECONCILE_HINTS: 'off',
       BATON_REDIS_RECONCILE_SHUTDOWN: 'drain',
     };
     const options = redisReconcileOptionsFromEnv({ ...env, ...choices }) as RedisReconcileOptions;
     expect(resolveRedisReconcileOptions(options)).toMatchObject({
-      connection: { url: 'redis://h:1/2' },
+      connection: { topology: 'cluster', connection: { cluster: ['redis://h:1', 'redis://h:2'] } },
       leaseMs: 20_000,
       partitions: 7,
       recovery: { intervalMs: 20_000, minIdleMs: 20_000, maxRetries: 7 },

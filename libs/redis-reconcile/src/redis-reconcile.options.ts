@@ -6,6 +6,7 @@ import {
   OptionsCheck,
   readEnvironment,
 } from '@nest-baton/core';
+import { checkConnection, type ResolvedConnection } from './connecting/check-connection.js';
 import type { RedisConnectionOptions } from './connecting/connection-source.js';
 import { ConsumerIdMissingError } from './redis-reconcile.errors.js';
 
@@ -35,11 +36,16 @@ export interface NackBackoffOptions {
 }
 
 export interface RedisReconcileOptions {
-  /** Where Redis is, at least 6.2: a URL, or an ioredis client, which is duplicated and never closed. */
+  /** Where Redis is, at least 6.2: a URL, some of a cluster's nodes, or an ioredis client, which is duplicated and never closed. */
   readonly connection: RedisConnectionOptions;
+  /**
+   * `cluster`: OSS Redis Cluster; of `connection.url` it makes the node to find the others from. Default: what `connection` says. The wrong one is
+   * refused at start.
+   */
+  readonly topology?: 'single' | 'cluster';
   /** What all keys begin with; processes with one service share its work. Default: the instance's name. No braces, no white space, at most 100 bytes. */
   readonly service?: string;
-  /** How many streams the work is spread over. Stored at first start and then fixed. Default 1, at most 1 024. */
+  /** How many streams the work is spread over. Stored at first start and then fixed. Default 1, in a cluster 8; at most 1 024. */
   readonly partitions?: number;
   /**
    * How long an owner may be silent before its work goes to somebody else. Renewed at a third of it. Too small: a long pause of the event loop
@@ -73,7 +79,7 @@ export interface RedisReconcileOptions {
 }
 
 export interface ResolvedRedisReconcileOptions {
-  readonly connection: RedisConnectionOptions;
+  readonly connection: ResolvedConnection;
   readonly service: string;
   readonly partitions: number;
   readonly leaseMs: number;
@@ -99,6 +105,7 @@ export interface ResolvedRedisReconcileOptions {
 
 export const DEFAULTS = Object.freeze({
   partitions: 1,
+  partitionsOfCluster: 8,
   lease: '10s',
   batchSize: 50,
   maxRetries: 3,
@@ -120,6 +127,8 @@ const PREFIX = 'BATON_REDIS_RECONCILE_';
 /** Every variable that `redisReconcileOptionsFromEnv` reads, `POD_NAME` and `POD_IP` aside. */
 export const REDIS_RECONCILE_ENVIRONMENT: readonly EnvironmentVariable[] = [
   { variable: `${PREFIX}URL`, option: 'connection.url', kind: 'string' },
+  { variable: `${PREFIX}CLUSTER`, option: 'connection.cluster', kind: 'list' },
+  { variable: `${PREFIX}TOPOLOGY`, option: 'topology', kind: 'string' },
   { variable: `${PREFIX}SERVICE`, option: 'service', kind: 'string' },
   { variable: `${PREFIX}PARTITIONS`, option: 'partitions', kind: 'integer' },
   { variable: `${PREFIX}LEASE`, option: 'lease', kind: 'duration' },
@@ -162,6 +171,7 @@ export function redisReconcileOptionsFromEnv(env: Environment): Partial<RedisRec
 
 const KNOWN = [
   'connection',
+  'topology',
   'service',
   'partitions',
   'lease',
@@ -193,10 +203,12 @@ export function resolveRedisReconcileOptions(
     'service must have no braces and no white space, and at most 100 bytes',
   );
   const leaseMs = check.duration('lease', DEFAULTS.lease, { min: 1000, max: 3_600_000 });
+  const connection = checkConnection(check, options, topologyOf(check, options));
+  const partitions = connection.topology === 'cluster' ? DEFAULTS.partitionsOfCluster : DEFAULTS.partitions;
   const resolved = {
-    connection: checkConnection(check, options),
+    connection,
     service,
-    partitions: check.integer('partitions', DEFAULTS.partitions, { min: 1, max: 1024 }),
+    partitions: check.integer('partitions', partitions, { min: 1, max: 1024 }),
     leaseMs,
     recovery: resolveRecovery(check, options?.recovery, leaseMs),
     nackBackoff: resolveNackBackoff(check, options?.nackBackoff),
@@ -222,23 +234,11 @@ export function resolveRedisReconcileOptions(
   return Object.freeze(resolved);
 }
 
-function checkConnection(
+function topologyOf(
   check: OptionsCheck<RedisReconcileOptions>,
   options: RedisReconcileOptions | undefined,
-): RedisConnectionOptions {
-  const given = (options?.connection ?? {}) as { readonly url?: unknown; readonly instance?: unknown };
-  const client = given.instance as { duplicate?: unknown; isCluster?: boolean; options?: { keyPrefix?: string } };
-  if ((given.url === undefined) === (given.instance === undefined))
-    check.problem('connection must be either { url } or { instance }');
-  else if (given.instance === undefined) {
-    const url = new OptionsCheck<{ url?: string }>('connection', given as { url?: string }, ['url']);
-    url.url('url', ['redis:', 'rediss:']);
-    for (const problem of url.problems) check.problem(`connection.${problem}`);
-  } else if (typeof client?.duplicate !== 'function' || client.isCluster === true)
-    check.problem('connection.instance must be an ioredis client of one node');
-  else if (client.options?.keyPrefix)
-    check.problem("connection.instance must have no keyPrefix: name what keys begin with by 'service'");
-  return given as RedisConnectionOptions;
+): 'single' | 'cluster' | undefined {
+  return options?.topology === undefined ? undefined : check.oneOf('topology', 'single', ['single', 'cluster']);
 }
 
 function resolveRecovery(

@@ -34,6 +34,7 @@ import { HandoffSpans } from './operating/handoff-spans.js';
 import { localGauges, sharedGauges } from './operating/gauges.js';
 import { decideHealth, type RedisReconcileHealth } from './operating/reconcile-health.js';
 import { type HandoffStats, statsOf } from './partitions/handoff-stats.js';
+import type { Partition } from './partitions/partition.js';
 import type { ProduceOptions } from './producing/produce-options.js';
 import { ConfirmedWrites } from './producing/confirmed-writes.js';
 import { Producer } from './producing/producer.js';
@@ -48,6 +49,8 @@ import {
   resolveRedisReconcileOptions,
 } from './redis-reconcile.options.js';
 import { Consuming } from './running/consuming.js';
+import { type TopologyKeeper, topologyOf } from './topology/topology-keeper.js';
+import { singleReport, type TopologyReport } from './topology/topology-report.js';
 import type { HandoffEngine } from './running/handoff-engine.js';
 
 /** A server that takes longer for PING, whatever `commandTimeout` allows, is of no use to anybody. */
@@ -70,6 +73,7 @@ export class RedisReconcileService
   private readonly metrics: RedisReconcileMetrics;
   private readonly connection: InstanceConnection;
   private readonly writes: ConfirmedWrites;
+  private readonly topology: TopologyKeeper | undefined;
   private readonly producer: Producer;
   private readonly reconciler: Reconciler;
   private readonly consuming: Consuming;
@@ -91,7 +95,7 @@ export class RedisReconcileService
     this.metrics = new Metrics(REDIS_RECONCILE_METRICS, name);
     const spans = new HandoffSpans(name);
     countEvents(this.events, this.metrics);
-    this.connection = new InstanceConnection(this.options, systemClock);
+    this.connection = new InstanceConnection(this.options, systemClock, systemRandom, this.logger);
     this.connection.onGap(() => this.metrics.add('connection.gaps', 1));
     const { partitions } = this.connection;
     this.writes = new ConfirmedWrites(this.connection.source, commandTimeoutMs);
@@ -105,14 +109,17 @@ export class RedisReconcileService
       events: this.events,
       onBuried: () => this.engine?.deadLettersCame(),
     });
-    for (const partition of partitions)
-      partition.link.onGap(() => {
-        this.reconciler.noticeGap(partition);
-        this.engine?.noticeGap();
-      });
+    const onGap = (partition: Partition) => {
+      this.reconciler.noticeGap(partition);
+      this.engine?.noticeGap();
+    };
+    for (const partition of partitions) partition.link.onGap(() => onGap(partition));
     const { logger, events, metrics, reconciler, connection } = this;
+    const watched = { ...this.options, name, registry, logger, events, metrics };
+    this.topology = topologyOf(connection, { ...watched, onMoved: onGap });
     this.consuming = new Consuming({
       ...{ name, handlers, registry, logger, events, metrics, spans, reconciler, connection },
+      topology: this.topology,
       options: this.options,
       clock: systemClock,
       random: systemRandom,
@@ -122,11 +129,11 @@ export class RedisReconcileService
   /**
    * Called by Nest.
    *
-   * @throws RedisUnavailableError, ServerUnsupportedError, PartitionsMismatchError: the application does not start.
+   * @throws RedisUnavailableError, ServerUnsupportedError, TopologyMismatchError, PartitionsMismatchError: the application does not start.
    */
   async onModuleInit(): Promise<void> {
     this.metrics.start(
-      () => localGauges(this.engine, this.connection.isAvailable),
+      () => localGauges(this.engine, this.connection.isAvailable, this.topology?.report),
       async () => sharedGauges(await this.stats()),
     );
     try {
@@ -211,7 +218,18 @@ export class RedisReconcileService
   /** Looks for orphans now, as the scan does. Works without a handler too. */
   async reconcileNow(): Promise<ReconcileReport> {
     const report = await this.engine?.reconcileNow();
+    if (report === undefined) await this.topology?.check();
     return report ?? this.reconciler.pass(cadenceOf(this.options, false).minIdleMs);
+  }
+
+  /**
+   * Looks who the masters of the cluster are, listens to each of them, once, and asks them for expiry events; the same happens by itself when they
+   * change. Does nothing on a single node.
+   *
+   * @throws ClusterNotSettledError: nothing was changed; RedisUnavailableError when no node answers.
+   */
+  resetTopology(): Promise<TopologyReport> {
+    return this.topology?.reset() ?? Promise.resolve(this.report);
   }
 
   stats(): Promise<HandoffStats> {
@@ -234,7 +252,12 @@ export class RedisReconcileService
     } catch (error) {
       return { state: 'down', reason: 'redis', message: describeError(error) };
     }
-    return decideHealth({ hasHandler: this.engine !== undefined, events: this.engine?.coverage });
+    const { engine, report: topology } = this;
+    return decideHealth({ hasHandler: engine !== undefined, events: engine?.coverage, topology });
+  }
+
+  private get report(): TopologyReport {
+    return this.topology?.report ?? singleReport(this.engine?.coverage?.isCovered === true);
   }
 
   private get engine(): HandoffEngine | undefined {

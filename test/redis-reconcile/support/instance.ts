@@ -48,6 +48,7 @@ const EVENTS = [
   'redriven',
   'purged',
   'coverageChanged',
+  'topologyChanged',
   'scanned',
   'stopped',
 ] as const;

@@ -4,13 +4,14 @@ import { hintsUnderTest } from '@nest-baton/testing';
 import { Injectable, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 
-const [url = '', service = '', lease = '1000'] = process.argv.slice(2);
+/** Several URLs, with commas between them, are nodes of a cluster. */
+const [url = '', service = '', lease = '1000', concurrency = '10'] = process.argv.slice(2);
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
 /** Owns work until it loses it, and says each thing on a line. */
 @Injectable()
-@HandoffHandler('default', { concurrency: 10 })
+@HandoffHandler('default', { concurrency: Number(concurrency) })
 class Worker {
   async handle(handoff: Handoff): Promise<void> {
     say(`owns ${handoff.dataStream} attempt ${handoff.attempt} fence ${handoff.fence}`);
@@ -33,12 +34,13 @@ class Worker {
 @Module({
   imports: [
     RedisReconcileModule.forRoot({
-      connection: { url },
+      connection: url.includes(',') ? { cluster: url.split(',') } : { url },
       service,
       consumerId: 'child',
       lease: Number(lease),
       recovery: { interval: '1h' },
       keyspaceEvents: 'off',
+      block: 200,
       hints: hintsUnderTest(),
     }),
   ],

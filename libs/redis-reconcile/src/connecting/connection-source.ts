@@ -1,9 +1,22 @@
-import type { Redis, RedisCommander, RedisOptions } from 'ioredis';
+import type { Cluster, Redis, RedisCommander, RedisOptions } from 'ioredis';
 
-/** Where connections come from: a URL, or a client of the user's that is only ever duplicated and never closed. */
-export type RedisConnectionOptions = { readonly url: string } | { readonly instance: Redis };
+/** One of a cluster's nodes, to find the others from. */
+export interface ClusterNodeAddress {
+  readonly host: string;
+  /** Default 6379. */
+  readonly port?: number;
+}
 
-/** What a link needs of ioredis' client. */
+/**
+ * Where connections come from: a URL, a cluster's nodes (some of them: they know the others), or a client of the user's that is only ever
+ * duplicated and never closed.
+ */
+export type RedisConnectionOptions =
+  | { readonly url: string }
+  | { readonly cluster: readonly (string | ClusterNodeAddress)[] }
+  | { readonly instance: Redis | Cluster };
+
+/** What a link needs of ioredis' client of one node, or of a cluster. */
 export interface CommandClient extends RedisCommander {
   readonly status: string;
   connect(): Promise<void>;
@@ -18,8 +31,11 @@ export interface CommandClient extends RedisCommander {
  *   fate in bounded time.
  */
 export interface ConnectionSource {
+  readonly topology: 'single' | 'cluster';
   /** For commands: one for the instance, the same at each call. Reconnects by itself, and finds whoever serves a key. */
   commands(): CommandClient;
+  /** The same for what belongs to one key: also commands whose key the driver does not see, such as XINFO and XGROUP, go to whoever serves it. */
+  commandsOf(key: string): RedisCommander;
   /**
    * To the node that serves this key now, for blocking reads and subscriptions. Lives once: after a failure its owner asks for a new one. No
    * command timeout: a blocking read takes as long as it was told to.
@@ -33,6 +49,8 @@ export interface ConnectionSource {
   suspect(): void;
   /** Host and port without credentials, for messages. */
   readonly address: string;
+  /** The option that says where the servers are, and its variables. */
+  readonly setting: string;
   /** The database that keys live in: part of the names of keyspace channels. */
   readonly database: number;
   /** What the driver keeps to itself: why no node could be used. */

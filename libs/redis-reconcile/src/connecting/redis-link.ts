@@ -25,6 +25,7 @@ export class RedisLink {
     private readonly connection: CommandConnection,
     private readonly timeoutMs: number,
     private readonly clock: Clock,
+    private readonly client: RedisCommander = connection.client,
   ) {}
 
   /** False from the first command that failed for a reason of the connection's until the next that works. */
@@ -46,7 +47,7 @@ export class RedisLink {
       const startedMs = this.clock.monotonic();
       await this.connection.ready(timeoutMs);
       const restMs = Math.max(0, timeoutMs - (this.clock.monotonic() - startedMs));
-      const result = await bounded(command(this.connection.client), restMs, timeoutMs);
+      const result = await bounded(command(this.client), restMs, timeoutMs);
       this.succeeded();
       return result;
     } catch (error) {
@@ -88,7 +89,7 @@ export class RedisLink {
     source.suspect();
     const problem = source.lastProblem === undefined ? '' : `; ${source.lastProblem}`;
     return new RedisUnavailableError(
-      `Redis at ${source.address} did not take a command (${describeError(error)}${problem}): is it running and reachable? Set connection.url (BATON_REDIS_URL or BATON_REDIS_RECONCILE_URL) if it is elsewhere.`,
+      `Redis at ${source.address} did not take a command (${describeError(error)}${problem}): is it running and reachable? Set ${source.setting} if it is elsewhere.`,
       { cause: error },
     );
   }

@@ -1,7 +1,6 @@
 import { Redis, type RedisOptions } from 'ioredis';
 import {
   type ConnectionSource,
-  type RedisConnectionOptions,
   reconnectDelay,
   settingsOfAll,
   settingsOfCommands,
@@ -10,11 +9,13 @@ import {
 
 /** Connections to one node. */
 export class SingleSource implements ConnectionSource {
+  readonly topology = 'single';
+  readonly setting = 'connection.url (BATON_REDIS_URL or BATON_REDIS_RECONCILE_URL)';
   readonly lastProblem = undefined;
   private client: Redis | undefined;
 
   constructor(
-    private readonly connection: RedisConnectionOptions,
+    private readonly connection: { readonly url: string } | { readonly instance: Redis },
     private readonly commandTimeoutMs: number,
   ) {}
 
@@ -24,6 +25,10 @@ export class SingleSource implements ConnectionSource {
       ...settingsOfCommands(this.commandTimeoutMs),
       retryStrategy: reconnectDelay,
     }));
+  }
+
+  commandsOf(): Redis {
+    return this.commands();
   }
 
   dedicated(): Promise<Redis> {

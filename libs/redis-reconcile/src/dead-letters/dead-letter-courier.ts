@@ -1,4 +1,4 @@
-import { describeError, PollLoop, type TypedEvents } from '@nest-baton/core';
+import { describeError, errorCode, PollLoop, type TypedEvents } from '@nest-baton/core';
 import type { Logger } from '@nestjs/common';
 import type { HandoffWorker } from '../handling/handoff-handler.decorator.js';
 import type { HandoffSpans } from '../operating/handoff-spans.js';
@@ -77,15 +77,27 @@ export class DeadLetterCourier {
   }
 
   private async pass(): Promise<void> {
-    for (const partition of this.options.partitions) {
-      try {
-        await this.tellAll(partition, (room) => this.reclaim(partition, room));
-        await this.tellAll(partition, (room) => this.readNew(partition, room));
-      } catch (error) {
-        if (!describesReply(error, 'NOGROUP')) throw error;
-        await partition.createHandlersGroup();
-        this.loop.notify();
-      }
+    const failures: unknown[] = [];
+    const away = new Set<Partition['link']>();
+    for (const partition of this.options.partitions)
+      if (!away.has(partition.link))
+        await this.passOver(partition).catch((error: unknown) => {
+          // One master of a cluster that is away keeps nobody from the dead letters of the others.
+          if (errorCode(error) !== 'REDIS_UNAVAILABLE') throw error;
+          away.add(partition.link);
+          failures.push(error);
+        });
+    if (failures.length > 0) throw failures[0];
+  }
+
+  private async passOver(partition: Partition): Promise<void> {
+    try {
+      await this.tellAll(partition, (room) => this.reclaim(partition, room));
+      await this.tellAll(partition, (room) => this.readNew(partition, room));
+    } catch (error) {
+      if (!describesReply(error, 'NOGROUP')) throw error;
+      await partition.createHandlersGroup();
+      this.loop.notify();
     }
   }
 

@@ -14,7 +14,7 @@ interface Waiting {
  * Tells Redis what is done: all of one turn of the event loop in one call a partition.
  *
  * - Nothing waits for others that may come: a lone hand-off goes out at the end of the turn in which it was done.
- * - Each gets its own answer. An error of the call is an error of all in it; an error of one is its alone.
+ * - Each gets its own answer. An error of the call is an error of all in it; an error of one is its alone. Either leaves its owner in doubt.
  */
 export class DoneCalls {
   private readonly waiting = new Map<Partition, Waiting[]>();
@@ -45,13 +45,18 @@ export class DoneCalls {
           isRetry: handoff.isRetryOf('done'),
         })),
       );
-      calls.forEach(({ resolve, reject }, i) => {
+      calls.forEach((call, i) => {
         const answer = answers[i] ?? 'lost';
-        if (typeof answer === 'string') resolve(answer);
-        else reject(answer);
+        if (typeof answer === 'string') call.resolve(answer);
+        else fail(call, answer);
       });
     } catch (error) {
-      for (const { reject } of calls) reject(error);
+      for (const call of calls) fail(call, error);
     }
   }
+}
+
+function fail({ handoff, reject }: Waiting, error: unknown): void {
+  handoff.doubt('done');
+  reject(error);
 }

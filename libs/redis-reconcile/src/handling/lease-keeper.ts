@@ -122,13 +122,20 @@ export class LeaseKeeper {
     handoffs.forEach((handoff, i) => {
       handoff.nextRenewalAt = sentAt + this.intervalMs;
       if (outcomes[i] === 1) handoff.extend(sentAt + leaseMs);
-      else if (outcomes[i] === 0) handoff.lose('another owner has the data stream, or its record is gone');
+      else if (outcomes[i] === 0) this.gone(handoff);
       else handoff.lapse();
     });
     RENEWED.forEach((outcome, answer) => {
       const count = outcomes.filter((one) => one === answer).length;
       if (count > 0) metrics.add('leases.renewed', count, outcome);
     });
+  }
+
+  /** Unless our own last word, which was on its way, has removed it: then that is no loss. */
+  private gone(handoff: OwnedHandoff): void {
+    const lose = () => handoff.lose('another owner has the data stream, or its record is gone');
+    if (handoff.saying === undefined) lose();
+    else handoff.saying.then(lose, lose);
   }
 
   /** One timer for the earliest deadline; renewals only move deadlines back, so it may find nothing and sleep again. */

@@ -48,7 +48,7 @@ export class Settlement {
   /** @throws LeaseLostError; RedisUnavailableError: call again. */
   done(handoff: OwnedHandoff): Promise<void> {
     return this.inTurn(handoff, 'done', async () => {
-      this.accept(handoff, 'done', await this.uncertain(handoff, 'done', this.doneCalls.add(handoff)));
+      this.accept(handoff, 'done', await this.doneCalls.add(handoff));
       this.options.events.emit('done', describe(handoff));
     });
   }
@@ -60,7 +60,7 @@ export class Settlement {
    */
   abandon(handoff: OwnedHandoff): Promise<void> {
     return this.inTurn(handoff, 'done', async () => {
-      this.accept(handoff, 'done', await this.uncertain(handoff, 'done', this.doneCalls.add(handoff)));
+      this.accept(handoff, 'done', await this.doneCalls.add(handoff));
       this.options.events.emit('abandoned', describe(handoff));
     });
   }
@@ -71,7 +71,10 @@ export class Settlement {
       const { partition, dataStream, token } = handoff;
       const text = reason.slice(0, MAX_ERROR);
       const call = partition.handBack(dataStream, token, handoff.isRetryOf('handBack'), text);
-      const settled = await this.uncertain(handoff, 'handBack', call);
+      const settled = await call.catch((error: unknown) => {
+        handoff.doubt('handBack');
+        throw error;
+      });
       // Whoever pulls may go on working all the same: only a handler is known to have settled.
       if (settled !== 'lost') handoff.isTakenFromHandler = releasedWhileRunning || handoff.watcher !== undefined;
       this.accept(handoff, 'handBack', settled);
@@ -87,7 +90,7 @@ export class Settlement {
       const error = describeError(thrown).slice(0, MAX_ERROR);
       const { partition, dataStream, token } = handoff;
       const held = await partition.hold(dataStream, token, { delayMs, error, maxRetries, cap });
-      if (held.outcome === 'lost') return this.refused(handoff);
+      if (held.outcome === 'lost') throw this.lossOf(handoff);
       this.settled(handoff, 'refuse');
       if (held.outcome !== 'buried') {
         events.emit('nacked', { ...describe(handoff), delayMs, error });
@@ -105,27 +108,17 @@ export class Settlement {
     return (handoff.saying = handoff.saying === undefined ? next() : handoff.saying.then(next, next));
   }
 
-  private async say(handoff: OwnedHandoff, word: LastWord, say: () => Promise<void>): Promise<void> {
-    if (handoff.state === 'settled') {
-      if (word === 'done' && handoff.isTakenFromHandler) this.refused(handoff);
-      return;
-    }
+  private say(handoff: OwnedHandoff, word: LastWord, say: () => Promise<void>): Promise<void> {
+    const isSettled = handoff.state === 'settled';
     // A record that is gone may be the work of our own done: only the server knows.
-    if (handoff.state === 'lost' && !(word === 'done' && handoff.isRetryOf('done'))) this.refused(handoff);
-    await say();
-  }
-
-  private async uncertain(handoff: OwnedHandoff, word: LastWord, call: Promise<Settled>): Promise<Settled> {
-    try {
-      return await call;
-    } catch (error) {
-      handoff.doubt(word);
-      throw error;
-    }
+    const isLost = handoff.state === 'lost' && !(word === 'done' && handoff.isRetryOf('done'));
+    if (isLost || (isSettled && word === 'done' && handoff.isTakenFromHandler))
+      return Promise.reject(this.lossOf(handoff));
+    return isSettled ? Promise.resolve() : say();
   }
 
   private accept(handoff: OwnedHandoff, word: LastWord, settled: Settled): void {
-    if (settled === 'lost') this.refused(handoff);
+    if (settled === 'lost') throw this.lossOf(handoff);
     this.settled(handoff, word);
   }
 
@@ -134,9 +127,9 @@ export class Settlement {
     this.options.keeper.remove(handoff);
   }
 
-  private refused(handoff: OwnedHandoff): never {
+  private lossOf(handoff: OwnedHandoff): LeaseLostError {
     handoff.lose('another owner has the data stream, or its record is gone');
-    throw new LeaseLostError(
+    return new LeaseLostError(
       `Data stream '${handoff.dataStream}' was taken from this process before it could have its last word (fence ${handoff.fence}).`,
     );
   }

@@ -2,12 +2,20 @@ import type { GaugeReadings } from '@nest-baton/core';
 import type { HandoffStats } from '../partitions/handoff-stats.js';
 import type { REDIS_RECONCILE_METRICS } from '../redis-reconcile.metrics.js';
 import type { HandoffEngine } from '../running/handoff-engine.js';
+import type { TopologyReport } from '../topology/topology-report.js';
 
 type Gauges = GaugeReadings<typeof REDIS_RECONCILE_METRICS>;
 
 /** What this process knows without asking. */
-export function localGauges(engine: HandoffEngine | undefined, isAvailable: boolean): Gauges {
+export function localGauges(
+  engine: HandoffEngine | undefined,
+  isAvailable: boolean,
+  topology: TopologyReport | undefined,
+): Gauges {
   return {
+    'topology.masters': topology?.masters,
+    'topology.masters_subscribed': topology?.subscribed,
+    'topology.settled': topology && Number(topology.isSettled),
     'handoffs.owned': engine?.keeper.size,
     'expiry_events.covered': engine?.coverage && Number(engine.coverage.isCovered),
     'connection.up': Number(isAvailable),

@@ -11,6 +11,7 @@ import { RAISE_FENCE } from '../scripts/owner/raise-fence.js';
 import { RENEW } from '../scripts/owner/renew.js';
 import { PRODUCE } from '../scripts/produce.js';
 import { FORGET_CONSUMERS } from '../scripts/recovery/forget-consumers.js';
+import { HELD } from '../scripts/recovery/held.js';
 import { MEND } from '../scripts/recovery/mend.js';
 import { type Candidate, RECONCILE, type Reconciled, type ReconcileRules } from '../scripts/recovery/reconcile.js';
 import { SCAN } from '../scripts/recovery/scan.js';
@@ -36,6 +37,8 @@ export type Settled = 'now' | 'earlier' | 'lost';
 
 /** Consumers that one script removes from a group. */
 const MAX_FORGOTTEN = 100;
+/** Records that one script looks at. */
+const HELD_PAGE = 1_000;
 
 const SETTLED: readonly Settled[] = ['lost', 'now', 'earlier'];
 
@@ -216,12 +219,23 @@ export class Partition {
   }
 
   async stats() {
-    const [entries = 0, pending = 0, waiting = 0, held = 0, dead = 0, lagMs = 0] = (await this.run(
-      STATS,
-      [],
-      [],
-    )) as number[];
+    const [[entries = 0, pending = 0, waiting = 0, dead = 0, lagMs = 0], held] = await Promise.all([
+      this.run(STATS, [], []) as Promise<number[]>,
+      this.held(),
+    ]);
     return { queued: Math.max(0, entries - pending), pending, waiting, held, dead, lagMs };
+  }
+
+  /** Records that come or go meanwhile may be missed or counted twice. */
+  private async held(): Promise<number> {
+    let held = 0;
+    let cursor = '0';
+    do {
+      const [next, some] = (await this.run(HELD, [], [cursor, HELD_PAGE])) as [string, number];
+      held += some;
+      cursor = next;
+    } while (cursor !== '0');
+    return held;
   }
 
   private run(script: Script, keys: readonly string[], args: readonly (string | number)[], timeoutMs?: number) {

@@ -32,11 +32,6 @@ export class BlockingReader {
     return this.read(count, undefined);
   }
 
-  /** The connection's id on the server; `undefined` while not connected. */
-  get id(): number | undefined {
-    return this.clientId;
-  }
-
   /** Ends a parked read from outside, if there is one. @throws what says that this could not be done. */
   async unblock(): Promise<void> {
     const { redis, clientId } = this;

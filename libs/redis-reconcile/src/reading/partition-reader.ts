@@ -119,11 +119,9 @@ export class PartitionReader {
 
   /** The read alone knows that it is parked: ending it from outside is repeated until the loop has ended. */
   private async unblock(): Promise<void> {
-    const { reader, partition } = this.options;
-    const id = reader.id;
-    if (id === undefined) return;
+    const { reader } = this.options;
     try {
-      await partition.link.call((redis) => redis.client('UNBLOCK', id));
+      await reader.unblock();
     } catch {
       // Not allowed, or the server is gone: closing the connection ends the read too, and what it still took is handed back unleased.
       reader.close();

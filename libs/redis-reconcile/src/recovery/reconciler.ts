@@ -1,4 +1,4 @@
-import type { Clock, TypedEvents } from '@nest-baton/core';
+import { type Clock, errorCode, type TypedEvents } from '@nest-baton/core';
 import { describesReply, type Partition } from '../partitions/partition.js';
 import { partitionOf } from '../partitions/partition-of.js';
 import { poisonOf } from '../producing/handoff-entry.js';
@@ -67,22 +67,31 @@ export class Reconciler {
   /**
    * One pass over all partitions, each to its end or for 5 s.
    *
-   * @throws RedisUnavailableError at once; at the end the first error that the server answered. What was done stays done.
+   * @throws at the end the first error: one that the server answered, or RedisUnavailableError where it did not. What was done stays done.
    */
   async pass(minIdleMs: number, signal?: AbortSignal): Promise<ReconcileReport> {
     const startedAt = this.options.clock.monotonic();
     const tally = { scanned: 0, skippedAlive: 0, requeued: 0, deadLettered: 0, lostRace: 0 };
     const failures: unknown[] = [];
+    const away = new Set<Partition['link']>();
     for (const partition of this.options.partitions) {
       if (signal?.aborted === true) break;
-      if (this.quietOf(partition) > 0) continue;
-      await this.lookAt(partition, failures, [
-        () => this.scanPartition(partition, minIdleMs, tally, failures, signal),
-        () => this.mend(partition, failures),
-        () => this.mendStrays(partition),
-        () => partition.forgetConsumers(this.consumerGoneMs).then(() => undefined),
-      ]);
+      if (this.quietOf(partition) > 0 || away.has(partition.link)) continue;
+      try {
+        await this.lookAt(partition, failures, [
+          () => this.scanPartition(partition, minIdleMs, tally, failures, signal),
+          () => this.mend(partition, failures),
+          () => this.mendStrays(partition),
+          () => partition.forgetConsumers(this.consumerGoneMs).then(() => undefined),
+        ]);
+      } catch (error) {
+        // One master of a cluster that is away keeps nobody from what the others serve.
+        if (errorCode(error) !== 'REDIS_UNAVAILABLE') throw error;
+        away.add(partition.link);
+        failures.push(error);
+      }
     }
+    if (away.size > 0 && this.options.partitions.every(({ link }) => away.has(link))) throwFirst(failures);
     const report = { ...tally, durationMs: Math.round(this.options.clock.monotonic() - startedAt) };
     this.options.events.emit('scanned', report);
     throwFirst(failures);

@@ -5,7 +5,8 @@ import type { NotificationOptions } from '../notifying/handoff-notification.js';
 import { HandoffNotifications } from '../notifying/handoff-notifications.js';
 import { NotificationsTakenError } from '../redis-reconcile.errors.js';
 import type { ShutdownReport } from '../redis-reconcile.events.js';
-import { HandoffEngine, type HandoffEngineOptions } from './handoff-engine.js';
+import { HandoffEngine } from './handoff-engine.js';
+import type { HandoffEngineOptions } from './handoff-engine-options.js';
 
 export type ConsumingOptions = Omit<HandoffEngineOptions, 'worker' | 'concurrency' | 'onExpired' | 'onReadFailure'> & {
   readonly handlers: HandlerDiscovery;

@@ -1,53 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  type Clock,
-  describeError,
-  PollLoop,
-  type Random,
-  randomToken,
-  type TimeoutRegistry,
-  type TypedEvents,
-} from '@nest-baton/core';
-import type { Logger } from '@nestjs/common';
-import type { InstanceConnection } from '../connecting/instance-connection.js';
+import { describeError, PollLoop, randomToken } from '@nest-baton/core';
 import { DeadLetterCourier } from '../dead-letters/dead-letter-courier.js';
-import type { HandoffWorker } from '../handling/handoff-handler.decorator.js';
 import { HandoffRunner } from '../handling/handoff-runner.js';
 import { LeaseKeeper } from '../handling/lease-keeper.js';
 import { Settlement } from '../handling/settlement.js';
-import { ExpirySubscription } from '../noticing/expiry-subscription.js';
+import { ExpiryListeners } from '../noticing/expiry-listeners.js';
 import { LapseNoticer } from '../noticing/lapse-noticer.js';
-import type { HandoffSpans } from '../operating/handoff-spans.js';
+import { allButUnreachable } from '../partitions/all-but-unreachable.js';
 import type { Partition } from '../partitions/partition.js';
 import { BlockingReader } from '../reading/blocking-reader.js';
 import { Capacity } from '../reading/capacity.js';
 import { Intake } from '../reading/intake.js';
 import { PartitionReader } from '../reading/partition-reader.js';
 import { cadenceOf } from '../recovery/cadence.js';
-import type { Reconciler } from '../recovery/reconciler.js';
-import type { ReconcileReport, RedisReconcileEvents, ShutdownReport } from '../redis-reconcile.events.js';
-import type { RedisReconcileMetrics } from '../redis-reconcile.metrics.js';
-import type { ResolvedRedisReconcileOptions } from '../redis-reconcile.options.js';
-
-export interface HandoffEngineOptions {
-  readonly name: string;
-  readonly options: ResolvedRedisReconcileOptions;
-  readonly connection: InstanceConnection;
-  readonly reconciler: Reconciler;
-  readonly worker: HandoffWorker;
-  readonly concurrency: number;
-  readonly events: TypedEvents<RedisReconcileEvents>;
-  readonly metrics: RedisReconcileMetrics;
-  readonly spans: HandoffSpans;
-  readonly registry: TimeoutRegistry | undefined;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly logger: Logger;
-  /** The lease of another process ran out, or a back-off: a hint. */
-  readonly onExpired?: (dataStream: string) => void;
-  /** Reads of a partition fail: the last error, and how many there were in a row. */
-  readonly onReadFailure?: (error: unknown, failures: number) => void;
-}
+import type { ReconcileReport, ShutdownReport } from '../redis-reconcile.events.js';
+import type { HandoffEngineOptions } from './handoff-engine-options.js';
 
 /** A hold is looked at this long after it should have run out, by our clock. */
 const HOLD_MARGIN_MS = 30;
@@ -69,7 +36,7 @@ export class HandoffEngine {
   private readonly runner: HandoffRunner;
   private readonly intake: Intake;
   private readonly readers: readonly PartitionReader[];
-  private readonly subscription: ExpirySubscription;
+  private readonly listeners: ExpiryListeners;
   private readonly noticer: LapseNoticer;
   private readonly courier: DeadLetterCourier | undefined;
   private readonly scan: PollLoop;
@@ -113,22 +80,23 @@ export class HandoffEngine {
       consumer,
     });
     this.readers = partitions.map((partition) => this.makeReader(partition));
-    this.subscription = this.makeSubscription();
+    this.listeners = this.makeListeners();
     this.scan = this.makeScan();
   }
 
   /** Whether expiry events arrive; `undefined` where they are off on purpose. */
   get coverage(): { readonly isCovered: boolean; readonly reason: string } | undefined {
     if (this.eventsMode === 'off') return undefined;
-    return { isCovered: this.subscription.isCovered, reason: this.subscription.reason };
+    return { isCovered: this.listeners.isCovered, reason: this.listeners.reason };
   }
 
   async start(): Promise<void> {
-    for (const partition of this.engine.connection.partitions) {
+    const { partitions } = this.engine.connection;
+    await allButUnreachable(partitions, async (partition) => {
       await partition.createOwnersGroup();
       if (this.courier !== undefined) await partition.createHandlersGroup();
-    }
-    await this.subscription.start();
+    });
+    await this.startListening();
     this.scan.start();
     this.courier?.start();
     for (const reader of this.readers) reader.start();
@@ -159,7 +127,8 @@ export class HandoffEngine {
     this.runner.beginEnd();
     this.intake.stop();
     this.capacity.close();
-    this.subscription.stop();
+    this.listeners.stop();
+    await this.engine.topology?.stop();
     await Promise.all([...this.readers.map((reader) => reader.stop()), this.scan.stop(), this.noticer.stop()]);
     const [report] = await Promise.all([
       this.runner.finish(options.shutdown, options.shutdownTimeoutMs),
@@ -196,18 +165,20 @@ export class HandoffEngine {
   }
 
   private get cadence() {
-    return cadenceOf(this.engine.options, this.subscription.isCovered);
+    return cadenceOf(this.engine.options, this.listeners.isCovered);
   }
 
   private makeScan(): PollLoop {
-    const { name, registry, random, reconciler, metrics, connection } = this.engine;
+    const { name, registry, random, reconciler, metrics, connection, topology } = this.engine;
     return new PollLoop({
       name: `baton:redis-reconcile:${name}:scan`,
       registry,
       random,
       pass: async (signal) => {
+        // Before orphans are looked for: where the master is another one, owners may not have been able to renew.
+        await topology?.check();
         await connection.fixPartitions();
-        await this.subscription.checkFlags();
+        await this.listeners.check();
         this.lastReport = await reconciler.pass(this.cadence.minIdleMs, signal);
       },
       // Cut short in the quiet after a gap, whose end is the time to look.
@@ -236,14 +207,12 @@ export class HandoffEngine {
     });
   }
 
-  private makeSubscription(): ExpirySubscription {
-    const { options, connection, random, logger, events, metrics } = this.engine;
-    return new ExpirySubscription({
-      source: connection.source,
-      link: connection.link,
-      random,
-      logger,
+  private makeListeners(): ExpiryListeners {
+    const { options, connection, events, metrics } = this.engine;
+    return new ExpiryListeners({
+      ...this.engine,
       service: options.service,
+      database: connection.source.database,
       mode: this.eventsMode,
       commandTimeoutMs: options.commandTimeoutMs,
       onExpired: (partition, dataStream) => {
@@ -256,7 +225,23 @@ export class HandoffEngine {
         events.emit('coverageChanged', { isCovered, reason });
         this.scan.notify();
       },
+      onSetUp: (isCovered) => metrics.add('expiry_events.setups', 1, isCovered ? 'covered' : 'not_covered'),
     });
+  }
+
+  private async startListening(): Promise<void> {
+    const { topology, connection } = this.engine;
+    const { listeners } = this;
+    if (topology === undefined) await listeners.follow([connection.onlyMaster]);
+    else
+      await topology.start({
+        get covered() {
+          return listeners.covered;
+        },
+        follow: (masters) => listeners.follow(masters),
+        expect: (ids) => listeners.expect(ids),
+      });
+    listeners.demand();
   }
 
   private makeCourier(): DeadLetterCourier | undefined {

@@ -67,12 +67,12 @@ end
 if #granted == 0 then return outcomes end
 
 local fences = nextFences(#granted)
-local owner = cjson.encode(consumer)
+local owner = cjson.encode(consumer) .. '}'
 local owned, claimed = {}, {}
 for n, i in ipairs(granted) do
   redis.call('SET', KEYS[6 + 2 * i], tokens[i], 'PX', leaseMs)
   owned[2 * n - 1] = dataStreams[i]
-  owned[2 * n] = string.format('{"id":"%s","token":"%s","fence":"%s","consumer":%s}', ids[i], tokens[i], fences[n], owner)
+  owned[2 * n] = '{"id":"' .. ids[i] .. '","token":"' .. tokens[i] .. '","fence":"' .. fences[n] .. '","consumer":' .. owner
   claimed[n] = ids[i]
   outcomes[i] = fences[n]
 end
