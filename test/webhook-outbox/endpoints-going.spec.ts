@@ -67,13 +67,12 @@ describe.each([
   });
 
   it(`has them ${state} by relays of other processes`, async () => {
-    await start();
-    const worker = app;
     await start({ role: 'producer' });
     const { id } = await world.endpoint(app, 'x');
+    await waiting(3);
+    const worker = await world.start({ breakerFailures: 0, schedule: ['1h'] });
     const told: unknown[] = [];
     worker.outbox.on('pollFailed', ({ error }) => told.push(error));
-    await waiting(3);
     await end(id);
     await waitFor(async () => (await rows(state)) === 3, { description: 'all of them', timeoutMs: 20_000 });
     expect(told).toEqual([]);

@@ -54,6 +54,7 @@ afterAll(async () => {
 async function cleared() {
   await world.admin.query('TRUNCATE baton.webhook_events CASCADE');
   await Promise.all([1, 2].map(() => dataSource.query('SELECT pg_sleep(0.01)')));
+  await Promise.all([1, 2, 3].map(() => world.admin.query('SELECT pg_sleep(0.01)')));
   await producer.dataSource.query('SELECT 1');
   const before = world.requests('lifecycle').length;
   return {
@@ -126,6 +127,7 @@ describe('Relay:', () => {
 
 describe('Cleaner:', () => {
   const cleaner = async () => {
+    await cleared();
     const { retention } = resolveWebhookOutboxOptions(TEST_OPTIONS);
     const gate = openGate();
     let isNextBroken = false;
