@@ -60,7 +60,8 @@ describe('claiming', () => {
     await service.produce('queued');
     for (const dataStream of ['queued', 'never'])
       await expect(service.claim({ dataStream })).rejects.toMatchObject(claimed);
-    await expect(service.claim({ dataStream: '' })).rejects.toMatchObject({ code: 'HANDOFF_INVALID' });
+    for (const dataStream of ['', 'x'.repeat(10_240), 'a\uD800'])
+      await expect(service.claim({ dataStream })).rejects.toMatchObject({ code: 'HANDOFF_INVALID' });
     expect(await service.stats()).toMatchObject({ queued: 1 });
   });
 

@@ -189,7 +189,7 @@ describe('a script that breaks off between any two of its commands', () => {
       name: 'forget a consumer',
       handoffs: ['a'],
       before: acquireAll,
-      act: (partition) => partition.forgetConsumer('owner'),
+      act: (partition) => partition.forgetConsumers(0, 'owner'),
     }),
   ];
 

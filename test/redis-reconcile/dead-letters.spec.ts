@@ -1,5 +1,5 @@
 import { type Handoff, NackError } from '@nest-baton/redis-reconcile';
-import { waitFor } from '@nest-baton/testing';
+import { Gate, waitFor } from '@nest-baton/testing';
 import type { Redis } from 'ioredis';
 import { freshService, keysOf, openRedis, startInstances } from './support/instance.js';
 
@@ -288,4 +288,49 @@ describe('what is given up', () => {
     await waitFor(() => instance.service.deadLetters.get(id), { description: 'it was given up at last' });
     expect(await redis.xlen(keysOf(service).stream)).toBe(0);
   });
+
+  it('is told while another one never returns', async () => {
+    const hung = new Gate();
+    const told = new Set<string>();
+    const instance = await start({
+      service: freshService(),
+      concurrency: 30,
+      handle: () => Promise.reject(new Error('no')),
+      onDeadLetter: async ({ dataStream }) => {
+        if (dataStream === 'hangs') return hung.pass();
+        told.add(dataStream);
+      },
+      options: { recovery: { maxRetries: 0 } },
+    });
+    await instance.service.produce('hangs');
+    await hung.arrived();
+    for (let i = 0; i < 25; i++) await instance.service.produce(`s${i}`);
+    await waitFor(() => told.size === 25, { description: 'all others are told' });
+    hung.open();
+  });
+
+  it('is told also where ten others never return: they lose their places, and their signals abort', async () => {
+    const never = new Gate();
+    const signals: AbortSignal[] = [];
+    const told = new Set<string>();
+    const instance = await start({
+      service: freshService(),
+      concurrency: 30,
+      handle: () => Promise.reject(new Error('no')),
+      onDeadLetter: async ({ dataStream, signal }) => {
+        if (dataStream !== 'waits') {
+          signals.push(signal);
+          return never.pass();
+        }
+        told.add(dataStream);
+      },
+      options: { recovery: { maxRetries: 0 } },
+    });
+    for (let i = 0; i < 10; i++) await instance.service.produce(`hangs-${i}`);
+    await never.arrived(10);
+    await instance.service.produce('waits');
+    await waitFor(() => told.size === 1, { description: 'the last one is told', timeoutMs: 60_000 });
+    expect(signals.slice(0, 10).some(({ aborted }) => aborted)).toBe(true);
+    never.open();
+  }, 70_000);
 });

@@ -16,6 +16,8 @@ import { CommandConnection } from '../../libs/redis-reconcile/src/connecting/com
 import { RedisLink } from '../../libs/redis-reconcile/src/connecting/redis-link.js';
 import { SingleSource } from '../../libs/redis-reconcile/src/connecting/single-source.js';
 import { DeadLetterCourier } from '../../libs/redis-reconcile/src/dead-letters/dead-letter-courier.js';
+import { HandoffSpans } from '../../libs/redis-reconcile/src/operating/handoff-spans.js';
+import { ExpirySubscription } from '../../libs/redis-reconcile/src/noticing/expiry-subscription.js';
 import { ExpiryListeners } from '../../libs/redis-reconcile/src/noticing/expiry-listeners.js';
 import type { EventsMaster } from '../../libs/redis-reconcile/src/noticing/expiry-subscription.js';
 import { LapseNoticer } from '../../libs/redis-reconcile/src/noticing/lapse-noticer.js';
@@ -118,6 +120,7 @@ describe('DeadLetterCourier:', () => {
       reclaimMs: LONG_MS,
       intervalMs: () => LONG_MS,
       events: new TypedEvents(() => undefined),
+      spans: new HandoffSpans('lifecycle'),
       logger,
     });
     return {

@@ -248,6 +248,26 @@ describe('recovering', () => {
   });
 });
 
+describe('dead letters', () => {
+  it('count what is redriven and purged', async () => {
+    const { service } = await start({
+      service: freshService(),
+      name: 'changed',
+      options: { recovery: { maxRetries: 0 } },
+      handle: () => Promise.reject(new Error('no')),
+    });
+    const id = await service.produce('a');
+    const other = await service.produce('b');
+    await waitFor(async () => (await service.stats()).dead === 2, { description: 'both are dead' });
+    await service.deadLetters.redrive(id);
+    await reaches('dead_letters.redriven', 'changed', { '': 1 });
+    expect(await service.deadLetters.purge({ where: ({ handoffId }) => handoffId === other })).toMatchObject({
+      purged: 1,
+    });
+    await reaches('dead_letters.purged', 'changed', { '': 1 });
+  });
+});
+
 describe('a server of their own', () => {
   let server: ExclusiveRedis;
 

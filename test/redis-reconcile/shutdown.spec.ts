@@ -123,6 +123,47 @@ describe('shutdown', () => {
     expect(leaving.eventsOf('stopped')).toMatchObject([{ finished: 2, released: 0, releasedWhileRunning: [] }]);
   });
 
+  it('acknowledges what is unfinished where that is asked for, and reports it as abandoned (B35)', async () => {
+    const service = freshService();
+    const deaf = new Gate();
+    const leaving = await start({
+      service,
+      concurrency: 3,
+      options: { shutdown: 'ack-unfinished', shutdownTimeout: 300 },
+      handle: async ({ dataStream, signal }) => {
+        if (dataStream === 'deaf') return deaf.pass();
+        const reason = await aborted(signal);
+        if (dataStream === 'throws') throw reason;
+      },
+    });
+    for (const dataStream of ['deaf', 'throws', 'finishes', 'queued']) await leaving.service.produce(dataStream);
+    await waitFor(() => leaving.eventsOf('acquired').length === 3, { description: 'three are owned' });
+    await leaving.close();
+    const [report] = leaving.eventsOf('stopped') as [{ abandoned: string[] }];
+    expect([...report.abandoned].sort()).toEqual(['deaf', 'throws']);
+    expect(report).toMatchObject({ finished: 1, released: 0, releasedWhileRunning: [] });
+    expect(leaving.eventsOf('abandoned')).toHaveLength(2);
+    expect(leaving.eventsOf('done')).toMatchObject([{ dataStream: 'finishes' }]);
+    // Nobody worked on it: it stays.
+    expect(await redis.xlen(keysOf(service).stream)).toBe(1);
+    deaf.open();
+  });
+
+  it('hands back what an iterator never told, also where the unfinished is acknowledged', async () => {
+    const service = freshService();
+    const leaving = await start({ service, options: { shutdown: 'ack-unfinished', shutdownTimeout: 200 } });
+    const notifications = leaving.service.notifications({ concurrency: 2 });
+    const first = notifications.next();
+    await leaving.service.produce('told');
+    await first;
+    await leaving.service.produce('untold');
+    await waitFor(() => leaving.eventsOf('acquired').length === 2, { description: 'both are owned' });
+    await leaving.close();
+    expect(leaving.eventsOf('stopped')).toMatchObject([{ released: 1, abandoned: ['told'] }]);
+    const left = await redis.xrange(keysOf(service).stream, '-', '+');
+    expect(left.map(([, fields]) => fields[fields.indexOf('stream') + 1])).toEqual(['untold']);
+  });
+
   it('takes new hand-offs until the very end, and then says why it does not', async () => {
     const name = freshService();
     const { app, service } = await start({ service: name, handle: async () => undefined });

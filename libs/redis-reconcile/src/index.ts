@@ -26,7 +26,16 @@ export type { HandoffNotifications } from './notifying/handoff-notifications.js'
 export type { ProduceOptions } from './producing/produce-options.js';
 
 // Operating
-export type { DeadLetter, DeadLetterPage, DeadLetters } from './dead-letters/dead-letter.js';
+export type {
+  DeadLetter,
+  DeadLetterFilter,
+  DeadLetterPage,
+  DeadLetters,
+  PurgeOptions,
+  PurgeReport,
+  RedriveAllOptions,
+  RedriveReport,
+} from './dead-letters/dead-letter.js';
 export type { HandoffStats } from './partitions/handoff-stats.js';
 export type { RedisReconcileHealth } from './operating/reconcile-health.js';
 export type { ReconcileReport, RedisReconcileEvents, ShutdownReport } from './redis-reconcile.events.js';
@@ -37,9 +46,12 @@ export { REDIS_RECONCILE_METRICS } from './redis-reconcile.metrics.js';
 export {
   ClusterNotSettledError,
   ConsumerIdMissingError,
+  DeadLetterNotFoundError,
   HandoffAlreadyClaimedError,
   HandoffInvalidError,
   HandoffNotOwnedError,
+  HandoffUnconfirmedError,
+  KeyTypeConflictError,
   NackError,
   NotificationsTakenError,
   PartitionsMismatchError,

@@ -22,9 +22,32 @@ export class HandoffNotOwnedError extends BatonError {
   override readonly code = 'HANDOFF_NOT_OWNED';
 }
 
+/** The hand-off was added and stays, but fewer replicas than asked for have said that they have it. */
+export class HandoffUnconfirmedError extends BatonError {
+  override readonly code = 'HANDOFF_UNCONFIRMED';
+
+  constructor(
+    readonly handoffId: string,
+    dataStream: string,
+    /** How many have it for certain. */
+    readonly replicas: number,
+    wanted: number,
+  ) {
+    super(
+      `Hand-off '${handoffId}' of data stream '${dataStream}' was added, but ${replicas} of ${wanted} replicas have confirmed it: it may be lost in a failover. Call again with the same dedupeId, or go on without.`,
+      { retryable: true },
+    );
+  }
+}
+
 /** There is nothing to claim: the owner lives, the hand-off is queued or finished, or somebody was faster. Nothing was written. */
 export class HandoffAlreadyClaimedError extends BatonError {
   override readonly code = 'HANDOFF_ALREADY_CLAIMED';
+}
+
+/** No dead letter has this id: it was redriven or purged, or never given up. Nothing was written. */
+export class DeadLetterNotFoundError extends BatonError {
+  override readonly code = 'DEAD_LETTER_NOT_FOUND';
 }
 
 /** This process takes work of the instance in another way already: by a handler, or by an iterator that has not ended. */
@@ -40,6 +63,11 @@ export class ConsumerIdMissingError extends BatonError {
 /** The instance was first started with another number of partitions, which is stored in Redis. */
 export class PartitionsMismatchError extends BatonError {
   override readonly code = 'PARTITIONS_MISMATCH';
+}
+
+/** A key of this service holds something of another type: somebody else writes under its name. Nothing heals that but you; see the keys in the README. */
+export class KeyTypeConflictError extends BatonError {
+  override readonly code = 'KEY_TYPE_CONFLICT';
 }
 
 /** The server is a cluster's and `topology` is `single`, or the other way round. */

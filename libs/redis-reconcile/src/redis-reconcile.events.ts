@@ -20,6 +20,8 @@ export interface RedisReconcileEvents {
   readonly nacked: OwnedEvent & { readonly delayMs: number; readonly error: string };
   /** Handed back unfinished. `releasedWhileRunning`: its handler had not settled, and may still act under its old fence. */
   readonly released: OwnedEvent & { readonly reason: string; readonly releasedWhileRunning: boolean };
+  /** Shutdown acknowledged it although it was unfinished, as `ack-unfinished` asks: its end. */
+  readonly abandoned: OwnedEvent;
   /** The ownership is gone, or not certain any more. The handler's signal has aborted. */
   readonly lost: OwnedEvent & { readonly reason: string };
   /** The handler resolved, but the work had another owner by then: LEASE_LOST. */
@@ -30,6 +32,10 @@ export interface RedisReconcileEvents {
   readonly deadLettered: HandoffEvent & { readonly attempts: number; readonly reason: string };
   /** `onDeadLetter` has resolved for it, or threw and is called again later. */
   readonly deadLetterHandled: HandoffEvent & { readonly error: string | undefined };
+  /** A dead letter was handed off again, by this process: a first attempt once more. */
+  readonly redriven: HandoffEvent;
+  /** A dead letter was forgotten, by this process. */
+  readonly purged: HandoffEvent;
   /** Whether expiry events arrive; `false`: the scan alone finds orphans. */
   readonly coverageChanged: { readonly isCovered: boolean; readonly reason: string };
   /** The masters of the cluster, or who serves what, are others than before, and this process has followed; or it was told to look. */
@@ -46,7 +52,10 @@ export interface ShutdownReport {
   readonly released: number;
   /** Data streams that were handed back while their handlers still ran. */
   readonly releasedWhileRunning: readonly string[];
-  /** Could not be handed back, since Redis did not answer: their leases run out, and the crash is counted. */
+  /**
+   * Neither finished nor handed back. With `shutdown: 'ack-unfinished'` acknowledged as if done; else since Redis did not answer: their leases run
+   * out, and the crash is counted.
+   */
   readonly abandoned: readonly string[];
 }
 

@@ -10,7 +10,7 @@ export const REDIS_RECONCILE_METRICS = {
       kind: 'counter',
       unit: '{handoff}',
       by: 'outcome',
-      values: ['added', 'duplicate', 'refused', 'unknown'],
+      values: ['added', 'duplicate', 'refused', 'unconfirmed', 'unknown'],
       description: 'Calls of produce, by what became of them.',
     },
     'produce.duration': {
@@ -78,6 +78,8 @@ export const REDIS_RECONCILE_METRICS = {
       values: ['handled', 'failed'],
       description: 'Calls of onDeadLetter; a failed one is repeated.',
     },
+    'dead_letters.redriven': { kind: 'counter', unit: '{handoff}', description: 'Handed off again by this process.' },
+    'dead_letters.purged': { kind: 'counter', unit: '{handoff}', description: 'Forgotten by this process.' },
     'scan.duration': {
       kind: 'histogram',
       unit: 's',

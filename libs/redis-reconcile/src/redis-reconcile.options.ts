@@ -61,8 +61,11 @@ export interface RedisReconcileOptions {
   readonly keyspaceEvents?: 'auto' | 'require' | 'verify' | 'off';
   /** `off`: no expiry events and no kicks inside the process; the scan finds everything. Default `on`. */
   readonly hints?: 'on' | 'off';
-  /** `release` (default) aborts handlers at shutdown and hands their work back; `drain` lets them finish first. */
-  readonly shutdown?: 'release' | 'drain';
+  /**
+   * `release` (default) aborts handlers at shutdown and hands their work back; `drain` lets them finish first; `ack-unfinished` aborts them and
+   * acknowledges what is unfinished as if it were done: it is lost on purpose, logged and reported as abandoned.
+   */
+  readonly shutdown?: 'release' | 'drain' | 'ack-unfinished';
   /** How long shutdown waits for handlers. What is left is handed back while it runs. Default 10 s, at most 10 min. */
   readonly shutdownTimeout?: Duration;
   /** How long `dedupeId` is remembered. Default 10 min, 1 s to 7 d. */
@@ -92,7 +95,7 @@ export interface ResolvedRedisReconcileOptions {
   readonly nackBackoff: Backoff;
   readonly keyspaceEvents: 'auto' | 'require' | 'verify' | 'off';
   readonly hints: 'on' | 'off';
-  readonly shutdown: 'release' | 'drain';
+  readonly shutdown: 'release' | 'drain' | 'ack-unfinished';
   readonly shutdownTimeoutMs: number;
   readonly dedupeWindowMs: number;
   readonly consumerId: string;
@@ -211,7 +214,7 @@ export function resolveRedisReconcileOptions(
     nackBackoff: resolveNackBackoff(check, options?.nackBackoff),
     keyspaceEvents: check.oneOf('keyspaceEvents', DEFAULTS.keyspaceEvents, ['auto', 'require', 'verify', 'off']),
     hints: check.oneOf('hints', DEFAULTS.hints, ['on', 'off']),
-    shutdown: check.oneOf('shutdown', DEFAULTS.shutdown, ['release', 'drain']),
+    shutdown: check.oneOf('shutdown', DEFAULTS.shutdown, ['release', 'drain', 'ack-unfinished']),
     shutdownTimeoutMs: check.duration('shutdownTimeout', DEFAULTS.shutdownTimeout, { max: 600_000 }),
     dedupeWindowMs: check.duration('dedupeWindow', DEFAULTS.dedupeWindow, { min: 1000, max: 7 * 86_400_000 }),
     consumerId: options?.consumerId === undefined ? '' : check.string('consumerId'),

@@ -20,6 +20,7 @@ import {
 import { SchedulerRegistry } from '@nestjs/schedule';
 import { InstanceConnection } from './connecting/instance-connection.js';
 import type { DeadLetters } from './dead-letters/dead-letter.js';
+import { DeadLetterChanges } from './dead-letters/dead-letter-changes.js';
 import { DeadLetterStore } from './dead-letters/dead-letter-store.js';
 import { HandlerDiscovery } from './handling/handler-discovery.js';
 import { claimOrphan, type HandoffRef } from './handling/claim.js';
@@ -29,11 +30,13 @@ import { ownHandoff } from './handling/own-handoff.js';
 import type { NotificationOptions } from './notifying/handoff-notification.js';
 import type { HandoffNotifications } from './notifying/handoff-notifications.js';
 import { countEvents } from './operating/count-events.js';
+import { HandoffSpans } from './operating/handoff-spans.js';
 import { localGauges, sharedGauges } from './operating/gauges.js';
 import { decideHealth, type RedisReconcileHealth } from './operating/reconcile-health.js';
 import { type HandoffStats, statsOf } from './partitions/handoff-stats.js';
 import type { Partition } from './partitions/partition.js';
 import type { ProduceOptions } from './producing/produce-options.js';
+import { ConfirmedWrites } from './producing/confirmed-writes.js';
 import { Producer } from './producing/producer.js';
 import { cadenceOf } from './recovery/cadence.js';
 import { Reconciler } from './recovery/reconciler.js';
@@ -69,6 +72,7 @@ export class RedisReconcileService
   private readonly events: TypedEvents<RedisReconcileEvents>;
   private readonly metrics: RedisReconcileMetrics;
   private readonly connection: InstanceConnection;
+  private readonly writes: ConfirmedWrites;
   private readonly topology: TopologyKeeper | undefined;
   private readonly producer: Producer;
   private readonly reconciler: Reconciler;
@@ -84,17 +88,19 @@ export class RedisReconcileService
   ) {
     this.logger = new Logger(`RedisReconcile:${name}`);
     this.options = resolveRedisReconcileOptions(options, name);
-    const { dedupeWindowMs, recovery } = this.options;
+    const { dedupeWindowMs, commandTimeoutMs, recovery } = this.options;
     this.events = new TypedEvents((event, error) =>
       this.logger.error('a listener failed', { event, error: describeError(error) }),
     );
     this.metrics = new Metrics(REDIS_RECONCILE_METRICS, name);
+    const spans = new HandoffSpans(name);
     countEvents(this.events, this.metrics);
     this.connection = new InstanceConnection(this.options, systemClock, systemRandom, this.logger);
     this.connection.onGap(() => this.metrics.add('connection.gaps', 1));
     const { partitions } = this.connection;
-    this.producer = new Producer(partitions, dedupeWindowMs, this.metrics);
-    this.deadLetters = new DeadLetterStore(partitions);
+    this.writes = new ConfirmedWrites(this.connection.source, commandTimeoutMs);
+    this.producer = new Producer(partitions, dedupeWindowMs, this.metrics, spans, this.writes);
+    this.deadLetters = new DeadLetterStore(partitions, new DeadLetterChanges(partitions, this.events, systemClock));
     this.reconciler = new Reconciler({
       ...this.options,
       ...recovery,
@@ -112,7 +118,8 @@ export class RedisReconcileService
     const watched = { ...this.options, name, registry, logger, events, metrics };
     this.topology = topologyOf(connection, { ...watched, onMoved: onGap });
     this.consuming = new Consuming({
-      ...{ name, handlers, registry, logger, events, metrics, reconciler, connection, topology: this.topology },
+      ...{ name, handlers, registry, logger, events, metrics, spans, reconciler, connection },
+      topology: this.topology,
       options: this.options,
       clock: systemClock,
       random: systemRandom,
@@ -156,7 +163,8 @@ export class RedisReconcileService
   /**
    * Hands off a data stream. Resolves with the id that the hand-off keeps for life.
    *
-   * @throws HandoffInvalidError; ShuttingDownError; RedisUnavailableError: it may have been added, call again with the same `dedupeId`.
+   * @throws HandoffInvalidError; ShuttingDownError; RedisUnavailableError: it may have been added, call again with the same `dedupeId`;
+   * HandoffUnconfirmedError: it was added, and `waitReplicas` have not all said so.
    */
   async produce(dataStream: string, options: ProduceOptions = {}): Promise<string> {
     if (this.isClosed) throw new ShuttingDownError('The application has shut down: nothing is handed off any more.');
@@ -268,6 +276,7 @@ export class RedisReconcileService
   private async close(): Promise<void> {
     this.isClosed = true;
     await this.metrics.stop();
+    this.writes.close();
     this.connection.close();
   }
 }

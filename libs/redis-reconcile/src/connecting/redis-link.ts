@@ -1,5 +1,6 @@
 import { type Clock, describeError } from '@nest-baton/core';
 import type { RedisCommander } from 'ioredis';
+import { typedReply } from './typed-reply.js';
 import { RedisUnavailableError } from '../redis-reconcile.errors.js';
 import type { Script } from '../scripts/script.js';
 import { bounded, type CommandConnection } from './command-connection.js';
@@ -81,7 +82,7 @@ export class RedisLink {
     const isReply = name === 'ReplyError' && !PASSING_REPLIES.test(message ?? '');
     if (isReply) {
       this.succeeded();
-      return error;
+      return typedReply(error);
     }
     const { source } = this.connection;
     this.failedSince ??= this.clock.monotonic();

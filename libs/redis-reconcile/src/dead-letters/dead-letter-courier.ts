@@ -1,13 +1,18 @@
 import { describeError, errorCode, PollLoop, type TypedEvents } from '@nest-baton/core';
 import type { Logger } from '@nestjs/common';
 import type { HandoffWorker } from '../handling/handoff-handler.decorator.js';
+import type { HandoffSpans } from '../operating/handoff-spans.js';
 import { describesReply, type Partition } from '../partitions/partition.js';
 import type { RedisReconcileEvents } from '../redis-reconcile.events.js';
 import { HANDLERS_GROUP } from '../scripts/script.js';
 import { DeadHandoff } from './dead-handoff.js';
-import { type DeadEntry, toDeadLetter } from './dead-letter-store.js';
+import type { DeadLetter } from './dead-letter.js';
+import { type DeadEntry, toDeadLetter } from './dead-letter-entry.js';
 
-const BATCH = 10;
+/** Dead letters that are told at a time. */
+const AT_A_TIME = 10;
+/** A handler that has not returned after so many leases is told by its signal, and holds up nobody any more. */
+const LONGEST_TELLING_LEASES = 10;
 
 export interface DeadLetterCourierOptions {
   readonly name: string;
@@ -18,6 +23,7 @@ export interface DeadLetterCourierOptions {
   readonly reclaimMs: number;
   readonly intervalMs: () => number;
   readonly events: TypedEvents<RedisReconcileEvents>;
+  readonly spans: HandoffSpans;
   readonly logger: Logger;
 }
 
@@ -26,6 +32,7 @@ export interface DeadLetterCourierOptions {
  *
  * - At least once: acknowledged only after `onDeadLetter` has resolved. One that throws, or whose process dies, is told again after `reclaimMs`,
  *   here or elsewhere, for ever.
+ * - One that does not return takes one of ten places, and after ten leases none.
  * - Entries that nobody can read are acknowledged untold.
  */
 export class DeadLetterCourier {
@@ -33,6 +40,8 @@ export class DeadLetterCourier {
   private readonly abort = new AbortController();
   private retry: NodeJS.Timeout | undefined;
   private readonly freshening = new Set<NodeJS.Timeout>();
+  private readonly telling = new Set<Promise<void>>();
+  private isFull = false;
 
   constructor(private readonly options: DeadLetterCourierOptions) {
     this.loop = new PollLoop({
@@ -60,7 +69,7 @@ export class DeadLetterCourier {
     this.abort.abort();
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, timeoutMs)));
-    await Promise.race([this.loop.stop(), late]);
+    await Promise.race([this.loop.stop().then(() => Promise.all(this.telling)), late]);
     clearTimeout(timer);
     clearTimeout(this.retry);
     // What has not returned by now is somebody else's to tell: its entry must grow old.
@@ -83,8 +92,8 @@ export class DeadLetterCourier {
 
   private async passOver(partition: Partition): Promise<void> {
     try {
-      await this.tellAll(partition, () => this.reclaim(partition));
-      await this.tellAll(partition, () => this.readNew(partition));
+      await this.tellAll(partition, (room) => this.reclaim(partition, room));
+      await this.tellAll(partition, (room) => this.readNew(partition, room));
     } catch (error) {
       if (!describesReply(error, 'NOGROUP')) throw error;
       await partition.createHandlersGroup();
@@ -92,16 +101,30 @@ export class DeadLetterCourier {
     }
   }
 
-  private async tellAll(partition: Partition, next: () => Promise<DeadEntry[]>): Promise<void> {
+  private async tellAll(partition: Partition, next: (room: number) => Promise<DeadEntry[]>): Promise<void> {
     for (;;) {
       if (this.abort.signal.aborted) return;
-      const entries = await next();
-      await Promise.all(entries.map((entry) => this.tell(partition, entry)));
-      if (entries.length < BATCH) return;
+      const room = AT_A_TIME - this.telling.size;
+      this.isFull = room <= 0;
+      if (this.isFull) return;
+      const entries = await next(room);
+      for (const entry of entries) this.begin(partition, entry);
+      if (entries.length < room) return;
     }
   }
 
-  private async readNew({ keys, link }: Partition): Promise<DeadEntry[]> {
+  /** Not waited for: whoever comes next must not wait for one that takes its time. */
+  private begin(partition: Partition, entry: DeadEntry): void {
+    const told = this.tell(partition, entry).finally(() => {
+      this.telling.delete(told);
+      if (!this.isFull) return;
+      this.isFull = false;
+      this.loop.notify();
+    });
+    this.telling.add(told);
+  }
+
+  private async readNew({ keys, link }: Partition, room: number): Promise<DeadEntry[]> {
     const reply = await link.call((redis) =>
       redis.call(
         'XREADGROUP',
@@ -109,7 +132,7 @@ export class DeadLetterCourier {
         HANDLERS_GROUP,
         this.options.consumer,
         'COUNT',
-        BATCH,
+        room,
         'STREAMS',
         keys.deadLetters,
         '>',
@@ -120,10 +143,10 @@ export class DeadLetterCourier {
     return streams.flatMap(([, entries]) => entries as DeadEntry[]);
   }
 
-  private async reclaim({ keys, link }: Partition): Promise<DeadEntry[]> {
+  private async reclaim({ keys, link }: Partition, room: number): Promise<DeadEntry[]> {
     const { consumer, reclaimMs } = this.options;
     const stale = (await link.call((redis) =>
-      redis.xpending(keys.deadLetters, HANDLERS_GROUP, 'IDLE', reclaimMs, '-', '+', BATCH),
+      redis.xpending(keys.deadLetters, HANDLERS_GROUP, 'IDLE', reclaimMs, '-', '+', room),
     )) as [string][];
     if (stale.length === 0) return [];
     const ids = stale.map(([id]) => id);
@@ -139,29 +162,50 @@ export class DeadLetterCourier {
   }
 
   private async tell(partition: Partition, [id, fields]: DeadEntry): Promise<void> {
-    const { worker, consumer, events, logger, reclaimMs } = this.options;
     const letter = toDeadLetter(id, fields, false);
-    const { handoffId, dataStream } = letter;
-    let freshen: NodeJS.Timeout | undefined;
+    const own = new AbortController();
+    const freshen = setInterval(() => this.keep(partition, id), this.options.reclaimMs / 3).unref();
+    this.freshening.add(freshen);
+    const limit = LONGEST_TELLING_LEASES * this.options.reclaimMs;
+    let late: NodeJS.Timeout | undefined;
+    const isLate = new Promise<'late'>((resolve) => (late = setTimeout(() => resolve('late'), limit).unref()));
     try {
-      if (!letter.isHandled) {
-        freshen = setInterval(() => this.keep(partition, id), reclaimMs / 3).unref();
-        this.freshening.add(freshen);
-        const signal = this.abort.signal;
-        const handoff = new DeadHandoff(letter, { partition, consumer, signal });
-        await worker.onDeadLetter?.(handoff, letter.reason);
-      }
-      await partition.link.call((redis) => redis.xack(partition.keys.deadLetters, HANDLERS_GROUP, id));
-      if (!letter.isHandled) events.emit('deadLetterHandled', { handoffId, dataStream, error: undefined });
-    } catch (thrown) {
-      const error = describeError(thrown);
-      logger.warn('a dead letter was not handled; it is told again', { handoffId, dataStream, error });
-      events.emit('deadLetterHandled', { handoffId, dataStream, error });
-      this.comeBack();
+      const trace = fields.find((_, i) => i % 2 === 1 && fields[i - 1] === 'traceparent');
+      const work = this.call(partition, id, { letter, trace }, AbortSignal.any([this.abort.signal, own.signal]));
+      if ((await Promise.race([work, isLate])) !== 'late') return;
+      own.abort();
+      this.failed(letter, `onDeadLetter did not return within ${limit} ms`);
     } finally {
+      clearTimeout(late);
       clearInterval(freshen);
-      if (freshen !== undefined) this.freshening.delete(freshen);
+      this.freshening.delete(freshen);
     }
+  }
+
+  /** Never rejects. A late return still counts: it is acknowledged. */
+  private async call(
+    partition: Partition,
+    id: string,
+    { letter, trace }: { readonly letter: DeadLetter; readonly trace: string | undefined },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { worker, consumer, events, spans } = this.options;
+    const { handoffId, dataStream, isHandled, reason } = letter;
+    try {
+      const handoff = new DeadHandoff(letter, { partition, consumer, signal });
+      if (!isHandled)
+        await spans.tellingDeath(letter.attempts, trace, async () => worker.onDeadLetter?.(handoff, reason));
+      await partition.link.call((redis) => redis.xack(partition.keys.deadLetters, HANDLERS_GROUP, id));
+      if (!isHandled) events.emit('deadLetterHandled', { handoffId, dataStream, error: undefined });
+    } catch (thrown) {
+      this.failed(letter, describeError(thrown));
+    }
+  }
+
+  private failed({ handoffId, dataStream }: DeadLetter, error: string): void {
+    this.options.logger.warn('a dead letter was not handled; it is told again', { handoffId, dataStream, error });
+    this.options.events.emit('deadLetterHandled', { handoffId, dataStream, error });
+    this.comeBack();
   }
 
   /** A handler that takes its time is not told a second time meanwhile. */

@@ -1,14 +1,36 @@
-import { decodeCount } from '../producing/handoff-entry.js';
 import { HandoffInvalidError } from '../redis-reconcile.errors.js';
 import type { Partition } from '../partitions/partition.js';
 import { HANDLERS_GROUP } from '../scripts/script.js';
-import type { DeadLetter, DeadLetterPage, DeadLetters } from './dead-letter.js';
+import type {
+  DeadLetter,
+  DeadLetterPage,
+  DeadLetters,
+  PurgeOptions,
+  PurgeReport,
+  RedriveAllOptions,
+  RedriveReport,
+} from './dead-letter.js';
+import type { DeadLetterChanges } from './dead-letter-changes.js';
+import { compareIds, type DeadEntry, toDeadLetter } from './dead-letter-entry.js';
 
-export type DeadEntry = readonly [id: string, fields: readonly string[]];
-
-/** Reads what was given up. */
+/** What was given up: reads it here, and has it changed. */
 export class DeadLetterStore implements DeadLetters {
-  constructor(private readonly partitions: readonly Partition[]) {}
+  constructor(
+    private readonly partitions: readonly Partition[],
+    private readonly changes: DeadLetterChanges,
+  ) {}
+
+  redrive(handoffId: string): Promise<void> {
+    return this.changes.redrive(handoffId);
+  }
+
+  redriveAll(options?: RedriveAllOptions): Promise<RedriveReport> {
+    return this.changes.redriveAll(options);
+  }
+
+  purge(options?: PurgeOptions): Promise<PurgeReport> {
+    return this.changes.purge(options);
+  }
 
   async list({ cursor, limit = 100 }: { cursor?: string; limit?: number } = {}): Promise<DeadLetterPage> {
     if (!Number.isInteger(limit) || limit < 1 || limit > 1000)
@@ -69,40 +91,5 @@ export class DeadLetterStore implements DeadLetters {
     const groups = await partition.link.call((redis) => redis.xinfo('GROUPS', partition.keys.deadLetters));
     const [group] = groups as string[][];
     return group?.[group.indexOf('last-delivered-id') + 1];
-  }
-}
-
-/** Pure. */
-export function toDeadLetter(id: string, flat: readonly string[], isHandled: boolean): DeadLetter {
-  const fields: Record<string, string> = {};
-  for (let i = 0; i < flat.length; i += 2) fields[flat[i] ?? ''] ??= flat[i + 1] ?? '';
-  const isPoison = fields['poison'] === '1';
-  return {
-    handoffId: fields['id'] ?? id,
-    dataStream: isPoison ? '' : (fields['stream'] ?? ''),
-    info: isPoison ? undefined : parseInfo(fields['info']),
-    reason: fields['reason'] ?? '',
-    attempts: decodeCount(fields['attempts']),
-    fence: Number(fields['fence'] ?? 0),
-    lastOwner: fields['owner'] ?? '',
-    lastError: fields['error'] ?? '',
-    deadAt: new Date(Number(fields['dead'] ?? 0)),
-    isHandled: isHandled || isPoison,
-  };
-}
-
-/** Stream ids, as the server orders them. Pure. */
-export function compareIds(a: string, b: string): number {
-  const [[aMs, aSeq], [bMs, bSeq]] = [a.split('-'), b.split('-')];
-  return Number(aMs) - Number(bMs) || Number(aSeq) - Number(bSeq);
-}
-
-/** Whoever put the entry there checked it; an entry that somebody else wrote is shown without what cannot be read. */
-function parseInfo(text: string | undefined): unknown {
-  if (text === undefined) return undefined;
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return undefined;
   }
 }

@@ -13,6 +13,7 @@ import {
 import type { Logger } from '@nestjs/common';
 import type { RedisReconcileEvents, ShutdownReport } from '../redis-reconcile.events.js';
 import type { RedisReconcileMetrics } from '../redis-reconcile.metrics.js';
+import type { HandoffSpans } from '../operating/handoff-spans.js';
 import type { Capacity } from '../reading/capacity.js';
 import type { HandoffWorker } from './handoff-handler.decorator.js';
 import type { LeaseKeeper } from './lease-keeper.js';
@@ -29,6 +30,7 @@ export interface HandoffRunnerOptions {
   readonly events: TypedEvents<RedisReconcileEvents>;
   readonly logger: Logger;
   readonly metrics: RedisReconcileMetrics;
+  readonly spans: HandoffSpans;
   readonly random: Random;
 }
 
@@ -48,6 +50,8 @@ export class HandoffRunner {
   private isEnding = false;
   private finished = 0;
   private released = 0;
+  private readonly abandoned: string[] = [];
+  private acksUnfinished = false;
 
   constructor(private readonly options: HandoffRunnerOptions) {}
 
@@ -64,24 +68,26 @@ export class HandoffRunner {
   }
 
   /**
-   * Ends all that runs: `release` aborts it now, `drain` only when the time is over. What has not settled by then is handed back while it runs.
+   * Ends all that runs: `release` and `ack-unfinished` abort it now, `drain` only when the time is over. What has not settled by then is handed
+   * back while it runs, or acknowledged.
    * New hand-offs must not come any more.
    */
-  async finish(mode: 'release' | 'drain', timeoutMs: number): Promise<ShutdownReport> {
-    if (mode === 'release') this.abortAll();
+  async finish(mode: 'release' | 'drain' | 'ack-unfinished', timeoutMs: number): Promise<ShutdownReport> {
+    this.acksUnfinished = mode === 'ack-unfinished';
+    if (mode !== 'drain') this.abortAll();
     await this.settledWithin(timeoutMs);
     if (mode === 'drain') this.abortAll();
     this.giveUp.abort();
     const releasedWhileRunning: string[] = [];
-    const abandoned: string[] = [];
     await Promise.all(
       [...this.running.keys()].map(async (handoff) => {
         if (handoff.state === 'settled' || handoff.state === 'lost') return;
-        const isBack = await this.handBackNow(handoff);
-        (isBack ? releasedWhileRunning : abandoned).push(handoff.dataStream);
+        const isBack = !this.acksUnfinished && (await this.handBackNow(handoff));
+        if (isBack) releasedWhileRunning.push(handoff.dataStream);
+        else await this.abandonNow(handoff);
       }),
     );
-    return { finished: this.finished, released: this.released, releasedWhileRunning, abandoned };
+    return { finished: this.finished, released: this.released, releasedWhileRunning, abandoned: this.abandoned };
   }
 
   /** A lapsed lease whose handler does not settle: the work goes back all the same. */
@@ -102,11 +108,13 @@ export class HandoffRunner {
   }
 
   private async work(handoff: OwnedHandoff): Promise<void> {
-    const { worker, settlement, metrics } = this.options;
+    const { worker, settlement, metrics, spans } = this.options;
     const startedAt = systemClock.monotonic();
     let failure: { readonly thrown: unknown } | undefined;
     try {
-      await currentHandoff.run(handoff, () => worker.handle(handoff));
+      await spans.handling(handoff.attempt, handoff.trace, async () =>
+        currentHandoff.run(handoff, () => worker.handle(handoff)),
+      );
     } catch (thrown) {
       failure = { thrown };
     }
@@ -122,6 +130,11 @@ export class HandoffRunner {
     if (handoff.state === 'lost' || handoff.state === 'settled') return;
     if (handoff.state === 'lapsed') {
       await this.lastWord(handoff, () => settlement.handBack(handoff, 'the lease lapsed', false), false);
+      return;
+    }
+    if (handoff.isWantedBack && this.acksUnfinished && !handoff.isUntouched && !isNack(thrown)) {
+      if (await this.lastWord(handoff, () => settlement.abandon(handoff), false))
+        this.abandoned.push(handoff.dataStream);
       return;
     }
     if (handoff.isWantedBack && !isNack(thrown)) {
@@ -178,6 +191,12 @@ export class HandoffRunner {
       sleep(timeoutMs, undefined, { signal: timeout.signal }).catch(() => undefined),
     ]);
     timeout.abort();
+  }
+
+  /** Acknowledges it where that was asked for; what Redis does not take is left to its lease. */
+  private async abandonNow(handoff: OwnedHandoff): Promise<void> {
+    if (this.acksUnfinished) await this.options.settlement.abandon(handoff).catch(() => undefined);
+    this.abandoned.push(handoff.dataStream);
   }
 
   private async handBackNow(handoff: OwnedHandoff): Promise<boolean> {

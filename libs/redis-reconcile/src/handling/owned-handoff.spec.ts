@@ -10,7 +10,7 @@ describe('an owned hand-off after its process was stopped for longer than the le
     const lapses: string[] = [];
     const handoff = new OwnedHandoff({
       partition: {} as Partition,
-      entry: { id: '1-0', handoffId: 'id', dataStream: 'x', info: undefined, count: 2 },
+      entry: { id: '1-0', handoffId: 'id', dataStream: 'x', info: undefined, count: 2, trace: undefined },
       token: 't',
       fence: 7,
       consumer: 'me',

@@ -47,6 +47,8 @@ export class OwnedHandoff<Info = unknown> implements Handoff<Info> {
   readonly dataStream: string;
   readonly info: Info;
   readonly attempt: number;
+  /** Of the call that handed it off. */
+  readonly trace: string | undefined;
   readonly consumer: string;
   readonly partition: Partition;
   readonly token: string;
@@ -61,6 +63,8 @@ export class OwnedHandoff<Info = unknown> implements Handoff<Info> {
   /** Shutdown wants the work back: a throw hands it back and is not a failure. */
   isWantedBack = false;
   nextRenewalAt = 0;
+  /** Nobody works on it: handed back whatever shutdown does with what is unfinished. */
+  isUntouched = false;
   watcher: OwnershipWatcher | undefined;
   /** Our own last word, once it counts. */
   lastWord: LastWord | undefined;
@@ -80,6 +84,7 @@ export class OwnedHandoff<Info = unknown> implements Handoff<Info> {
     this.dataStream = entry.dataStream;
     this.info = entry.info as Info;
     this.attempt = entry.count + 1;
+    this.trace = entry.trace;
     this.consumer = consumer;
     this.partition = partition;
     this.token = token;

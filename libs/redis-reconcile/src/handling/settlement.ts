@@ -53,6 +53,18 @@ export class Settlement {
     });
   }
 
+  /**
+   * Acknowledges it as if it were done, and tells that it is not.
+   *
+   * @throws LeaseLostError; RedisUnavailableError: call again.
+   */
+  abandon(handoff: OwnedHandoff): Promise<void> {
+    return this.inTurn(handoff, 'done', async () => {
+      this.accept(handoff, 'done', await this.doneCalls.add(handoff));
+      this.options.events.emit('abandoned', describe(handoff));
+    });
+  }
+
   /** @throws LeaseLostError; RedisUnavailableError: call again. */
   handBack(handoff: OwnedHandoff, reason: string, releasedWhileRunning: boolean): Promise<void> {
     return this.inTurn(handoff, 'handBack', async () => {

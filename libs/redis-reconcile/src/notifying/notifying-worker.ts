@@ -52,6 +52,7 @@ export class NotifyingWorker implements HandoffWorker {
 
   private giveBack(handoff: OwnedHandoff): void {
     const reason = new ShuttingDownError('Hand-offs are not told any more: this one is handed back.');
+    handoff.isUntouched = true;
     handoff.abortFor(reason);
     this.open.get(handoff)?.(reason);
   }

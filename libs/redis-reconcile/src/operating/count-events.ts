@@ -17,6 +17,8 @@ export function countEvents(events: TypedEvents<RedisReconcileEvents>, metrics: 
   events.on('deadLetterHandled', ({ error }) =>
     metrics.add('dead_letters.told', 1, error === undefined ? 'handled' : 'failed'),
   );
+  events.on('redriven', () => metrics.add('dead_letters.redriven', 1));
+  events.on('purged', () => metrics.add('dead_letters.purged', 1));
   events.on('scanned', (report) => {
     metrics.record('scan.duration', report.durationMs / 1000);
     metrics.add('scan.entries', report.skippedAlive, 'alive');

@@ -1,4 +1,8 @@
+import type { RedisCommander } from 'ioredis';
+import { typedReply } from '../connecting/typed-reply.js';
 import type { RedisLink } from '../connecting/redis-link.js';
+import { PURGE } from '../scripts/dead-letters/purge.js';
+import { REDRIVE } from '../scripts/dead-letters/redrive.js';
 import { ACQUIRE } from '../scripts/owner/acquire.js';
 import { DONE } from '../scripts/owner/done.js';
 import { HAND_BACK } from '../scripts/owner/hand-back.js';
@@ -6,11 +10,12 @@ import { HOLD } from '../scripts/owner/hold.js';
 import { RAISE_FENCE } from '../scripts/owner/raise-fence.js';
 import { RENEW } from '../scripts/owner/renew.js';
 import { PRODUCE } from '../scripts/produce.js';
-import { FORGET_CONSUMER } from '../scripts/recovery/forget-consumer.js';
+import { FORGET_CONSUMERS } from '../scripts/recovery/forget-consumers.js';
 import { HELD } from '../scripts/recovery/held.js';
 import { MEND } from '../scripts/recovery/mend.js';
 import { type Candidate, RECONCILE, type Reconciled, type ReconcileRules } from '../scripts/recovery/reconcile.js';
 import { SCAN } from '../scripts/recovery/scan.js';
+import { STRAYS } from '../scripts/recovery/strays.js';
 import { STATS } from '../scripts/recovery/stats.js';
 import { HANDLERS_GROUP, OWNERS_GROUP, type Script } from '../scripts/script.js';
 import type { PartitionKeys } from './partition-keys.js';
@@ -24,9 +29,14 @@ export type Held =
   | { readonly outcome: 'held' | 'lost' }
   | { readonly outcome: 'buried'; readonly fence: number; readonly attempts: number };
 
+/** Sends a script over a connection of the caller's, by its hash where the server knows it. */
+export type Send = (redis: RedisCommander, isKnown: boolean) => Promise<unknown>;
+
 /** What an owner's last word came to. `earlier`: a call whose answer was lost had arrived. */
 export type Settled = 'now' | 'earlier' | 'lost';
 
+/** Consumers that one script removes from a group. */
+const MAX_FORGOTTEN = 100;
 /** Records that one script looks at. */
 const HELD_PAGE = 1_000;
 
@@ -53,9 +63,20 @@ export class Partition {
   }
 
   /** The handoff id that counts: an earlier one inside the dedupe window. */
-  async produce(handoffId: string, fields: readonly string[], dedupe: { key: string; windowMs: number } | undefined) {
-    const keys = [dedupe?.key ?? this.keys.fence];
-    return (await this.run(PRODUCE, keys, [handoffId, dedupe?.windowMs ?? 0, ...fields])) as string;
+  async produce(
+    handoffId: string,
+    fields: readonly string[],
+    dedupe: { key: string; windowMs: number } | undefined,
+    confirming?: (send: Send) => Promise<unknown>,
+  ): Promise<string> {
+    const keys = [...this.keys.fixed, dedupe?.key ?? this.keys.fence];
+    const args = [handoffId, dedupe?.windowMs ?? 0, confirming === undefined ? 0 : 1, ...fields];
+    if (confirming === undefined) return (await this.link.script(PRODUCE, keys, args)) as string;
+    const send: Send = (redis, isKnown) =>
+      isKnown
+        ? redis.evalsha(PRODUCE.sha, keys.length, ...keys, ...args)
+        : redis.eval(PRODUCE.text, keys.length, ...keys, ...args);
+    return (await confirming(send)) as string;
   }
 
   async acquire(
@@ -137,19 +158,21 @@ export class Partition {
     const keys = candidates.flatMap(({ dataStream }) => [this.keys.lease(dataStream), this.keys.waiting(dataStream)]);
     const args = candidates.flatMap(({ id, dataStream, poison }) => [id, dataStream, poison]);
     const { minIdleMs, maxRetries, maxNeverLeased, cap, mode } = rules;
-    const answers = (await this.run(RECONCILE, keys, [minIdleMs, maxRetries, maxNeverLeased, cap, mode, ...args])) as [
-      Reconciled['what'],
-      Reconciled['cause']?,
-      string?,
-      number?,
-    ][];
-    return answers.map(([what, cause, handoffId, count], i) => ({
-      what,
-      cause: cause ?? 'crash',
-      handoffId: handoffId ?? '',
-      count: count ?? 0,
-      dataStream: candidates[i]?.dataStream ?? '',
-    }));
+    const fixed = [minIdleMs, maxRetries, maxNeverLeased, cap, mode];
+    const answers = (await this.run(RECONCILE, keys, [...fixed, ...args])) as (ReconcileAnswer | Error)[];
+    return answers.map((answer, i) => reconciledFrom(answer, candidates[i]?.dataStream ?? ''));
+  }
+
+  /** For each entry what became of it, its handoff id and data stream. @throws what the server answered for the first that failed. */
+  async redrive(ids: readonly string[]): Promise<(readonly ['redriven' | 'unreadable' | 'gone', string?, string?])[]> {
+    return unfailed(await this.run(REDRIVE, [], ids));
+  }
+
+  async purge(
+    ids: readonly string[],
+    includeUntold: boolean,
+  ): Promise<(readonly ['purged' | 'untold' | 'gone', string?, string?])[]> {
+    return unfailed(await this.run(PURGE, [], [includeUntold ? 1 : 0, ...ids]));
   }
 
   /** The entry that the data stream's record names; `undefined` when it has none, or another than the ref says. */
@@ -171,8 +194,18 @@ export class Partition {
     return (await this.run(MEND, keys, dataStreams)) as number;
   }
 
-  async forgetConsumer(consumer: string): Promise<boolean> {
-    return (await this.run(FORGET_CONSUMER, [], [consumer])) === 1;
+  /** Looks at a page for entries that nobody would ever meet, and returns where to go on; `undefined` at the end. */
+  async mendStrays(after: string | undefined, count: number): Promise<string | undefined> {
+    const next = (await this.run(STRAYS, [], [after ?? '-', count])) as string;
+    return next === '' ? undefined : next;
+  }
+
+  /** Those with nothing pending; of all groups, or `only` this one. How many were removed. */
+  async forgetConsumers(minIdleMs: number, only = ''): Promise<number> {
+    let removed = 0;
+    for (const group of [OWNERS_GROUP, HANDLERS_GROUP])
+      removed += (await this.run(FORGET_CONSUMERS, [], [group, Math.round(minIdleMs), MAX_FORGOTTEN, only])) as number;
+    return removed;
   }
 
   async stats() {
@@ -208,6 +241,15 @@ export class Partition {
   }
 }
 
+type ReconcileAnswer = [Reconciled['what'], Reconciled['cause']?, string?, number?];
+
+function reconciledFrom(answer: ReconcileAnswer | Error, dataStream: string): Reconciled {
+  const nothing = { cause: 'crash', handoffId: '', count: 0, dataStream } as const;
+  if (!Array.isArray(answer)) return { ...nothing, what: 'lost', error: answer };
+  const [what, cause = nothing.cause, handoffId = '', count = 0] = answer;
+  return { what, cause, handoffId, count, dataStream };
+}
+
 function acquiredFrom(answer: string | Error): Acquired {
   if (typeof answer !== 'string') return { outcome: 'failed', error: answer };
   const fence = Number(answer);
@@ -220,4 +262,12 @@ export function describesReply(error: unknown, word: string): boolean {
   const { message, cause } = (error ?? {}) as { message?: unknown; cause?: unknown };
   if (typeof message === 'string' && new RegExp(`(^|[ :-])${word}\\b`).test(message)) return true;
   return cause !== undefined && describesReply(cause, word);
+}
+
+/** Of a call for many: each acted on alone, so those that worked have done so. */
+function unfailed<T>(answers: unknown): T[] {
+  const all = answers as (T | Error)[];
+  const failed = all.find((answer) => !Array.isArray(answer));
+  if (failed !== undefined) throw typedReply(failed);
+  return all as T[];
 }

@@ -18,6 +18,8 @@ export interface HandoffEntry {
   readonly info: unknown;
   /** Attempts that failed before. */
   readonly count: number;
+  /** Of the call that handed it off, as text; not checked. */
+  readonly trace: string | undefined;
 }
 
 export type DecodedEntry =
@@ -30,9 +32,10 @@ export function checkDataStream(dataStream: unknown): asserts dataStream is stri
 }
 
 /** The fields of a new entry. Pure. @throws HandoffInvalidError when name or info cannot be handed off. */
-export function encodeEntry(handoffId: string, dataStream: string, info: unknown): string[] {
+export function encodeEntry(handoffId: string, dataStream: string, info: unknown, trace?: string): string[] {
   checkDataStream(dataStream);
   const fields = ['v', '1', 'id', handoffId, 'stream', dataStream];
+  if (trace !== undefined) fields.push('traceparent', trace);
   if (info === undefined) return fields;
   return [...fields, 'info', encodeInfo(info)];
 }
@@ -51,11 +54,13 @@ export function decodeEntry(id: string, flat: readonly string[] | null): Decoded
   let text: string | undefined;
   let handoffId: string | undefined;
   let count: string | undefined;
+  let trace: string | undefined;
   for (let i = 0; i < flat.length; i += 2) {
     if (flat[i] === 'stream') dataStream ??= flat[i + 1];
     else if (flat[i] === 'info') text ??= flat[i + 1];
     else if (flat[i] === 'id') handoffId ??= flat[i + 1];
     else if (flat[i] === 'count') count ??= flat[i + 1];
+    else if (flat[i] === 'traceparent') trace ??= flat[i + 1];
   }
   const poison = poisonOf(dataStream, flat.length / 2);
   if (dataStream === undefined || poison !== '') return { kind: 'poison', reason: poison };
@@ -63,7 +68,7 @@ export function decodeEntry(id: string, flat: readonly string[] | null): Decoded
   if (info === undefined) return { kind: 'poison', reason: 'unparseable: info is not JSON' };
   // An id that cannot be one is none.
   if (handoffId === undefined || handoffId === '' || Buffer.byteLength(handoffId) > MAX_ID_BYTES) handoffId = id;
-  const entry = { id, handoffId, dataStream, info: info.value, count: decodeCount(count) };
+  const entry = { id, handoffId, dataStream, info: info.value, count: decodeCount(count), trace };
   return { kind: 'handoff', entry };
 }
 

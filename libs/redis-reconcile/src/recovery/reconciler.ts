@@ -9,14 +9,17 @@ import type { Candidate, Reconciled, ReconcileRules } from '../scripts/recovery/
 const MAX_NEVER_LEASED = 10;
 /** A pass goes on to the end of the list, but no longer than this; the next one starts where it stopped. */
 const MAX_PASS_MS = 5000;
+/** Entries of the stream that a pass looks at, to find those that are not pending any more. */
+const STRAYS_A_PASS = 100;
 /** Data streams whose records one script looks at. */
-const MEND_CHUNK = 500;
-/** A consumer that has read nothing for this long is gone; the next read of a living one would create it again. */
-const CONSUMER_GONE_MS = 3_600_000;
+const MEND_CHUNK = 200;
+/** A consumer that has neither read nor renewed for so many leases is gone; the next read of a living one would create it again. */
+const CONSUMER_GONE_LEASES = 5;
 
 export interface ReconcilerOptions {
   readonly partitions: readonly Partition[];
   readonly leaseMs: number;
+  readonly blockMs: number;
   readonly batchSize: number;
   readonly maxRetries: number;
   readonly dlqMaxLen: number;
@@ -35,9 +38,15 @@ export interface ReconcilerOptions {
  */
 export class Reconciler {
   private readonly places = new Map<Partition, string>();
+  private readonly strayPlaces = new Map<Partition, string>();
   private readonly quietUntil = new Map<Partition, number>();
 
   constructor(private readonly options: ReconcilerOptions) {}
+
+  /** A living one reads again after each `block`. */
+  private get consumerGoneMs(): number {
+    return Math.max(CONSUMER_GONE_LEASES * this.options.leaseMs, 2 * this.options.blockMs);
+  }
 
   /** Commands to the partition failed for a while, or its master is another one: owners may not have been able to renew. */
   noticeGap(partition: Partition): void {
@@ -72,7 +81,8 @@ export class Reconciler {
         await this.lookAt(partition, failures, [
           () => this.scanPartition(partition, minIdleMs, tally, failures, signal),
           () => this.mend(partition, failures),
-          () => this.forgetConsumers(partition),
+          () => this.mendStrays(partition),
+          () => partition.forgetConsumers(this.consumerGoneMs).then(() => undefined),
         ]);
       } catch (error) {
         // One master of a cluster that is away keeps nobody from what the others serve.
@@ -197,6 +207,8 @@ export class Reconciler {
     const act = async (batch: readonly Candidate[]) => {
       const answers = await partition.reconcile(rules, batch);
       answers.forEach((outcome, i) => this.tell(outcome, batch[i]?.poison ?? ''));
+      const failed = answers.find(({ error }) => error !== undefined);
+      if (failed !== undefined && failures.length === 0) failures.push(failed.error);
       outcomes.push(...answers);
     };
     for (let i = 0; i < candidates.length; i += this.options.batchSize)
@@ -229,13 +241,11 @@ export class Reconciler {
     }
   }
 
-  private async forgetConsumers(partition: Partition): Promise<void> {
-    const reply = await partition.link.call((redis) => redis.xinfo('CONSUMERS', partition.keys.stream, 'owners'));
-    for (const consumer of reply as (string | number)[][]) {
-      const valueOf = (field: string) => consumer[consumer.indexOf(field) + 1];
-      if (Number(valueOf('idle')) > CONSUMER_GONE_MS && valueOf('pending') === 0)
-        await partition.forgetConsumer(String(valueOf('name')));
-    }
+  /** A page a pass: nothing of ours makes strays, and a long list must not cost each pass. */
+  private async mendStrays(partition: Partition): Promise<void> {
+    const next = await partition.mendStrays(this.strayPlaces.get(partition), STRAYS_A_PASS);
+    if (next === undefined) this.strayPlaces.delete(partition);
+    else this.strayPlaces.set(partition, next);
   }
 
   private rules(minIdleMs: number, mode: ReconcileRules['mode']): ReconcileRules {
@@ -277,7 +287,8 @@ function throwFirst(failures: readonly unknown[]): void {
 
 /** The server's own word, and none that time heals: the link has made another error of those. */
 function isReply(error: unknown): boolean {
-  return (error as { name?: unknown } | undefined)?.name === 'ReplyError';
+  const { name, code } = (error ?? {}) as { name?: unknown; code?: unknown };
+  return name === 'ReplyError' || code === 'KEY_TYPE_CONFLICT';
 }
 
 function entryOf(record: string | null | undefined): string | undefined {

@@ -5,7 +5,8 @@ import type { NotificationOptions } from '../notifying/handoff-notification.js';
 import { HandoffNotifications } from '../notifying/handoff-notifications.js';
 import { NotificationsTakenError } from '../redis-reconcile.errors.js';
 import type { ShutdownReport } from '../redis-reconcile.events.js';
-import { HandoffEngine, type HandoffEngineOptions } from './handoff-engine.js';
+import { HandoffEngine } from './handoff-engine.js';
+import type { HandoffEngineOptions } from './handoff-engine-options.js';
 
 export type ConsumingOptions = Omit<HandoffEngineOptions, 'worker' | 'concurrency' | 'onExpired' | 'onReadFailure'> & {
   readonly handlers: HandlerDiscovery;
@@ -143,6 +144,12 @@ export class Consuming {
   private log(report: ShutdownReport): void {
     const { length } = report.releasedWhileRunning;
     if (length + report.abandoned.length === 0) this.options.logger.log('stopped', report);
-    else this.options.logger.warn('stopped while handlers were running', report);
+    else
+      this.options.logger.warn(
+        this.options.options.shutdown === 'ack-unfinished'
+          ? 'stopped, and acknowledged what was unfinished (shutdown: ack-unfinished)'
+          : 'stopped while handlers were running',
+        report,
+      );
   }
 }

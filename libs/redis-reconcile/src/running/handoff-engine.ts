@@ -1,16 +1,6 @@
-import {
-  type Clock,
-  describeError,
-  PollLoop,
-  type Random,
-  randomToken,
-  type TimeoutRegistry,
-  type TypedEvents,
-} from '@nest-baton/core';
-import type { Logger } from '@nestjs/common';
-import type { InstanceConnection } from '../connecting/instance-connection.js';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describeError, PollLoop, randomToken } from '@nest-baton/core';
 import { DeadLetterCourier } from '../dead-letters/dead-letter-courier.js';
-import type { HandoffWorker } from '../handling/handoff-handler.decorator.js';
 import { HandoffRunner } from '../handling/handoff-runner.js';
 import { LeaseKeeper } from '../handling/lease-keeper.js';
 import { Settlement } from '../handling/settlement.js';
@@ -23,32 +13,8 @@ import { Capacity } from '../reading/capacity.js';
 import { Intake } from '../reading/intake.js';
 import { PartitionReader } from '../reading/partition-reader.js';
 import { cadenceOf } from '../recovery/cadence.js';
-import type { Reconciler } from '../recovery/reconciler.js';
-import type { ReconcileReport, RedisReconcileEvents, ShutdownReport } from '../redis-reconcile.events.js';
-import type { RedisReconcileMetrics } from '../redis-reconcile.metrics.js';
-import type { ResolvedRedisReconcileOptions } from '../redis-reconcile.options.js';
-import type { TopologyKeeper } from '../topology/topology-keeper.js';
-
-export interface HandoffEngineOptions {
-  readonly name: string;
-  readonly options: ResolvedRedisReconcileOptions;
-  readonly connection: InstanceConnection;
-  /** `undefined` on a single node. */
-  readonly topology: TopologyKeeper | undefined;
-  readonly reconciler: Reconciler;
-  readonly worker: HandoffWorker;
-  readonly concurrency: number;
-  readonly events: TypedEvents<RedisReconcileEvents>;
-  readonly metrics: RedisReconcileMetrics;
-  readonly registry: TimeoutRegistry | undefined;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly logger: Logger;
-  /** The lease of another process ran out, or a back-off: a hint. */
-  readonly onExpired?: (dataStream: string) => void;
-  /** Reads of a partition fail: the last error, and how many there were in a row. */
-  readonly onReadFailure?: (error: unknown, failures: number) => void;
-}
+import type { ReconcileReport, ShutdownReport } from '../redis-reconcile.events.js';
+import type { HandoffEngineOptions } from './handoff-engine-options.js';
 
 /** A hold is looked at this long after it should have run out, by our clock. */
 const HOLD_MARGIN_MS = 30;
@@ -169,7 +135,14 @@ export class HandoffEngine {
       this.courier?.stop(options.shutdownTimeoutMs),
     ]);
     await this.keeper.stop();
-    await Promise.all(connection.partitions.map((partition) => this.tidyUp(partition)));
+    const late = new AbortController();
+    await Promise.race([
+      Promise.all(connection.partitions.map((partition) => this.tidyUp(partition))),
+      sleep(Math.max(options.shutdownTimeoutMs, options.commandTimeoutMs), undefined, { signal: late.signal }).catch(
+        () => undefined,
+      ),
+    ]);
+    late.abort();
     events.emit('stopped', report);
     return report;
   }
@@ -177,7 +150,7 @@ export class HandoffEngine {
   private async tidyUp(partition: Partition): Promise<void> {
     try {
       await this.engine.reconciler.handBackUnleased(partition, this.consumer);
-      await partition.forgetConsumer(this.consumer);
+      await partition.forgetConsumers(0, this.consumer);
     } catch (error) {
       this.warn('tidying up at shutdown failed; a scan will', error);
     }

@@ -138,11 +138,21 @@ export class Pump {
       this.settler.add(held, { state: 'failed', outcome: 'failed', ...missing }, 0);
       return;
     }
-    const { url, headers } = endpoint;
+    const { url, headers, legacy } = endpoint;
     const secrets = liveSecrets(endpoint, this.clock.monotonic());
     const startedAtMs = this.clock.monotonic();
     const answer = await this.sender.send(
-      { url, headers, secrets, webhookId: held.webhookId, body, attempt: held.attempts, trace },
+      {
+        url,
+        headers,
+        secrets,
+        legacy,
+        type: claim.type,
+        webhookId: held.webhookId,
+        body,
+        attempt: held.attempts,
+        trace,
+      },
       this.abort.signal,
     );
     claim.body = null;
