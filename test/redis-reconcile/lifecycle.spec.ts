@@ -17,7 +17,6 @@ import { RedisLink } from '../../libs/redis-reconcile/src/connecting/redis-link.
 import { SingleSource } from '../../libs/redis-reconcile/src/connecting/single-source.js';
 import { DeadLetterCourier } from '../../libs/redis-reconcile/src/dead-letters/dead-letter-courier.js';
 import { HandoffSpans } from '../../libs/redis-reconcile/src/operating/handoff-spans.js';
-import { ExpirySubscription } from '../../libs/redis-reconcile/src/noticing/expiry-subscription.js';
 import { ExpiryListeners } from '../../libs/redis-reconcile/src/noticing/expiry-listeners.js';
 import type { EventsMaster } from '../../libs/redis-reconcile/src/noticing/expiry-subscription.js';
 import { LapseNoticer } from '../../libs/redis-reconcile/src/noticing/lapse-noticer.js';
