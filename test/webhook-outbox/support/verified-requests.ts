@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto';
 import type { ReceivedWebhook, WebhookReceiver } from '@nest-baton/testing';
 import { type Endpoint, WebhookEndpointsService } from '@nest-baton/webhook-outbox';
 import { Webhook } from 'standardwebhooks';
@@ -36,8 +37,9 @@ export function refusalOf(
   const headers = request.headers as Record<string, string>;
   const timestampMs = Number(headers['webhook-timestamp']) * 1_000;
   if (Math.abs(timestampMs - request.receivedAt) > clocksOffMs + 60_000) return 'its timestamp is far off';
+  const likely = [...known].filter((secret) => mayHaveSigned(secret, request));
   for (const { name, Verifier } of LIBRARIES) {
-    const isVerified = [...known].some((secret) => {
+    const isVerified = likely.some((secret) => {
       try {
         at(timestampMs, () => new Verifier(secret).verify(request.body.toString(), headers));
         return true;
@@ -48,6 +50,15 @@ export function refusalOf(
     if (!isVerified) return `${name} does not verify it`;
   }
   return undefined;
+}
+
+/** The libraries take long to try hundreds of secrets. */
+function mayHaveSigned(secret: string, { headers, body }: ReceivedWebhook): boolean {
+  const signed = headers as Record<string, string>;
+  const hmac = createHmac('sha256', Buffer.from(secret.replace('whsec_', ''), 'base64'))
+    .update(`${signed['webhook-id']}.${signed['webhook-timestamp']}.`)
+    .update(body);
+  return signed['webhook-signature']?.includes(hmac.digest('base64')) === true;
 }
 
 /** @throws naming the first request that is not verified. Those that were not read to their end are left out. */
