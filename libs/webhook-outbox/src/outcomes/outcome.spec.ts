@@ -1,4 +1,4 @@
-import type { Answer } from '../sending/http-sender.js';
+import type { Answer } from '../sending/answer.js';
 import { type CompleteAnswer, settlementOf } from './outcome.js';
 
 const RULES = { scheduleMs: [5_000, 300_000], retryAfterCapMs: 3_600_000 };

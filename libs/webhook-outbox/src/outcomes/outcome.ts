@@ -1,5 +1,5 @@
 import type { Random } from '@nest-baton/core';
-import type { Answer } from '../sending/http-sender.js';
+import type { Answer } from '../sending/answer.js';
 import type { AttemptOutcome, DeliveryReason } from '../delivering/delivery.js';
 import { type Control, readControl } from './control-header.js';
 import { readRetryAfter } from './retry-after.js';

@@ -1,7 +1,7 @@
 import { describeError, errorCode } from '@nest-baton/core';
 import type { Dispatcher } from 'undici';
+import type { Answer } from './answer.js';
 import { REFUSED_ADDRESS } from './guarded-connector.js';
-import type { Answer } from './http-sender.js';
 
 type Headers = Parameters<NonNullable<Dispatcher.DispatchHandler['onResponseStart']>>[2];
 

@@ -1,26 +1,11 @@
 import type { Clock } from '@nest-baton/core';
 import { Agent } from 'undici';
+import type { Answer } from './answer.js';
 import { checkDestination, type DestinationRules } from './destination.js';
 import { Exchange } from './exchange.js';
 import { guardedConnector, type NetworkParts } from './guarded-connector.js';
 import { legacyHeaders, type LegacySignature } from '../signing/legacy-signature.js';
 import { signatureBy, type SigningKey } from '../signing/signing-key.js';
-
-/** What came back of one request. */
-export type Answer =
-  | {
-      readonly kind: 'answer';
-      readonly status: number;
-      readonly retryAfter: string | undefined;
-      /** `webhook-delivery`, several lines joined by commas. */
-      readonly control?: string | undefined;
-      readonly text: string;
-    }
-  | { readonly kind: 'timeout' }
-  | { readonly kind: 'network'; readonly error: string }
-  | { readonly kind: 'refused'; readonly error: string }
-  /** `signal` aborted it; whether the receiver saw it is unknown. */
-  | { readonly kind: 'cut' };
 
 export interface WebhookRequest {
   /** Which request of its delivery it is, from 1; for spans. */

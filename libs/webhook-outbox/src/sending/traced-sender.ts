@@ -1,6 +1,7 @@
 import type { Clock } from '@nest-baton/core';
 import type { OutboxSpans } from '../operating/outbox-spans.js';
-import { type Answer, HttpSender, type HttpSenderOptions, type WebhookRequest } from './http-sender.js';
+import type { Answer } from './answer.js';
+import { HttpSender, type HttpSenderOptions, type WebhookRequest } from './http-sender.js';
 
 /** Sends each request in a span of its own, in which instrumentations of the HTTP client find it. */
 export class TracedSender extends HttpSender {
