@@ -1,6 +1,6 @@
 import type { Queryable } from '@nest-baton/core';
 import type { DeliveryAttempt } from '../schema/entities.js';
-import { webhookIdOf } from '../sending/signature.js';
+import { webhookIdOf } from '../signing/signature.js';
 import { type CheckedFilter, type CheckedPage, filterSql } from './delivery-filter.js';
 import type { StoredDelivery } from './stored-delivery.js';
 

@@ -1,5 +1,5 @@
 import type { OpenEndpoint } from '../endpoints/endpoint-directory.js';
-import { webhookIdOf } from '../sending/signature.js';
+import { webhookIdOf } from '../signing/signature.js';
 import { ALL_SLOTS, type ClaimedDelivery, type SlotsTaken } from '../claiming/claim-store.js';
 
 /**

@@ -1,6 +1,6 @@
 import { type Clock, describeError, Metrics, secondsSince, TypedEvents } from '@nest-baton/core';
 import { Logger } from '@nestjs/common';
-import { webhookIdOf } from '../sending/signature.js';
+import { webhookIdOf } from '../signing/signature.js';
 import type { WebhookOutboxEvents } from '../webhook-outbox.events.js';
 import { type RequestOutcome, WEBHOOK_OUTBOX_METRICS } from '../webhook-outbox.metrics.js';
 import type { SentEvent } from '../producing/webhook-event.js';

@@ -1,7 +1,7 @@
 import { generateKeyPairSync, sign } from 'node:crypto';
 import { VirtualClock } from '@nest-baton/testing';
 import { Webhook } from 'standardwebhooks';
-import { secretText, signV1 } from '../sending/signature.js';
+import { secretText, signV1 } from '../signing/signature.js';
 import { verifyWebhook, type WebhookToVerify } from './verify-webhook.js';
 
 const SECRET = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';

@@ -1,6 +1,6 @@
 import { createHmac, type KeyObject, timingSafeEqual, verify } from 'node:crypto';
 import { type Clock, type Duration, OptionsInvalidError, parseDuration, systemClock } from '@nest-baton/core';
-import { secretBytes } from '../sending/signature.js';
+import { secretBytes } from '../signing/signature.js';
 import { publicKeyOf } from '../signing/asymmetric-key.js';
 import { WebhookUnverifiedError } from '../webhook-outbox.errors.js';
 

@@ -5,7 +5,7 @@ import type { KeyRing } from '../endpoints/key-ring.js';
 import type { NewEvent } from '../producing/event-batch.js';
 import { within } from '../delivering/drain.js';
 import type { HttpSender } from '../sending/http-sender.js';
-import { webhookIdOf } from '../sending/signature.js';
+import { webhookIdOf } from '../signing/signature.js';
 
 export interface DirectRequest {
   readonly event: NewEvent;

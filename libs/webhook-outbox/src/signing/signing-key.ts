@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
-import { secretBytes, secretText, signV1 } from '../sending/signature.js';
+import { secretBytes, secretText, signV1 } from './signature.js';
 import { KEY_BYTES, privateKeyOf, publicKeyText, seedOf, signV1a } from './asymmetric-key.js';
 
 /** `v1`: HMAC-SHA256 with a secret that both sides know. `v1a`: ed25519, of which the receiver knows the public half. */
