@@ -50,10 +50,11 @@ describe('a key that is rotated midway', () => {
     known = 'Bearer new';
     const stored = sink.documents(INDEX).length;
     await waitFor(() => sink.documents(INDEX).length > stored + 600, { description: 'it goes on with the new key' });
-    expect((await service.health()).state).toBe('up');
     isOver = true;
     await producing;
     await service.flush();
+    // Not before: producers who are faster than the server keep the buffer full, which health says too.
+    expect((await service.health()).state).toBe('up');
     expect(verdicts.unsettled).toBe(0);
     const { ended } = await verdicts.check(sink);
     expect(ended['unknown']).toBe(0);
