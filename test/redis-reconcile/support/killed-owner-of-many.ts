@@ -21,7 +21,8 @@ export interface Aftermath {
 /** A process that owns 500 is killed; two others, who were there before, take over. */
 export async function killOwnerOfMany(url: string, options: Partial<RedisReconcileOptions>): Promise<Aftermath> {
   const service = freshService();
-  const producer = await startInstance({ url, service });
+  // Five hundred calls at once, from a process that may stand still for a second.
+  const producer = await startInstance({ url, service, options: { commandTimeout: '20s' } });
   await Promise.all(Array.from({ length: MANY }, (_, i) => producer.service.produce(`s${i}`)));
   const holder = await startProcess({ entry, args: [url, service, `${LEASE_MS}`, `${MANY}`] });
   const line = await holder.waitForLine(/^owns all (\d+)$/, 30_000);
