@@ -2,6 +2,7 @@ import { type Clock, type Queryable, systemClock } from '@nest-baton/core';
 import { type Claim, leaseUntil } from '../delivering/delivery-store.js';
 import { isLimited } from '../limiting/token-bucket.js';
 import { DueBounds } from './due-bounds.js';
+import { nextFence } from '../schema/next-fence.js';
 
 export interface ClaimedDelivery extends Claim {
   readonly outboxId: string;
@@ -79,8 +80,7 @@ export const CLAIM_COLUMNS = `c.id, c.fence, c.event_id AS "outboxId", c.endpoin
               c.started_at::text AS "startedAt", e.body, e.trace,
               coalesce(e.dedupe_key, '') AS "eventId", coalesce(e.type, '') AS type, coalesce(e.tenant, '') AS tenant`;
 
-/** Grows also over a restored backup, whose counters are behind those that a living process holds. */
-const NEXT_FENCE = `greatest(d.fence + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)`;
+const NEXT_FENCE = nextFence('d');
 
 /** The statements that claim. Each takes a lease on rows that it has locked itself; every comparison of times is by the database's clock. */
 export class ClaimStore implements Claims {

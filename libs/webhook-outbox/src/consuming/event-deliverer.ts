@@ -3,6 +3,7 @@ import type { ClaimsUnderWay } from './claims-under-way.js';
 import type { ConsumedStore, FoundDelivery } from './consumed-store.js';
 import { type DeliverySummary, summaryOf } from './delivery-summary.js';
 import type { WantedClaims } from './wanted-claims.js';
+import { isUuid } from '../deliveries/delivery-filter.js';
 
 export interface DelivererOptions {
   readonly leaseMs: number;
@@ -20,8 +21,6 @@ export interface DelivererParts {
 
 /** Between looks for a slot, when no request of this process has ended meanwhile. */
 const SLOT_WAIT_MS = 250;
-
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /**
  * Sends what is due of an event when a queue's message says so, by way of the relay: fenced, counted, renewed and settled as everything else.
@@ -42,7 +41,7 @@ export class EventDeliverer {
   async deliver(outboxId: string): Promise<DeliverySummary> {
     this.refuseWhenStopped();
     // Nothing that could ever be an event: the message must not come back for ever.
-    if (typeof outboxId !== 'string' || !UUID.test(outboxId)) return summaryOf(String(outboxId), undefined);
+    if (!isUuid(outboxId)) return summaryOf(String(outboxId), undefined);
     const call = this.run(outboxId.toLowerCase());
     const tracked = call.catch(() => undefined).finally(() => this.calls.delete(tracked));
     this.calls.add(tracked);

@@ -3,6 +3,7 @@ import type { DeliveryState } from '../delivering/delivery.js';
 import { type CheckedFilter, filterSql } from './delivery-filter.js';
 import { DELIVERY_COLUMNS, type DeliveryRow, storedDelivery } from './delivery-records.js';
 import { ABANDONABLE, REPLAYABLE, type StoredDelivery } from './stored-delivery.js';
+import { nextFence } from '../schema/next-fence.js';
 
 /** What became of one delivery that was to be moved; `moved` undefined: it was in a state that forbids it. */
 export interface Moved {
@@ -38,7 +39,7 @@ export interface Counted {
 
 const PAGE = 500;
 
-const NEXT_FENCE = `greatest(d.fence + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)`;
+const NEXT_FENCE = nextFence('d');
 
 /** What a replay writes: new attempts under a new fence. What the last one came to stays until the next has an outcome. */
 const AS_NEW = `state = 'ready', fence = ${NEXT_FENCE}, attempts = 0, lease_losses = 0, started_at = NULL, reason = NULL, settled_at = NULL`;

@@ -1,6 +1,7 @@
 import type { Queryable } from '@nest-baton/core';
 import { standingOf, wants } from '../producing/subscribers.js';
 import { later } from '../sweeping/sweep-conditions.js';
+import { nextFence } from '../schema/next-fence.js';
 
 /** An event whose deliveries this process makes until its lease ends. `fence` is a bigint, as text. */
 export interface ClaimedFanOut {
@@ -30,8 +31,7 @@ export const FAN_OUT_BATCH = 1_000;
 
 const BEFORE_FIRST = `'00000000-0000-0000-0000-000000000000'::uuid`;
 
-/** Grows also over a restored backup, whose counters are behind those that a living process holds. */
-const NEXT_FENCE = `greatest(h.fence + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)`;
+const NEXT_FENCE = nextFence('h');
 
 /** The statements that make the deliveries of events which many endpoints want. Every comparison of times is by the database's clock. */
 export class FanOutStore {

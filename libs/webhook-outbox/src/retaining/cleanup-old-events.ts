@@ -1,6 +1,7 @@
 import { adaptTransaction, OptionsCheck, quoteIdentifier, type TransactionLike } from '@nest-baton/core';
 import { resolveRetention, type RetentionOptions } from './retention.options.js';
 import { FIRST_EVENT, RetentionStore } from './retention-store.js';
+import { isUuid } from '../deliveries/delivery-filter.js';
 
 export interface CleanupOptions {
   /** Default `'baton'`. */
@@ -25,8 +26,6 @@ export interface CleanedUp {
   readonly isMore: boolean;
 }
 
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
-
 /**
  * Removes a batch of what has been kept for as long as `retention` says, for those who run a queue of their own without the module, which does the
  * same by itself. Skips what another cleanup or a replay has under its hands.
@@ -43,7 +42,7 @@ export async function cleanupOldEvents(transaction: TransactionLike, options: Cl
   const schema = check.string('schema', 'baton');
   const limit = check.integer('limit', 500, { min: 1, max: 10_000 });
   const after = check.string('cursor', FIRST_EVENT);
-  if (!UUID.test(after)) check.problem('cursor must be that of the call before');
+  if (!isUuid(after)) check.problem('cursor must be that of the call before');
   const retention = resolveRetention(options?.retention, (problem) => check.problem(problem));
   check.finish();
   const store = new RetentionStore(await adaptTransaction(transaction), quoteIdentifier(schema), retention);

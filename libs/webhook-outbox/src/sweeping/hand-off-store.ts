@@ -2,6 +2,7 @@ import type { Queryable } from '@nest-baton/core';
 import type { ReclaimedDelivery } from '../reclaiming/reclaim-store.js';
 import { lacksToken } from '../limiting/token-bucket.js';
 import { IS_ELIGIBLE, later, nextLook, OPEN } from './sweep-conditions.js';
+import { nextFence } from '../schema/next-fence.js';
 
 /** An event whose sweep lease is held. `fence` is a bigint, as text. */
 export interface ClaimedEvent {
@@ -24,8 +25,7 @@ export interface SweepLook {
 
 export type GivenUpDelivery = Omit<ReclaimedDelivery, 'state' | 'reason'> & { readonly reason: 'given-up' };
 
-/** Grows also over a restored backup, whose counters are behind those that a living process holds. */
-const NEXT_FENCE = `greatest(h.fence + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)`;
+const NEXT_FENCE = nextFence('h');
 
 /** The statements on hand-offs. Each locks the hand-off before it touches deliveries; every comparison of times is by the database's clock. */
 export class HandOffStore {
