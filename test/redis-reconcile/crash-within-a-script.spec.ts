@@ -1,7 +1,6 @@
-import type { Redis } from 'ioredis';
 import type { Partition } from '../../libs/redis-reconcile/src/partitions/partition.js';
-import { freshService, openRedis } from './support/instance.js';
-import { ByHand } from './support/partition-by-hand.js';
+import { freshService } from './support/instance.js';
+import { useByHand } from './support/partition-by-hand.js';
 
 const LONG_MS = 600_000;
 /** More commands than any script has for a few hand-offs. */
@@ -21,16 +20,7 @@ interface Transition<Context = unknown> {
 }
 
 describe('a script that breaks off between any two of its commands', () => {
-  let redis: Redis;
-  let hand: ByHand;
-  beforeAll(() => {
-    redis = openRedis();
-    hand = new ByHand(redis);
-  });
-  afterAll(() => {
-    hand.close();
-    redis.disconnect();
-  });
+  const { redis, hand } = useByHand();
 
   const claim = (id: string, dataStream: string, consumer = 'owner') => ({
     id,

@@ -1,22 +1,11 @@
-import type { Redis } from 'ioredis';
-import { openRedis } from './support/instance.js';
 import { allInterleavings, playInterleavings } from './support/interleavings.js';
-import { ByHand } from './support/partition-by-hand.js';
+import { useByHand } from './support/partition-by-hand.js';
 
 /** All of them are played in test/slow. No multiple of what they repeat after. */
 const EVERY = 11;
 
 describe('renewing a lease against giving its work away', () => {
-  let redis: Redis;
-  let hand: ByHand;
-  beforeAll(() => {
-    redis = openRedis();
-    hand = new ByHand(redis);
-  });
-  afterAll(() => {
-    hand.close();
-    redis.disconnect();
-  });
+  const { hand } = useByHand();
 
   it('is decided in one step: no order of steps makes two owners, loses the work or doubles it (R5)', async () => {
     const some = allInterleavings().filter((_, i) => i % EVERY === 0);

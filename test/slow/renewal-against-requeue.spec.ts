@@ -1,21 +1,10 @@
-import type { Redis } from 'ioredis';
-import { openRedis } from '../redis-reconcile/support/instance.js';
 import { allInterleavings, playInterleavings } from '../redis-reconcile/support/interleavings.js';
-import { ByHand } from '../redis-reconcile/support/partition-by-hand.js';
+import { useByHand } from '../redis-reconcile/support/partition-by-hand.js';
 
 const TIMEOUT_MS = 180_000;
 
 describe('renewing a lease against giving its work away', () => {
-  let redis: Redis;
-  let hand: ByHand;
-  beforeAll(() => {
-    redis = openRedis();
-    hand = new ByHand(redis);
-  });
-  afterAll(() => {
-    hand.close();
-    redis.disconnect();
-  });
+  const { hand } = useByHand();
 
   it(
     'is decided in one step: none of 10 080 interleavings makes two owners, loses the work or doubles it (R5)',

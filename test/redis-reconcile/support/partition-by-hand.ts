@@ -8,6 +8,7 @@ import { Partition } from '../../../libs/redis-reconcile/src/partitions/partitio
 import { PartitionKeys } from '../../../libs/redis-reconcile/src/partitions/partition-keys.js';
 import { decodeEntry } from '../../../libs/redis-reconcile/src/producing/handoff-entry.js';
 import type { Script } from '../../../libs/redis-reconcile/src/scripts/script.js';
+import { openRedis } from './instance.js';
 
 const TIMEOUT_MS = 60_000;
 
@@ -47,6 +48,17 @@ export class ByHand {
   close(): void {
     this.connection.close();
   }
+}
+
+/** For one suite. */
+export function useByHand(): { readonly redis: Redis; readonly hand: ByHand } {
+  const redis = openRedis();
+  const hand = new ByHand(redis);
+  afterAll(() => {
+    hand.close();
+    redis.disconnect();
+  });
+  return { redis, hand };
 }
 
 /** Lua that takes the place of `redis` for the rest of a script. */
