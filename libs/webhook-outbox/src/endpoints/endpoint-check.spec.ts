@@ -11,7 +11,7 @@ describe('checkEndpoint', () => {
       types: ['*'],
       tenant: '',
       headers: {},
-      limits: { scheduleMs: undefined, maxInFlight: undefined, rate: undefined },
+      limits: { scheduleMs: undefined, maxInFlight: undefined, rate: undefined, globalMaxInFlight: undefined },
       secret: undefined,
     });
   });

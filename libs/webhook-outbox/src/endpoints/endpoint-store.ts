@@ -55,16 +55,16 @@ export class EndpointStore {
     await this.on.query(
       `WITH endpoint AS (
          INSERT INTO ${this.schema}.webhook_endpoints
-                (id, tenant, url, types, header_names, headers_key_id, headers_sealed, schedule_ms, max_in_flight, rate_per_second, rate_burst,
+                (id, tenant, url, types, header_names, headers_key_id, headers_sealed, schedule_ms, max_in_flight, rate_per_second, rate_burst, global_max_in_flight,
                  state, version, created_at, updated_at)
-         VALUES ($1, $2, $3, $4::text[], $5::text[], $6, $7, $11::float8[], $12, $13, $14, 'active', 1, statement_timestamp(), statement_timestamp()))
+         VALUES ($1, $2, $3, $4::text[], $5::text[], $6, $7, $11::float8[], $12, $13, $14, $15, 'active', 1, statement_timestamp(), statement_timestamp()))
        INSERT INTO ${this.schema}.webhook_secrets (endpoint_id, id, key_id, sealed, created_at)
        VALUES ($1, $8, $9, $10, statement_timestamp())`,
       [
         ...[id, tenant, url, types, headerNames, headers?.keyId ?? null, headers?.sealed ?? null],
         ...[secret.id, secret.keyId, secret.sealed],
         ...[limits.scheduleMs ?? null, limits.maxInFlight ?? null],
-        ...[limits.rate?.perSecond ?? null, limits.rate?.burst ?? null],
+        ...[limits.rate?.perSecond ?? null, limits.rate?.burst ?? null, limits.globalMaxInFlight ?? null],
       ],
     );
   }
