@@ -194,6 +194,23 @@ describe('the endpoints of a tenant', () => {
     expect(await app.endpoints.get(id, { tenant: 'b' })).toEqual({ id, ...theirs });
   });
 
+  it('are no more than maxEndpointsPerTenant, also when many are made at once; what is deleted does not count', async () => {
+    await start({ role: 'producer', maxEndpointsPerTenant: 3 });
+    const other = await world.start({ role: 'producer', maxEndpointsPerTenant: 3 });
+    const made = await Promise.allSettled(
+      Array.from({ length: 12 }, (_, nth) => world.endpoint(nth % 2 === 0 ? app : other, 'x', { tenant: 'a' })),
+    );
+    const created = made.flatMap((one) => (one.status === 'fulfilled' ? [one.value.id] : []));
+    expect(created).toHaveLength(3);
+    for (const one of made)
+      if (one.status === 'rejected') expect(one.reason).toMatchObject({ code: 'ENDPOINT_LIMIT', retryable: false });
+    await world.endpoint(app, 'x', { tenant: 'b' });
+    await app.endpoints.disable(created[0]!);
+    await expect(world.endpoint(app, 'x', { tenant: 'a' })).rejects.toMatchObject({ code: 'ENDPOINT_LIMIT' });
+    await app.endpoints.delete(created[0]!);
+    await world.endpoint(app, 'x', { tenant: 'a' });
+  });
+
   it('are never everybody’s by a tenant that went missing', async () => {
     await start({ role: 'producer' });
     const { id } = await world.endpoint(app, 'x');

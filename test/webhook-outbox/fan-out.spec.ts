@@ -1,3 +1,4 @@
+import { jest } from '@jest/globals';
 import { randomToken } from '@nest-baton/core';
 import { type ChildWorker, startProcess, waitFor } from '@nest-baton/testing';
 import { cleanupOldEvents } from '@nest-baton/webhook-outbox';
@@ -5,6 +6,9 @@ import { made, subscribeDisabled, subscribeMany } from './support/crowd.js';
 import { FAN_OUT_STEPS, StatementGate } from './support/gates.js';
 import { header, type OutboxApp, OutboxWorld, TEST_OPTIONS } from './support/outbox-world.js';
 import { handOffs, startWithQueue, TestQueue } from './support/queue-app.js';
+
+// Hundreds of endpoints and processes of their own, on a machine that has other things to do.
+jest.setTimeout(120_000);
 
 let world: OutboxWorld;
 let producer: OutboxApp;
@@ -16,7 +20,7 @@ beforeEach(async () => {
 });
 afterEach(() => world.stop());
 
-async function allMade(outboxId: string | null, endpoints: number, timeoutMs = 15_000): Promise<void> {
+async function allMade(outboxId: string | null, endpoints: number, timeoutMs = 60_000): Promise<void> {
   await waitFor(async () => (await made(world, outboxId)).rows >= endpoints && (await handOffs(world)).length === 0, {
     timeoutMs,
     description: `${endpoints} deliveries to be made`,
@@ -190,7 +194,7 @@ describe('deliveries of thousands of endpoints', () => {
     await relays[0]!.close();
     for (const { outboxId } of sent) {
       await waitFor(async () => (await made(world, outboxId)).rows === ENDPOINTS, {
-        timeoutMs: 20_000,
+        timeoutMs: 60_000,
         description: 'all deliveries to be made',
       });
       expect(await made(world, outboxId)).toEqual({ rows: ENDPOINTS, endpoints: ENDPOINTS });

@@ -27,6 +27,8 @@ export { type QueuedWebhook, WebhookQueue } from './queueing/webhook-queue.js';
 export type { DeliveryStanding, DeliverySummary } from './consuming/delivery-summary.js';
 export type { SweepOptions, SweptEvent } from './sweeping/swept-event.js';
 export { WebhookEndpointsService } from './endpoints/webhook-endpoints.service.js';
+export type { LegacySignature, ShownLegacySignature } from './signing/legacy-signature.js';
+export type { SignatureKind } from './signing/signing-key.js';
 export type {
   CreatedEndpoint,
   Endpoint,
@@ -73,6 +75,7 @@ export {
   DeliveryNotFoundError,
   DeliveryStateError,
   EndpointInvalidError,
+  EndpointLimitError,
   EndpointNotActiveError,
   EndpointNotFoundError,
   EndpointSecretError,

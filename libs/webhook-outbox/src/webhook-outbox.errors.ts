@@ -98,6 +98,11 @@ export class EndpointNotFoundError extends BatonError {
   override readonly code = 'ENDPOINT_NOT_FOUND';
 }
 
+/** The tenant has as many endpoints as `maxEndpointsPerTenant` allows. Nothing was written. */
+export class EndpointLimitError extends BatonError {
+  override readonly code = 'ENDPOINT_LIMIT';
+}
+
 /** The endpoint is disabled or deleted. Nothing was written. */
 export class EndpointNotActiveError extends BatonError {
   override readonly code = 'ENDPOINT_NOT_ACTIVE';

@@ -86,6 +86,11 @@ export interface WebhookOutboxOptions {
    * process removes nothing. Default 1 min.
    */
   readonly cleanupInterval?: Duration;
+  /**
+   * Endpoints of one tenant, deleted ones aside. Too small and a tenant cannot subscribe what it has; too large and one tenant makes every event of its own
+   * that many deliveries. 1 to 1 000 000. Default 10 000.
+   */
+  readonly maxEndpointsPerTenant?: number;
   /** For requests in flight and unwritten outcomes when the process stops; below the platform's grace period. Default 15 s. */
   readonly shutdownTimeout?: Duration;
   /** Called after a delivery was written as dead. Not called when the process dies between the two: the row says it too. */
@@ -118,6 +123,7 @@ export interface ResolvedWebhookOutboxOptions {
   readonly allowAddresses: readonly string[];
   readonly retention: ResolvedRetention;
   readonly cleanupIntervalMs: number;
+  readonly maxEndpointsPerTenant: number;
   readonly shutdownTimeoutMs: number;
   readonly onDead: ((delivery: DeadDelivery) => unknown) | undefined;
 }
@@ -146,6 +152,7 @@ const DEFAULTS = Object.freeze({
   allowAddresses: [],
   retention: RETENTION_DEFAULTS,
   cleanupInterval: '1m',
+  maxEndpointsPerTenant: 10_000,
   shutdownTimeout: '15s',
 } satisfies WebhookOutboxOptions);
 
@@ -195,6 +202,10 @@ export function resolveWebhookOutboxOptions(options: WebhookOutboxOptions): Reso
     allowAddresses: readNetworks(check, options?.allowAddresses ?? DEFAULTS.allowAddresses),
     retention: resolveRetention(options?.retention, (problem) => check.problem(problem)),
     cleanupIntervalMs: check.duration('cleanupInterval', DEFAULTS.cleanupInterval, { max: 86_400_000 }),
+    maxEndpointsPerTenant: check.integer('maxEndpointsPerTenant', DEFAULTS.maxEndpointsPerTenant, {
+      min: 1,
+      max: 1_000_000,
+    }),
     shutdownTimeoutMs: check.duration('shutdownTimeout', DEFAULTS.shutdownTimeout, { max: 3_600_000 }),
     onDead: check.function<(delivery: DeadDelivery) => unknown>('onDead'),
   };

@@ -116,6 +116,28 @@ describe('a cluster', () => {
     expect(new Set(seen.map(({ by }) => by)).size).toBe(2);
   });
 
+  it('finds new work on all masters soon, also with little capacity left for all the partitions', async () => {
+    const service = await serviceOnEveryMaster(under.cluster);
+    const done: string[] = [];
+    const instance = await under.start({
+      service,
+      concurrency: 3,
+      options: { block: '10s' },
+      handle: async ({ dataStream, signal }) => {
+        if (dataStream.startsWith('long')) await aborted(signal);
+        else done.push(dataStream);
+      },
+    });
+    for (const name of ['long0', 'long1']) await instance.service.produce(name);
+    await waitFor(() => instance.eventsOf('acquired').length === 2, {
+      description: 'one slot to be left',
+      timeoutMs: 30_000,
+    });
+    for (const name of names(16)) await instance.service.produce(name);
+    // Eight partitions that take turns would take eighty seconds, each with a read as long as it was told to be.
+    await waitFor(() => done.length === 16, { description: 'all to be done', timeoutMs: 20_000 });
+  });
+
   it('leaves no read parked and no connection open behind a worker that stopped', async () => {
     const service = freshService();
     const connections = async () => {

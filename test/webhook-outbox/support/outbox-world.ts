@@ -105,7 +105,7 @@ export class OutboxWorld {
     return this.receiver.requests.filter((request) => request.path === `/${path}`);
   }
 
-  async received(path: string, count: number, timeoutMs = 8_000): Promise<readonly ReceivedWebhook[]> {
+  async received(path: string, count: number, timeoutMs = 20_000): Promise<readonly ReceivedWebhook[]> {
     await waitFor(() => this.requests(path).length >= count, {
       timeoutMs,
       description: `${count} request(s) to ${path}`,
@@ -124,7 +124,7 @@ export class OutboxWorld {
     return (await this.admin.query<AttemptRow>('SELECT * FROM baton.webhook_attempts ORDER BY id')).rows;
   }
 
-  async settled(count: number, timeoutMs = 8_000): Promise<DeliveryRow[]> {
+  async settled(count: number, timeoutMs = 20_000): Promise<DeliveryRow[]> {
     let rows: DeliveryRow[] = [];
     await waitFor(
       async () => {

@@ -137,19 +137,9 @@ export class Partition {
     const keys = candidates.flatMap(({ dataStream }) => [this.keys.lease(dataStream), this.keys.waiting(dataStream)]);
     const args = candidates.flatMap(({ id, dataStream, poison }) => [id, dataStream, poison]);
     const { minIdleMs, maxRetries, maxNeverLeased, cap, mode } = rules;
-    const answers = (await this.run(RECONCILE, keys, [minIdleMs, maxRetries, maxNeverLeased, cap, mode, ...args])) as [
-      Reconciled['what'],
-      Reconciled['cause']?,
-      string?,
-      number?,
-    ][];
-    return answers.map(([what, cause, handoffId, count], i) => ({
-      what,
-      cause: cause ?? 'crash',
-      handoffId: handoffId ?? '',
-      count: count ?? 0,
-      dataStream: candidates[i]?.dataStream ?? '',
-    }));
+    const fixed = [minIdleMs, maxRetries, maxNeverLeased, cap, mode];
+    const answers = (await this.run(RECONCILE, keys, [...fixed, ...args])) as (ReconcileAnswer | Error)[];
+    return answers.map((answer, i) => reconciledFrom(answer, candidates[i]?.dataStream ?? ''));
   }
 
   /** The entry that the data stream's record names; `undefined` when it has none, or another than the ref says. */
@@ -206,6 +196,15 @@ export class Partition {
       if (!describesReply(error, 'BUSYGROUP')) throw error;
     }
   }
+}
+
+type ReconcileAnswer = [Reconciled['what'], Reconciled['cause']?, string?, number?];
+
+function reconciledFrom(answer: ReconcileAnswer | Error, dataStream: string): Reconciled {
+  const nothing = { cause: 'crash', handoffId: '', count: 0, dataStream } as const;
+  if (!Array.isArray(answer)) return { ...nothing, what: 'lost', error: answer };
+  const [what, cause = nothing.cause, handoffId = '', count = 0] = answer;
+  return { what, cause, handoffId, count, dataStream };
 }
 
 function acquiredFrom(answer: string | Error): Acquired {

@@ -4,6 +4,9 @@ import { OWNERS_GROUP } from '../scripts/script.js';
 
 export type RawEntry = readonly [id: string, fields: readonly string[] | null];
 
+/** Where fewer slots are left than there are partitions, these take turns of this length. */
+const HURRIED_BLOCK_MS = 100;
+
 /**
  * Blocking reads over a connection of their own.
  *
@@ -22,9 +25,9 @@ export class BlockingReader {
     private readonly commandTimeoutMs: number,
   ) {}
 
-  /** Parks until an entry comes, at most `blockMs`. */
-  async readOne(): Promise<RawEntry[]> {
-    return this.read(1, this.blockMs);
+  /** Parks until an entry comes, at most `blockMs`. `isHurried`: others wait for the slot, so not for long. */
+  async readOne(isHurried = false): Promise<RawEntry[]> {
+    return this.read(1, isHurried ? Math.min(this.blockMs, HURRIED_BLOCK_MS) : this.blockMs);
   }
 
   /** Takes what is there. */

@@ -16,6 +16,11 @@ export class Capacity {
     return this.size - this.free;
   }
 
+  /** Others wait for a slot. */
+  get isWanted(): boolean {
+    return this.waiters.length > 0;
+  }
+
   /** Waits for one slot. False: closed meanwhile, and no slot is held. */
   take(): Promise<boolean> {
     if (this.isClosed) return Promise.resolve(false);

@@ -109,7 +109,7 @@ export class PartitionReader {
     const slots = this.hasMore ? 1 + capacity.takeFree(MAX_BATCH - 1) : 1;
     let entries: RawEntry[] = [];
     try {
-      entries = this.hasMore ? await reader.readNow(slots) : await reader.readOne();
+      entries = this.hasMore ? await reader.readNow(slots) : await reader.readOne(capacity.isWanted);
       this.hasMore = entries.length > 0;
     } finally {
       capacity.release(slots - entries.length);

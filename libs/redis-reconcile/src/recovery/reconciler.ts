@@ -10,7 +10,7 @@ const MAX_NEVER_LEASED = 10;
 /** A pass goes on to the end of the list, but no longer than this; the next one starts where it stopped. */
 const MAX_PASS_MS = 5000;
 /** Data streams whose records one script looks at. */
-const MEND_CHUNK = 500;
+const MEND_CHUNK = 200;
 /** A consumer that has read nothing for this long is gone; the next read of a living one would create it again. */
 const CONSUMER_GONE_MS = 3_600_000;
 
@@ -197,6 +197,8 @@ export class Reconciler {
     const act = async (batch: readonly Candidate[]) => {
       const answers = await partition.reconcile(rules, batch);
       answers.forEach((outcome, i) => this.tell(outcome, batch[i]?.poison ?? ''));
+      const failed = answers.find(({ error }) => error !== undefined);
+      if (failed !== undefined && failures.length === 0) failures.push(failed.error);
       outcomes.push(...answers);
     };
     for (let i = 0; i < candidates.length; i += this.options.batchSize)

@@ -33,6 +33,7 @@ export const WEBHOOK_OUTBOX_ENVIRONMENT: readonly EnvironmentVariable[] = [
   { variable: 'BATON_WEBHOOK_OUTBOX_RETENTION_PARKED', option: 'retention.parked', kind: 'duration' },
   { variable: 'BATON_WEBHOOK_OUTBOX_RETENTION_EXPIRED', option: 'retention.expired', kind: 'duration' },
   { variable: 'BATON_WEBHOOK_OUTBOX_CLEANUP_INTERVAL', option: 'cleanupInterval', kind: 'duration' },
+  { variable: 'BATON_WEBHOOK_OUTBOX_MAX_ENDPOINTS_PER_TENANT', option: 'maxEndpointsPerTenant', kind: 'integer' },
   { variable: 'BATON_WEBHOOK_OUTBOX_SHUTDOWN_TIMEOUT', option: 'shutdownTimeout', kind: 'duration' },
 ];
 

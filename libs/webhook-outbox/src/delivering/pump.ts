@@ -191,12 +191,12 @@ export class Pump {
       this.settler.add(held, { state: 'failed', outcome: 'failed', ...missing }, 0);
       return;
     }
-    const { url, headers } = endpoint;
+    const { url, headers, legacy } = endpoint;
     const secrets = liveSecrets(endpoint, this.clock.monotonic());
     const webhookId = webhookIdOf(claim.outboxId, claim.endpointId);
     const startedAtMs = this.clock.monotonic();
     const answer = await this.sender.send(
-      { url, headers, secrets, webhookId, body, attempt: held.attempts, trace },
+      { url, headers, secrets, legacy, type: claim.type, webhookId, body, attempt: held.attempts, trace },
       this.abort.signal,
     );
     if (answer.kind === 'cut') {

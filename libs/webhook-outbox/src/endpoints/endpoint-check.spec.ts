@@ -11,6 +11,8 @@ describe('checkEndpoint', () => {
       types: ['*'],
       tenant: '',
       headers: {},
+      legacySignature: null,
+      signatures: ['v1'],
       limits: { scheduleMs: undefined, maxInFlight: undefined, rate: undefined, globalMaxInFlight: undefined },
       secret: undefined,
     });

@@ -1,7 +1,8 @@
-import { validateHeaderName, validateHeaderValue } from 'node:http';
 import { checkDestination, type DestinationRules } from '../sending/destination.js';
 import { type CheckedLimits, checkLimits, LIMIT_NAMES } from '../limiting/endpoint-limits.js';
-import { secretBytes } from '../sending/signature.js';
+import { refusedHeader } from '../sending/header-rules.js';
+import { checkLegacySignature, legacyHeaderNames, type LegacySignature } from '../signing/legacy-signature.js';
+import { readKey, type SignatureKind } from '../signing/signing-key.js';
 import { EndpointInvalidError } from '../webhook-outbox.errors.js';
 import type { EndpointChange, NewEndpoint } from './endpoint.js';
 
@@ -10,6 +11,8 @@ export interface CheckedChange {
   readonly url: string | undefined;
   readonly types: readonly string[] | undefined;
   readonly headers: Readonly<Record<string, string>> | undefined;
+  /** `null`: none any more. */
+  readonly legacySignature: LegacySignature | null | undefined;
   readonly limits: CheckedLimits;
 }
 
@@ -18,29 +21,12 @@ export interface CheckedEndpoint {
   readonly types: readonly string[];
   readonly tenant: string;
   readonly headers: Readonly<Record<string, string>>;
+  readonly legacySignature: LegacySignature | null;
+  readonly signatures: readonly SignatureKind[];
   readonly limits: CheckedLimits;
   /** Absent: one is made. */
   readonly secret: Buffer | undefined;
 }
-
-/** Set by this module, or ruled by HTTP itself: a user's value would forge a signature or smuggle a request. */
-const RESERVED_HEADERS = new Set([
-  'connection',
-  'content-encoding',
-  'content-length',
-  'content-type',
-  'expect',
-  'host',
-  'http2-settings',
-  'keep-alive',
-  'proxy-authorization',
-  'proxy-connection',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-]);
-const RESERVED_PREFIX = 'webhook-';
 
 const MAX_HEADERS = 32;
 const MAX_HEADER_BYTES = 8_192;
@@ -53,17 +39,20 @@ export function checkEndpoint(endpoint: NewEndpoint, rules: DestinationRules): C
   const { tenant = '' } = endpoint;
   if (typeof tenant !== 'string' || tenant.length > 256 || tenant.includes('\0'))
     throw new EndpointInvalidError('tenant must be a text of at most 256 characters.');
+  const headers = checkHeaders(endpoint.headers ?? {});
   return {
     url,
     types: checkTypes(endpoint.types ?? ['*']),
     tenant,
-    headers: checkHeaders(endpoint.headers ?? {}),
+    headers,
+    legacySignature: checkLegacy(endpoint.legacySignature, headers) ?? null,
+    signatures: checkSignatures(endpoint.signatures ?? ['v1']),
     limits: checkLimits(endpoint),
     secret: endpoint.secret === undefined ? undefined : checkSecret(endpoint.secret),
   };
 }
 
-const CHANGEABLE: readonly string[] = ['url', 'types', 'headers', ...LIMIT_NAMES];
+const CHANGEABLE: readonly string[] = ['url', 'types', 'headers', 'legacySignature', ...LIMIT_NAMES];
 
 /** Pure. @throws EndpointInvalidError also for a field that cannot be changed, or for no change at all. */
 export function checkChange(change: EndpointChange, rules: DestinationRules): CheckedChange {
@@ -71,11 +60,13 @@ export function checkChange(change: EndpointChange, rules: DestinationRules): Ch
   const other = given.find(([name]) => !CHANGEABLE.includes(name));
   if (other !== undefined || given.length === 0)
     throw new EndpointInvalidError(`An update is of ${CHANGEABLE.join(', ')}; got ${other?.[0] ?? 'nothing'}.`);
-  const { url, types, headers } = change;
+  const { url, types } = change;
+  const headers = change.headers === undefined ? undefined : checkHeaders(change.headers);
   return {
     url: url === undefined ? undefined : checkUrl(url, rules),
     types: types === undefined ? undefined : checkTypes(types),
-    headers: headers === undefined ? undefined : checkHeaders(headers),
+    headers,
+    legacySignature: checkLegacy(change.legacySignature, headers ?? {}),
     limits: checkLimits(change),
   };
 }
@@ -104,10 +95,9 @@ function checkHeaders(headers: Readonly<Record<string, string>>): Readonly<Recor
   let bytes = 0;
   for (const [name, value] of Object.entries(headers)) {
     const lower = name.toLowerCase();
-    if (RESERVED_HEADERS.has(lower) || lower.startsWith(RESERVED_PREFIX))
-      throw new EndpointInvalidError(`header ${JSON.stringify(name)} is set by the module or reserved by HTTP.`);
+    const refused = refusedHeader(name, value);
+    if (refused !== undefined) throw new EndpointInvalidError(`${refused}.`);
     if (names.has(lower)) throw new EndpointInvalidError(`header ${JSON.stringify(name)} is there twice.`);
-    checkHeader(name, value);
     names.add(lower);
     bytes += name.length + value.length;
     checked.push([lower, value]);
@@ -117,25 +107,34 @@ function checkHeaders(headers: Readonly<Record<string, string>>): Readonly<Recor
   return Object.fromEntries(checked);
 }
 
-/** Node's own rules, which refuse CR, LF and NUL. */
-function checkHeader(name: string, value: unknown): void {
-  try {
-    if (typeof value !== 'string') throw new TypeError('not a text');
-    validateHeaderName(name);
-    validateHeaderValue(name, value);
-  } catch (cause) {
-    throw new EndpointInvalidError(`header ${JSON.stringify(name)} has a name or value that HTTP does not allow.`, {
-      cause,
-    });
-  }
+function checkLegacy(
+  given: LegacySignature | null | undefined,
+  headers: Readonly<Record<string, string>>,
+): LegacySignature | null | undefined {
+  if (given === undefined || given === null) return given;
+  const checked = checkLegacySignature(given);
+  if ('refused' in checked) throw new EndpointInvalidError(`legacySignature is refused: ${checked.refused}.`);
+  const taken = legacyHeaderNames(checked).find((name) => name in headers);
+  if (taken !== undefined)
+    throw new EndpointInvalidError(`header ${JSON.stringify(taken)} is that of the legacy signature.`);
+  return checked;
+}
+
+function checkSignatures(signatures: readonly SignatureKind[]): readonly SignatureKind[] {
+  const kinds = isList(signatures) ? [...new Set<unknown>(signatures)].sort() : [];
+  if (kinds[0] !== 'v1' || kinds.length > 2 || (kinds.length === 2 && kinds[1] !== 'v1a'))
+    throw new EndpointInvalidError("signatures must be ['v1'] or ['v1', 'v1a'].");
+  return kinds as SignatureKind[];
 }
 
 /** @throws EndpointInvalidError, without the secret. */
-export function checkSecret(secret: string): Buffer {
-  const bytes = typeof secret === 'string' ? secretBytes(secret) : undefined;
+export function checkSecret(secret: string, kind: SignatureKind = 'v1'): Buffer {
+  const bytes = typeof secret === 'string' ? readKey(kind, secret) : undefined;
   if (bytes === undefined)
     throw new EndpointInvalidError(
-      'secret must be whsec_ followed by 24 to 64 bytes in base64; leave it out to get one.',
+      kind === 'v1'
+        ? 'secret must be whsec_ followed by 24 to 64 bytes in base64; leave it out to get one.'
+        : 'secret must be whsk_ followed by the 32 bytes of an ed25519 key in base64, alone or with its public key; leave it out to get one.',
     );
   return bytes;
 }

@@ -1,7 +1,9 @@
 import { type Clock, describeError } from '@nest-baton/core';
 import { KeyRingInvalidError } from '../webhook-outbox.errors.js';
+import type { LegacySignature } from '../signing/legacy-signature.js';
+import { sealedPlace, type SigningKey, signingKeyOf } from '../signing/signing-key.js';
 import type { EndpointRow, EndpointStore } from './endpoint-store.js';
-import { openHeaders } from './sealed-headers.js';
+import { openHeaders, openLegacy } from './sealed-headers.js';
 import type { KeyRing } from './key-ring.js';
 
 /** An endpoint as a request needs it, its secret opened. */
@@ -10,21 +12,31 @@ export interface OpenEndpoint {
   readonly headers: Readonly<Record<string, string>>;
   /** `null`: the module's. */
   readonly scheduleMs: readonly number[] | null;
-  /** Newest first; one that does not expire is among them. */
-  readonly secrets: readonly { readonly bytes: Buffer; readonly until: number }[];
+  readonly legacy: LegacySignature | undefined;
+  /** Of `v1`, then of `v1a`, the newest first; one of `v1` that does not expire is among them. */
+  readonly secrets: readonly { readonly key: SigningKey; readonly until: number }[];
 }
 
 /** What a request is signed with that starts now, by the monotonic clock. */
-export function liveSecrets({ secrets }: OpenEndpoint, now: number): readonly Buffer[] {
-  return secrets.filter(({ until }) => until > now).map(({ bytes }) => bytes);
+export function liveSecrets({ secrets }: OpenEndpoint, now: number): readonly SigningKey[] {
+  return secrets.filter(({ until }) => until > now).map(({ key }) => key);
 }
 
 /** @param readAt when the row was read, by the monotonic clock. @throws KeyRingInvalidError */
 export function openEndpoint(ring: KeyRing, row: EndpointRow, readAt: number): OpenEndpoint {
-  const { id, url, headers, scheduleMs } = row;
-  const secrets = row.secrets.map((one) => ({ bytes: ring.open(one, id), until: readAt + (one.leftMs ?? Infinity) }));
-  if (secrets.length === 0) throw new KeyRingInvalidError(`Endpoint ${id} has no secret.`);
-  return { url, headers: headers === null ? {} : openHeaders(ring, headers, id), scheduleMs, secrets };
+  const { id, url, headers, legacy, scheduleMs } = row;
+  const secrets = row.secrets.map((one) => ({
+    key: signingKeyOf(one.kind, ring.open(one, sealedPlace(one.kind, id))),
+    until: readAt + (one.leftMs ?? Infinity),
+  }));
+  if (!row.secrets.some(({ kind }) => kind === 'v1')) throw new KeyRingInvalidError(`Endpoint ${id} has no secret.`);
+  return {
+    url,
+    headers: headers === null ? {} : openHeaders(ring, headers, id),
+    legacy: legacy === null ? undefined : openLegacy(ring, legacy, id),
+    scheduleMs,
+    secrets,
+  };
 }
 
 export interface WantedEndpoint {

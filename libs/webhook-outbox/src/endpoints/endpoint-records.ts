@@ -1,15 +1,19 @@
 import type { Queryable } from '@nest-baton/core';
 import type { NewEvent } from '../producing/event-batch.js';
 import type { CheckedChange } from './endpoint-check.js';
-import type { Endpoint, EndpointStanding } from './endpoint.js';
+import type { Endpoint, EndpointSecret, EndpointStanding } from './endpoint.js';
 import { isLimited } from '../limiting/token-bucket.js';
-import { limitColumns } from '../limiting/endpoint-limits.js';
+import { type LimitColumn, limitColumns } from '../limiting/endpoint-limits.js';
+import { type LegacySignature, shownLegacySignature } from '../signing/legacy-signature.js';
 import type { SealedSecret } from './key-ring.js';
 import type { SecretsFound } from './secret-store.js';
 
 /** Times of secrets are texts, since they come as JSON. */
-type EndpointRecord = Omit<Endpoint, 'secrets'> & {
-  readonly secrets: readonly { readonly id: string; readonly createdAt: string; readonly expiresAt: string | null }[];
+type EndpointRecord = Omit<Endpoint, 'secrets' | 'signatures'> & {
+  readonly secrets: readonly (Omit<EndpointSecret, 'createdAt' | 'expiresAt'> & {
+    readonly createdAt: string;
+    readonly expiresAt: string | null;
+  })[];
 };
 
 export interface EndpointQuery {
@@ -58,14 +62,14 @@ export class EndpointRecords {
     return rows.map((row) => ({ version: row.version, secrets: endpointOf(row).secrets }))[0];
   }
 
-  /** `sealed`: of the change's headers. */
+  /** `sealed`: of what the change says. */
   async update(
     id: string,
     tenant: string | undefined,
-    { url, types, headers, limits }: CheckedChange,
-    sealed: SealedSecret | null,
+    { url, types, headers, legacySignature, limits }: CheckedChange,
+    sealed: { readonly headers: SealedSecret | null; readonly legacy: SealedSecret | null },
   ): Promise<Endpoint | undefined> {
-    const columns = limitColumns(limits);
+    const columns = [...limitColumns(limits), ...legacyColumns(legacySignature, sealed.legacy)];
     const areKept = '$5::text[] IS NULL';
     return this.set(
       id,
@@ -76,7 +80,7 @@ export class EndpointRecords {
        ${columns.map(({ column, type }, nth) => `, ${column} = $${8 + nth}::${type}`).join('')}`,
       [
         ...[url ?? null, types ?? null, headers === undefined ? null : Object.keys(headers)],
-        ...[sealed?.keyId ?? null, sealed?.sealed ?? null],
+        ...[sealed.headers?.keyId ?? null, sealed.headers?.sealed ?? null],
         ...columns.map(({ value }) => value),
       ],
     );
@@ -98,7 +102,8 @@ export class EndpointRecords {
          SELECT e.id, e.version FROM ${this.schema}.webhook_endpoints e WHERE ${FOUND} AND ${AFTER_HEALTH}
        ), deleted AS (
          UPDATE ${this.schema}.webhook_endpoints e
-            SET state = 'deleted', headers_key_id = NULL, headers_sealed = NULL, version = e.version + 1, updated_at = clock_timestamp()
+            SET state = 'deleted', headers_key_id = NULL, headers_sealed = NULL,
+                legacy_signature = NULL, legacy_key_id = NULL, legacy_sealed = NULL, version = e.version + 1, updated_at = clock_timestamp()
            FROM seen WHERE e.id = seen.id AND e.version = seen.version RETURNING e.id
        ), forgotten AS (
          DELETE FROM ${this.schema}.webhook_secrets s USING deleted WHERE s.endpoint_id = deleted.id
@@ -168,13 +173,15 @@ export class EndpointRecords {
   }
 
   private columns(): string {
-    return `e.id, e.url, e.types, e.tenant, e.header_names AS "headerNames", e.schedule_ms AS "scheduleMs",
+    return `e.id, e.url, e.types, e.tenant, e.header_names AS "headerNames", e.legacy_signature AS "legacySignature",
+              e.schedule_ms AS "scheduleMs",
               e.max_in_flight AS "maxInFlight",
               e.global_max_in_flight AS "globalMaxInFlight",
               CASE WHEN e.rate_per_second IS NOT NULL THEN jsonb_build_object('perSecond', e.rate_per_second, 'burst', e.rate_burst) END AS rate, e.state, e.disabled_reason AS "disabledReason",
               e.created_at AS "createdAt", e.updated_at AS "updatedAt", (
-              SELECT coalesce(jsonb_agg(jsonb_build_object('id', s.id, 'createdAt', s.created_at, 'expiresAt', s.expires_at)
-                                        ORDER BY s.created_at DESC, s.id), '[]')
+              SELECT coalesce(jsonb_agg(jsonb_build_object('id', s.id, 'kind', s.kind, 'publicKey', s.public_key,
+                                                           'createdAt', s.created_at, 'expiresAt', s.expires_at)
+                                        ORDER BY s.kind, s.created_at DESC, s.id), '[]')
                 FROM ${this.schema}.webhook_secrets s
                WHERE s.endpoint_id = e.id AND (s.expires_at IS NULL OR s.expires_at > statement_timestamp())) AS secrets`;
   }
@@ -199,11 +206,24 @@ const FOUND = `e.id = $1::uuid AND ($2::text IS NULL OR e.tenant = $2) AND e.sta
 /** True, and known only when the state is locked. */
 const AFTER_HEALTH = '(SELECT count(*) FROM health) >= 0';
 
+/** None when it is not changed. */
+function legacyColumns(
+  legacy: LegacySignature | null | undefined,
+  sealed: SealedSecret | null,
+): readonly LimitColumn[] {
+  if (legacy === undefined) return [];
+  return [
+    { column: 'legacy_signature', type: 'jsonb', value: legacy && JSON.stringify(shownLegacySignature(legacy)) },
+    { column: 'legacy_key_id', type: 'text', value: sealed?.keyId ?? null },
+    { column: 'legacy_sealed', type: 'bytea', value: sealed?.sealed ?? null },
+  ];
+}
+
 function endpointOf(row: EndpointRecord): Endpoint {
   const secrets = row.secrets.map((one) => ({
-    id: one.id,
+    ...one,
     createdAt: new Date(one.createdAt),
     expiresAt: one.expiresAt === null ? null : new Date(one.expiresAt),
   }));
-  return { ...row, secrets };
+  return { ...row, secrets, signatures: [...new Set(secrets.map(({ kind }) => kind))].sort() };
 }

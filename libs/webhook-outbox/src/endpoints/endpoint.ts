@@ -1,6 +1,8 @@
 import type { Duration } from '@nest-baton/core';
 import type { EndpointLimits } from '../limiting/endpoint-limits.js';
 import type { SentEvent } from '../producing/webhook-event.js';
+import type { LegacySignature, ShownLegacySignature } from '../signing/legacy-signature.js';
+import type { SignatureKind } from '../signing/signing-key.js';
 
 /** Where events go. */
 export interface NewEndpoint extends EndpointLimits {
@@ -14,23 +16,36 @@ export interface NewEndpoint extends EndpointLimits {
   readonly headers?: Readonly<Record<string, string>>;
   /** `whsec_` and 24 to 64 bytes in base64. Default: 32 random bytes. */
   readonly secret?: string;
+  /** With `v1a` each request is also signed by ed25519, with a key of the endpoint's own; see `publicKey` of its secrets. Default `['v1']`. */
+  readonly signatures?: readonly ['v1'] | readonly ['v1', 'v1a'];
+  /** Default: none. */
+  readonly legacySignature?: LegacySignature | null;
 }
 
-/** What is left out stays as it is; `headers` and `types` are replaced as a whole, and a limit that is `null` is the module's again. */
-export type EndpointChange = Partial<Pick<NewEndpoint, 'url' | 'types' | 'headers'>> & EndpointLimits;
+/**
+ * What is left out stays as it is; `headers`, `types` and `legacySignature` are replaced as a whole. A limit that is `null` is the module's again, and a
+ * `legacySignature` that is `null` is sent no more.
+ */
+export type EndpointChange = Partial<Pick<NewEndpoint, 'url' | 'types' | 'headers' | 'legacySignature'>> &
+  EndpointLimits;
 
 export type EndpointStanding = 'active' | 'disabled' | 'deleted';
 
 /** A secret as it may be shown. */
 export interface EndpointSecret {
   readonly id: string;
+  readonly kind: SignatureKind;
+  /** Of `v1a`: `whpk_...`, for the receiver. */
+  readonly publicKey: string | null;
   readonly createdAt: Date;
   /** Until then requests are signed with it too; `null`: until it is rotated or revoked. */
   readonly expiresAt: Date | null;
 }
 
 export interface RotateOptions {
-  /** `whsec_` and 24 to 64 bytes in base64. Default: 32 random bytes. */
+  /** Which of the two is rotated. An endpoint without `v1a` has it from then on. Default `v1`. */
+  readonly kind?: SignatureKind;
+  /** `whsec_` and 24 to 64 bytes in base64; of `v1a` `whsk_` and the 32 bytes of an ed25519 key, alone or with its public key. Default: a random one. */
   readonly secret?: string;
   /**
    * How long the older ones go on to sign as well: as long as the receiver takes to know the new one. Too small and it refuses requests; too large and one
@@ -39,7 +54,7 @@ export interface RotateOptions {
   readonly expireOldAfter?: Duration;
 }
 
-/** Shown once. */
+/** `secret`: what the receiver is given. Of `v1` shown once; of `v1a` the public key, while the private one is never shown. */
 export type RotatedSecret = EndpointSecret & { readonly secret: string };
 
 export interface Endpoint {
@@ -49,8 +64,11 @@ export interface Endpoint {
   readonly tenant: string;
   /** In lower case. Their values may be credentials and are never given out. */
   readonly headerNames: readonly string[];
-  /** Those that sign, newest first. */
+  /** Those that sign: of `v1`, then of `v1a`, the newest first. */
   readonly secrets: readonly EndpointSecret[];
+  /** What its requests are signed by. */
+  readonly signatures: readonly SignatureKind[];
+  readonly legacySignature: ShownLegacySignature | null;
   /** `null`: as the module's options say. */
   readonly scheduleMs: readonly number[] | null;
   /** `null`: as the module's options say. */

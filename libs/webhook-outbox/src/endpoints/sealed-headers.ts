@@ -1,3 +1,4 @@
+import type { LegacySignature } from '../signing/legacy-signature.js';
 import type { KeyRing, SealedSecret } from './key-ring.js';
 
 type Headers = Readonly<Record<string, string>>;
@@ -14,4 +15,16 @@ export function sealHeaders(ring: KeyRing, headers: Headers, endpointId: string)
 /** @throws KeyRingInvalidError */
 export function openHeaders(ring: KeyRing, sealed: SealedSecret, endpointId: string): Headers {
   return JSON.parse(ring.open(sealed, placeOf(endpointId)).toString()) as Headers;
+}
+
+const legacyPlaceOf = (endpointId: string): string => `${endpointId}/legacy`;
+
+/** `null` without one. @throws KeyRingInvalidError when no key is configured. */
+export function sealLegacy(ring: KeyRing, legacy: LegacySignature | null, endpointId: string): SealedSecret | null {
+  return legacy === null ? null : ring.seal(Buffer.from(JSON.stringify(legacy)), legacyPlaceOf(endpointId));
+}
+
+/** @throws KeyRingInvalidError */
+export function openLegacy(ring: KeyRing, sealed: SealedSecret, endpointId: string): LegacySignature {
+  return JSON.parse(ring.open(sealed, legacyPlaceOf(endpointId)).toString()) as LegacySignature;
 }

@@ -1,13 +1,19 @@
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { OptionsCheck, systemClock } from '@nest-baton/core';
 import { Inject, Injectable } from '@nestjs/common';
 import { isUuid } from '../deliveries/delivery-filter.js';
 import type { PageOptions, TenantScope } from '../deliveries/stored-delivery.js';
 import { type NewEvent, singleEvent } from '../producing/event-batch.js';
 import { OutboxDatabase } from '../schema/outbox-database.js';
-import { secretText } from '../sending/signature.js';
+import { shownLegacySignature } from '../signing/legacy-signature.js';
+import { newKey, sealedPlace, type SignatureKind, verifierText } from '../signing/signing-key.js';
 import { DueSignal } from '../waking/due-signal.js';
-import { EndpointNotActiveError, EndpointNotFoundError, EndpointSecretError } from '../webhook-outbox.errors.js';
+import {
+  EndpointLimitError,
+  EndpointNotActiveError,
+  EndpointNotFoundError,
+  EndpointSecretError,
+} from '../webhook-outbox.errors.js';
 import { OUTBOX_OPTIONS } from '../webhook-outbox.module-definition.js';
 import type { ResolvedWebhookOutboxOptions } from '../webhook-outbox.options.js';
 import { checkChange, checkEndpoint, checkSecret } from './endpoint-check.js';
@@ -25,12 +31,10 @@ import type {
   SentTest,
   TestEvent,
 } from './endpoint.js';
-import { EndpointStore } from './endpoint-store.js';
+import { EndpointStore, type NewEndpointRow } from './endpoint-store.js';
 import { KeyRing } from './key-ring.js';
-import { sealHeaders } from './sealed-headers.js';
-import { type SecretsFound, SecretStore } from './secret-store.js';
-
-const SECRET_BYTES = 32;
+import { sealHeaders, sealLegacy } from './sealed-headers.js';
+import { type NewSecret, type SecretsFound, SecretStore } from './secret-store.js';
 
 /** Each is a signature in a header, of which receivers take only so much. */
 const MOST_SECRETS = 32;
@@ -46,7 +50,6 @@ const MOST_TRIES = 100;
  */
 @Injectable()
 export class WebhookEndpointsService {
-  private readonly store: EndpointStore;
   private readonly records: EndpointRecords;
   private readonly secrets: SecretStore;
 
@@ -57,7 +60,6 @@ export class WebhookEndpointsService {
     @Inject(DueSignal) private readonly due: DueSignal,
   ) {
     const { dispatch, handOffGraceMs } = options;
-    this.store = new EndpointStore(database, database.schema);
     this.secrets = new SecretStore(database, database.schema);
     this.records = new EndpointRecords(database, database.schema, dispatch === 'queue' ? handOffGraceMs : undefined);
   }
@@ -67,21 +69,24 @@ export class WebhookEndpointsService {
    * never given out again.
    *
    * @throws EndpointInvalidError when the URL, types, headers or secret are refused.
+   * @throws EndpointLimitError when the tenant has as many as `maxEndpointsPerTenant`.
    * @throws KeyRingInvalidError when no key is configured.
    */
   async create(endpoint: NewEndpoint): Promise<CreatedEndpoint> {
-    const { secret = randomBytes(SECRET_BYTES), ...checked } = checkEndpoint(endpoint, this.options);
+    const { secret = newKey('v1'), ...checked } = checkEndpoint(endpoint, this.options);
     await this.database.prepare();
     const id = randomUUID();
-    const { headers, ...named } = checked;
-    await this.store.insert({
+    const { headers, legacySignature, signatures, ...named } = checked;
+    await this.insert({
       id,
       ...named,
       headerNames: Object.keys(headers),
       headers: sealHeaders(this.ring, headers, id),
-      secret: { id: randomUUID(), ...this.ring.seal(secret, id) },
+      legacySignature: legacySignature && shownLegacySignature(legacySignature),
+      legacy: sealLegacy(this.ring, legacySignature, id),
+      secrets: signatures.map((kind) => this.sealed(kind, kind === 'v1' ? secret : newKey(kind), id)),
     });
-    return { ...(await this.get(id)), secret: secretText(secret) };
+    return { ...(await this.get(id)), secret: verifierText('v1', secret) };
   }
 
   /** Those that are not deleted, in pages, in order of id. @throws OptionsInvalidError */
@@ -106,8 +111,11 @@ export class WebhookEndpointsService {
    */
   async update(id: string, change: EndpointChange, scope?: TenantScope): Promise<Endpoint> {
     const checked = checkChange(change, this.options);
-    const { headers } = checked;
-    const sealed = headers === undefined ? null : sealHeaders(this.ring, headers, boundTo(id));
+    const { headers, legacySignature = null } = checked;
+    const sealed = {
+      headers: headers === undefined ? null : sealHeaders(this.ring, headers, boundTo(id)),
+      legacy: sealLegacy(this.ring, legacySignature, boundTo(id)),
+    };
     return this.on(id, scope, (tenant) => this.records.update(id, tenant, checked, sealed));
   }
 
@@ -162,35 +170,52 @@ export class WebhookEndpointsService {
 
   /**
    * Makes a new secret. Requests that are started from now on are signed with it and, until they expire, with the older ones too, so that a receiver
-   * who knows any of them takes them.
+   * who knows any of them takes them. Those of the other kind are not touched.
    *
    * @throws EndpointNotFoundError | EndpointInvalidError | EndpointSecretError | OptionsInvalidError | KeyRingInvalidError
    */
   async rotateSecret(id: string, options?: RotateOptions, scope?: TenantScope): Promise<RotatedSecret> {
-    const { secret, expireOldMs } = rotation(options);
-    const sealed = { id: randomUUID(), ...this.ring.seal(secret, boundTo(id)) };
+    const { kind, secret, expireOldMs } = rotation(options);
+    const sealed = this.sealed(kind, secret, boundTo(id));
     return this.changeSecrets(id, scope, async ({ version, secrets }) => {
       if (secrets.length >= MOST_SECRETS && expireOldMs > 0)
         throw new EndpointSecretError(`Endpoint ${id} has ${secrets.length} secrets; revoke some, then rotate.`);
       const rotated = await this.secrets.rotate(id, version, sealed, expireOldMs);
-      return rotated && { ...rotated, secret: secretText(secret) };
+      return rotated && { ...rotated, secret: verifierText(kind, secret) };
     });
   }
 
   /**
-   * Ends a secret now: no request that is started after this is signed with it, in any process. Requests that run are not cut. The last one that does not
-   * expire cannot be revoked: rotate with `expireOldAfter: 0`.
+   * Ends a secret now: no request that is started after this is signed with it, in any process. Requests that run are not cut. The last one of `v1` that
+   * does not expire cannot be revoked: rotate with `expireOldAfter: 0`. With the last one of `v1a` the endpoint has no such signatures any more.
    *
    * @throws EndpointNotFoundError | EndpointSecretError | OptionsInvalidError
    */
   async revokeSecret(id: string, secretId: string, scope?: TenantScope): Promise<void> {
     await this.changeSecrets(id, scope, async ({ version, secrets }) => {
-      if (!secrets.some((one) => one.id === secretId))
-        throw new EndpointSecretError(`Endpoint ${id} has no such secret.`);
-      if (!secrets.some((one) => one.id !== secretId && one.expiresAt === null))
+      const revoked = secrets.find((one) => one.id === secretId);
+      if (revoked === undefined) throw new EndpointSecretError(`Endpoint ${id} has no such secret.`);
+      if (!secrets.some(({ id: other, kind, expiresAt }) => other !== secretId && kind === 'v1' && expiresAt === null))
         throw new EndpointSecretError(`It is the last secret of endpoint ${id} that does not expire; rotate instead.`);
       return (await this.secrets.revoke(id, version, secretId)) ? true : undefined;
     });
+  }
+
+  private insert(row: NewEndpointRow): Promise<void> {
+    const { maxEndpointsPerTenant } = this.options;
+    return this.database.transaction(async (on) => {
+      const store = new EndpointStore(on, this.database.schema);
+      if (!(await store.hasRoom(row.tenant, maxEndpointsPerTenant)))
+        throw new EndpointLimitError(
+          `The tenant has ${maxEndpointsPerTenant} endpoints; delete some, or raise maxEndpointsPerTenant.`,
+        );
+      await store.insert(row);
+    });
+  }
+
+  private sealed(kind: SignatureKind, bytes: Buffer, endpointId: string): NewSecret {
+    const publicKey = kind === 'v1' ? null : verifierText(kind, bytes);
+    return { id: randomUUID(), kind, publicKey, ...this.ring.seal(bytes, sealedPlace(kind, endpointId)) };
   }
 
   private changeSecrets<T>(
@@ -231,10 +256,11 @@ function boundTo(id: string): string {
 }
 
 /** @throws OptionsInvalidError | EndpointInvalidError */
-function rotation(options: RotateOptions | undefined): { secret: Buffer; expireOldMs: number } {
-  const check = new OptionsCheck<RotateOptions>('rotateSecret', options, ['secret', 'expireOldAfter']);
+function rotation(options: RotateOptions | undefined): { kind: SignatureKind; secret: Buffer; expireOldMs: number } {
+  const check = new OptionsCheck<RotateOptions>('rotateSecret', options, ['kind', 'secret', 'expireOldAfter']);
+  const kind = check.oneOf('kind', 'v1', ['v1', 'v1a']);
   const expireOldMs = check.duration('expireOldAfter', '24h', { max: 365 * 86_400_000 });
   check.finish();
   const given = options?.secret;
-  return { secret: given === undefined ? randomBytes(SECRET_BYTES) : checkSecret(given), expireOldMs };
+  return { kind, secret: given === undefined ? newKey(kind) : checkSecret(given, kind), expireOldMs };
 }

@@ -27,7 +27,7 @@ export interface IncomingWebhook {
   readonly webhook?: VerifiedWebhook;
 }
 
-/** `whsec_...`, one or several; or a function that gives them for each request, which may look them up by a parameter of the route. */
+/** `whsec_...` or `whpk_...`, one or several; or a function that gives them for each request, which may look them up by a parameter of the route. */
 export type WebhookSecrets =
   | string
   | readonly string[]

@@ -1,3 +1,4 @@
+import { generateKeyPairSync, sign } from 'node:crypto';
 import { VirtualClock } from '@nest-baton/testing';
 import { Webhook } from 'standardwebhooks';
 import { secretText, signV1 } from '../sending/signature.js';
@@ -124,5 +125,59 @@ describe('verifyWebhook', () => {
       );
     expect(() => verify({ secrets: 'whsec_c2hvcnQ=' })).not.toThrow(/c2hvcnQ/);
     expect(() => verify({ tolerance: 'soon' as '1s' })).toThrow(expect.objectContaining({ code: 'OPTIONS_INVALID' }));
+  });
+
+  describe('by v1a', () => {
+    const pairs = [0, 1].map(() => {
+      const { publicKey, privateKey } = generateKeyPairSync('ed25519');
+      const raw = Buffer.from(publicKey.export({ format: 'jwk' }).x ?? '', 'base64url');
+      return { publicKey: `whpk_${raw.toString('base64')}`, privateKey };
+    });
+    const [mine, theirs] = pairs as [(typeof pairs)[number], (typeof pairs)[number]];
+    const v1a = ({ privateKey } = mine, body = BODY) =>
+      `v1a,${sign(null, Buffer.from(`${ID}.${SECONDS}.${body}`), privateKey).toString('base64')}`;
+    const headers = (...signatures: string[]) => ({ ...signed(), 'webhook-signature': signatures.join(' ') });
+
+    it('takes a signature of one of the public keys, alone and among others', () => {
+      const v1 = signed()['webhook-signature']!;
+      for (const given of [[v1a()], [v1, v1a()], [v1a(theirs), v1a()]])
+        expect(verify({ headers: headers(...given), secrets: mine.publicKey })).toMatchObject({ id: ID });
+      const secrets = [theirs.publicKey, SECRET, mine.publicKey];
+      for (const given of [[v1a()], [v1]])
+        expect(verify({ headers: headers(...given), secrets })).toMatchObject({ id: ID });
+      const body = '{"a":"ä€😀"}';
+      const bytes = Buffer.from(body);
+      expect(verify({ headers: headers(v1a(mine, body)), secrets: mine.publicKey, body: bytes })).toMatchObject({
+        id: ID,
+      });
+    });
+
+    it.each([
+      ['of another key', { headers: headers(v1a(theirs)) }],
+      ['of another body', { body: `${BODY} ` }],
+      ['of v1 alone', { headers: signed() }],
+      ['that is none', { headers: headers('v1a,', 'v1a,AAAA', `v1a,${'A'.repeat(88)}`) }],
+      ['that calls itself v1', { headers: headers(v1a().replace('v1a', 'v1')) }],
+      ['behind more than anybody would send', { headers: headers(...Array<string>(32).fill(v1a(theirs)), v1a()) }],
+    ])('refuses a signature %s', (_what, more) => {
+      const given = { headers: headers(v1a()), secrets: mine.publicKey, ...more };
+      expect(() => verify(given)).toThrow(refusal('no-matching-signature'));
+    });
+
+    it('refuses public keys that are none, and does not take one for a secret', () => {
+      for (const secrets of [
+        'whpk_',
+        'whpk_AAAA',
+        mine.publicKey.replace('whpk_', 'whsk_'),
+        [mine.publicKey, 'whpk_!'],
+      ])
+        expect(() => verify({ secrets })).toThrow(expect.objectContaining({ code: 'OPTIONS_INVALID' }));
+      const raw = Buffer.from(mine.publicKey.slice(5), 'base64');
+      const forged = signV1(raw, ID, SECONDS, BODY);
+      for (const entry of [forged, forged.replace('v1', 'v1a')])
+        expect(() => verify({ headers: headers(entry), secrets: mine.publicKey })).toThrow(
+          refusal('no-matching-signature'),
+        );
+    });
   });
 });

@@ -38,6 +38,11 @@ export class WebhookEndpoint {
   headersKeyId: string | null;
   /** AES-256-GCM under the key named; `null` without headers. */
   headersSealed: Buffer | null;
+  /** Which headers it has; `null` without. */
+  legacySignature: object | null;
+  legacyKeyId: string | null;
+  /** As `headersSealed`: the same with its secret. */
+  legacySealed: Buffer | null;
   /** Instead of the module's; `null`: the module's. */
   scheduleMs: number[] | null;
   /** Instead of the module's; `null`: the module's. */
@@ -60,6 +65,10 @@ export class WebhookEndpoint {
 export class WebhookSecret {
   endpointId: string;
   id: string;
+  /** Of the signatures that are made with it. */
+  kind: 'v1' | 'v1a';
+  /** `whpk_...`; `null` of `v1`, which has none. */
+  publicKey: string | null;
   keyId: string;
   /** AES-256-GCM under the key named; never the secret itself. */
   sealed: Buffer;
@@ -108,6 +117,9 @@ export function endpointSchema(schema: string): EntitySchema<WebhookEndpoint> {
       headerNames: { ...text('header_names'), array: true },
       headersKeyId: nullable(text('headers_key_id')),
       headersSealed: nullable({ name: 'headers_sealed', type: 'bytea' }),
+      legacySignature: nullable({ name: 'legacy_signature', type: 'jsonb' }),
+      legacyKeyId: nullable(text('legacy_key_id')),
+      legacySealed: nullable({ name: 'legacy_sealed', type: 'bytea' }),
       scheduleMs: { name: 'schedule_ms', type: 'double precision', array: true, nullable: true },
       maxInFlight: nullable(integer('max_in_flight')),
       ratePerSecond: nullable({ name: 'rate_per_second', type: 'double precision' }),
@@ -141,6 +153,8 @@ export function secretSchema(schema: string): EntitySchema<WebhookSecret> {
     columns: {
       endpointId: { ...uuid('endpoint_id'), primary: true },
       id: { ...uuid('id'), primary: true },
+      kind: text('kind'),
+      publicKey: nullable(text('public_key')),
       keyId: text('key_id'),
       sealed: { name: 'sealed', type: 'bytea' },
       createdAt: timestamp('created_at'),

@@ -29,6 +29,9 @@ function endpoints(schema: string): string[] {
        header_names text[] NOT NULL,
        headers_key_id text,
        headers_sealed bytea,
+       legacy_signature jsonb,
+       legacy_key_id text,
+       legacy_sealed bytea,
        schedule_ms double precision[],
        max_in_flight integer,
        rate_per_second double precision,
@@ -45,6 +48,8 @@ function endpoints(schema: string): string[] {
     `CREATE TABLE ${schema}.webhook_secrets (
        endpoint_id uuid NOT NULL,
        id uuid NOT NULL,
+       kind text NOT NULL,
+       public_key text,
        key_id text NOT NULL,
        sealed bytea NOT NULL,
        created_at timestamptz NOT NULL,

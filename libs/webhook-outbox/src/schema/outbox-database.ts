@@ -63,6 +63,21 @@ export class OutboxDatabase implements Queryable {
     return this.withRunner((runner) => runQuery<Row>(runner, text, values));
   }
 
+  /** All that `work` writes, or nothing. */
+  transaction<T>(work: (on: Queryable) => Promise<T>): Promise<T> {
+    return this.withRunner(async (runner) => {
+      await runner.startTransaction();
+      try {
+        const value = await work({ query: (text, values) => runQuery(runner, text, values) });
+        await runner.commitTransaction();
+        return value;
+      } catch (error) {
+        if (runner.isTransactionActive) await runner.rollbackTransaction().catch(() => undefined);
+        throw error;
+      }
+    });
+  }
+
   /** Connects first, so that `work` knows: what fails inside it may have reached the server. */
   async withRunner<T>(work: (runner: QueryRunner) => Promise<T>): Promise<T> {
     surviveLostConnections((this.dataSource.driver as { readonly master?: unknown }).master);

@@ -87,11 +87,11 @@ export class DirectRequests {
     const { event, endpoint, readAt, trace } = request;
     try {
       const open = openEndpoint(this.ring, endpoint, readAt);
-      const { url, headers } = open;
+      const { url, headers, legacy } = open;
       const secrets = liveSecrets(open, this.clock.monotonic());
       const webhookId = webhookIdOf(event.outboxId, endpoint.id);
       const answer = await this.sender.send(
-        { url, headers, secrets, webhookId, body: event.body, attempt: 1, trace },
+        { url, headers, secrets, legacy, type: event.type, webhookId, body: event.body, attempt: 1, trace },
         this.abort.signal,
       );
       if (answer.kind === 'cut') return this.ended(request, 'cut', null);

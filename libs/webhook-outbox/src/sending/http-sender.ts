@@ -2,7 +2,8 @@ import { type Clock, describeError, errorCode } from '@nest-baton/core';
 import { Agent, type Dispatcher } from 'undici';
 import { checkDestination, type DestinationRules } from './destination.js';
 import { guardedConnector, type NetworkParts, REFUSED_ADDRESS } from './guarded-connector.js';
-import { signV1 } from './signature.js';
+import { legacyHeaders, type LegacySignature } from '../signing/legacy-signature.js';
+import { signatureBy, type SigningKey } from '../signing/signing-key.js';
 
 /** What came back of one request. */
 export type Answer =
@@ -28,7 +29,10 @@ export interface WebhookRequest {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   /** At least one; each signs. */
-  readonly secrets: readonly Buffer[];
+  readonly secrets: readonly SigningKey[];
+  readonly legacy?: LegacySignature | undefined;
+  /** Of the event; for the legacy signature. */
+  readonly type?: string;
   readonly webhookId: string;
   readonly body: string;
 }
@@ -112,15 +116,16 @@ export class HttpSender {
     await this.agent.destroy();
   }
 
-  private headersOf({ headers, secrets, webhookId, body }: WebhookRequest): Record<string, string> {
+  private headersOf({ headers, secrets, legacy, type = '', webhookId, body }: WebhookRequest): Record<string, string> {
     const timestamp = Math.floor(this.clock.now() / 1_000);
     return {
       'user-agent': 'baton-webhook-outbox',
       ...headers,
+      ...(legacy === undefined ? {} : legacyHeaders(legacy, { type, body }, timestamp)),
       'content-type': 'application/json',
       'webhook-id': webhookId,
       'webhook-timestamp': String(timestamp),
-      'webhook-signature': secrets.map((secret) => signV1(secret, webhookId, timestamp, body)).join(' '),
+      'webhook-signature': secrets.map((key) => signatureBy(key, webhookId, timestamp, body)).join(' '),
     };
   }
 

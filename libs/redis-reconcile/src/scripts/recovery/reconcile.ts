@@ -7,9 +7,10 @@ import { script } from '../script.js';
  * without ever being leased; 4: cap of the dead letters; 5: 'lapsed' to skip the idle check for entries that had a lease; then entry id,
  * data stream and, for an entry that cannot be read, the reason ('' otherwise) of each.
  * Returns for each [what, cause, handoff id, count, fence]: what is 'lost' (somebody was faster), 'gone', 'fresh', 'alive', 'requeued' or
- * 'buried'; cause is 'crash', 'nack', 'never_leased' or 'unparseable'.
+ * 'buried'; cause is 'crash', 'nack', 'never_leased' or 'unparseable'. For one that the server cannot act on its error; it stays as it was.
  * A script because looking at record and lease, adding, and acknowledging must be one step: of any number of scanners one wins, and
- * an owner cannot renew in between.
+ * an owner cannot renew in between. Each is decided by itself; what ends is deleted, acknowledged and forgotten with one command for all, since
+ * most of the time goes into calls.
  */
 export const RECONCILE = script(
   'reconcile',
@@ -36,19 +37,17 @@ local function endOf(fields, cause, record)
   return changes, count, count > maxRetries and 'max_retries_exceeded'
 end
 
-local function drop(id, dataStream, record, lease)
-  acknowledge(id)
-  if not record then return end
-  if record.token ~= HOLD then
-    -- Lets the owner of the past tell "my call arrived" from "I was robbed" when it retries.
-    local now = nowMs()
-    redis.call('ZADD', REVOKED, now, record.token)
-    redis.call('ZREMRANGEBYSCORE', REVOKED, '-inf', now - 3600000)
-  end
-  forget(lease, dataStream)
-end
+local count = (#ARGV - 5) / 3
+local ids, dataStreams, outcomes = {}, {}, {}
+for i = 1, count do ids[i], dataStreams[i] = ARGV[3 + 3 * i], ARGV[4 + 3 * i] end
+local records = redis.call('HMGET', OWNED, unpack(dataStreams))
+local waiters = redis.call('HMGET', WAITING, unpack(dataStreams))
+-- What is added again, or buried, and ends here; and what of it had an owner.
+local ended, revoked, leases, owned = {}, {}, {}, {}
+local now = nowMs()
 
-local function decide(id, dataStream, poison, lease, waiting)
+local function decide(i, poison, lease, waiting)
+  local id, dataStream = ids[i], dataStreams[i]
   local pending = redis.call('XPENDING', STREAM, GROUP, id, id, 1)[1]
   if not pending then return { 'lost' } end
   local flat = entryAt(id)
@@ -59,18 +58,18 @@ local function decide(id, dataStream, poison, lease, waiting)
   local fields = toMap(flat)
   if poison ~= '' then
     local fence = bury(id, flat, { reason = poison, poison = '1', attempts = tostring(countOf(fields.count)) }, cap)
-    acknowledge(id)
+    ended[#ended + 1] = id
     return { 'buried', 'unparseable', fields.id or id, countOf(fields.count), fence }
   end
   if fields.stream ~= dataStream then return { 'lost' } end
-  local record = recordOf(dataStream)
+  local record = records[i] and cjson.decode(records[i]) or nil
   if record and record.id ~= id then record = nil end
   if pending[3] < minIdle and not (record and ARGV[5] == 'lapsed') then return { 'fresh' } end
   if record and redis.call('EXISTS', lease) == 1 then return { 'alive' } end
   local cause = causeOf(record, id, pending[4])
   local changes, count, reason = endOf(fields, cause, record)
   -- Without a record of its own this entry leaves the waiters to the one that has it.
-  local next = record and oldestWaiting(waiting)
+  local next = record and waiters[i] and oldestWaiting(waiting) or nil
   local fence = ''
   if reason then
     fence = bury(id, flat, { reason = reason, attempts = tostring(count), owner = changes.owner, error = changes.error }, cap)
@@ -78,13 +77,28 @@ local function decide(id, dataStream, poison, lease, waiting)
     redis.call('XADD', STREAM, '*', unpack(with(flat, provenance(id, fields, changes))))
   end
   putBack(waiting, dataStream, next)
-  drop(id, dataStream, record, lease)
+  ended[#ended + 1] = id
+  if record then
+    if record.token ~= HOLD then revoked[#revoked + 1], revoked[#revoked + 2] = now, record.token end
+    leases[#leases + 1], owned[#owned + 1] = lease, dataStream
+  end
   return { reason and 'buried' or 'requeued', cause, fields.id or id, count, fence }
 end
 
-local outcomes = {}
-for i = 0, (#ARGV - 5) / 3 - 1 do
-  outcomes[i + 1] = decide(ARGV[6 + 3 * i], ARGV[7 + 3 * i], ARGV[8 + 3 * i], KEYS[8 + 2 * i], KEYS[9 + 2 * i])
+for i = 1, count do outcomes[i] = attempt(decide, i, ARGV[5 + 3 * i], KEYS[6 + 2 * i], KEYS[7 + 2 * i]) end
+if #ended > 0 then
+  -- In the order of acknowledge() and forget(), each for all.
+  redis.call('XDEL', STREAM, unpack(ended))
+  redis.call('XACK', STREAM, GROUP, unpack(ended))
+end
+if #revoked > 0 then
+  -- Lets owners of the past tell "my call arrived" from "I was robbed" when they retry.
+  redis.call('ZADD', REVOKED, unpack(revoked))
+  redis.call('ZREMRANGEBYSCORE', REVOKED, '-inf', now - 3600000)
+end
+if #owned > 0 then
+  redis.call('DEL', unpack(leases))
+  redis.call('HDEL', OWNED, unpack(owned))
 end
 return outcomes
 `,
@@ -112,4 +126,6 @@ export interface Reconciled {
   readonly handoffId: string;
   readonly count: number;
   readonly dataStream: string;
+  /** The server cannot act on it; it stays as it was, as one that was lost does. */
+  readonly error?: Error;
 }
