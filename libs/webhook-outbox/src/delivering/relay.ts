@@ -95,6 +95,7 @@ export class Relay implements Runnable {
     this.settler = new Settler(store, this.held, clock, {
       onSettled: (held, settlement) => {
         this.pump.startSoon();
+        if (parts.claims.isSlotAwaited === true) this.loop.notify();
         this.observe(held, settlement);
         hooks.onSettled(held, settlement);
       },
