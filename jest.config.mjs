@@ -27,6 +27,7 @@ const project = (displayName, testMatch, extra = {}) => ({
 
 export default {
   maxWorkers: 2,
+  workerIdleMemoryLimit: '600MB',
   coverageProvider: 'v8',
   collectCoverageFrom: ['src/**/*.ts', 'libs/*/src/**/*.ts', '!**/*.spec.ts', '!**/index.ts', '!src/main.ts'],
   projects: [

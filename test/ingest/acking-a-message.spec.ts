@@ -15,12 +15,16 @@ class HastyConsumer extends OrdersConsumer {
 
 const running: INestMicroservice[] = [];
 
-async function consume(broker: MemoryBroker, url: string): Promise<INestMicroservice> {
+async function consume(
+  broker: MemoryBroker,
+  url: string,
+  Consumer: typeof OrdersConsumer = HastyConsumer,
+): Promise<INestMicroservice> {
   const pace = { retry: { base: 5, cap: 50 }, hints: hintsUnderTest(), maxDelay: 20, closeTimeout: 100 };
 
   @Module({
     imports: [IngestModule.forRoot({ url, index: INDEX, ...pace })],
-    controllers: [HastyConsumer],
+    controllers: [Consumer],
   })
   class AppModule {}
 
@@ -56,7 +60,7 @@ describe('acking a message by what became of its document', () => {
     const sink = await startSink();
     const broker = new MemoryBroker();
     broker.publish('order.placed', ...orders(500));
-    await consume(broker, sink.url);
+    await consume(broker, sink.url, OrdersConsumer);
     await waitFor(() => broker.acked === 500, { description: 'all 500 messages are acked' });
     expect(stored(sink)).toEqual(
       orders(500)

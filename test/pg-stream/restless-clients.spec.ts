@@ -15,7 +15,7 @@ describe('clients that come and go 5 000 times a minute, and leave at any moment
       const before = await world.left(face);
       const { appendMs } = await world.storm(face, 300, 5_000, 2);
       // On a busy machine the last ones have left before they are accepted.
-      await waitFor(async () => (await world.left(face)).sockets === 0, {
+      await waitFor(async () => (await world.connections(face)) === 0, {
         timeoutMs: 20_000,
         description: 'the last socket to close',
       });

@@ -60,12 +60,13 @@ export class StormedWorld {
   }
 
   left(face: Face): Promise<WhatIsLeft> {
+    return whatIsLeft(face === 'sse' ? this.streams : this.app.streams, () => this.connections(face));
+  }
+
+  connections(face: Face): Promise<number> {
+    if (face === 'sse') return this.edge.connections();
     const server = this.app.app.getHttpServer() as Server;
-    const connections = (): Promise<number> =>
-      new Promise((resolve) => server.getConnections((_, count) => resolve(count)));
-    return face === 'sse'
-      ? whatIsLeft(this.streams, () => this.edge.connections())
-      : whatIsLeft(this.app.streams, connections);
+    return new Promise((resolve) => server.getConnections((_, count) => resolve(count)));
   }
 
   async stop(): Promise<void> {

@@ -102,6 +102,7 @@ export class Reconciler {
   async lapsed(partition: Partition, dataStreams: readonly string[]): Promise<void> {
     if (this.quietOf(partition) > 0 || dataStreams.length === 0) return;
     const records = await partition.link.call((redis) => redis.hmget(partition.keys.owned, ...dataStreams));
+    if (this.quietOf(partition) > 0) return;
     const candidates = dataStreams.flatMap((dataStream, i): Candidate[] => {
       const id = entryOf(records[i]);
       return id === undefined ? [] : [{ id, dataStream, poison: '' }];
@@ -164,6 +165,8 @@ export class Reconciler {
     const until = clock.monotonic() + MAX_PASS_MS;
     for (;;) {
       const page = await partition.scan(minIdleMs, this.places.get(partition), batchSize);
+      // This look may have been what ended a gap.
+      if (this.quietOf(partition) > 0) return;
       tally.scanned += page.length;
       const outcomes = await this.reconcile(
         partition,
