@@ -104,6 +104,11 @@ export class Bench<Id extends string = string> {
     this.settle(id, notBuiltRow(this.targets[id], reason));
   }
 
+  /** It was tried, and this machine was too slow for it: no fault of the benchmark, and no result. */
+  notMeasured(id: Id, reason: string): void {
+    this.settle(id, failedRow(this.targets[id], reason));
+  }
+
   /** A row without a target. */
   shows(name: string, spread: Spread, unit: string, note?: string): void {
     this.plainRows.push(plainRow(name, spread, unit, note));

@@ -57,6 +57,17 @@ describe('the report of a benchmark', () => {
     ]);
   });
 
+  it('says why a row was not measured, and breaks nothing where the machine was too slow for it', () => {
+    const bench = newBench();
+    bench.notMeasured('cluster', 'the nodes did not agree in time');
+    expect(bench.rows().find(({ name }) => name === TARGETS.cluster.name)).toMatchObject({
+      measured: null,
+      holds: false,
+      failed: 'the nodes did not agree in time',
+    });
+    expect(bench.failures).toEqual([]);
+  });
+
   it('has a row for every target, also for what does not exist and for what nobody measured', () => {
     const rows = new Map(
       reported()

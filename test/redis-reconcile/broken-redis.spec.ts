@@ -1,31 +1,16 @@
 import type { Handoff } from '@nest-baton/redis-reconcile';
-import { type ExclusiveRedis, Gate, hintsUnderTest, StallMeter, startRedis, waitFor } from '@nest-baton/testing';
+import { Gate, hintsUnderTest, StallMeter, startRedis, waitFor } from '@nest-baton/testing';
 import type { Redis } from 'ioredis';
 import { HookedRedis } from './support/hooked-redis.js';
-import { aborted, freshService, type Instance, keysOf, openRedis, startInstance } from './support/instance.js';
+import { aborted, freshService, keysOf, startInstance, startInstances } from './support/instance.js';
+import { useOwnRedis } from './support/own-redis.js';
 
 describe('a Redis that breaks', () => {
-  const open: Instance[] = [];
-  let server: ExclusiveRedis;
-  let redis: Redis;
+  const own = useOwnRedis();
+  const startOne = startInstances();
 
-  beforeAll(async () => {
-    server = await startRedis({ exclusive: true });
-    redis = openRedis(server.url);
-  });
-  afterEach(async () => {
-    await Promise.all(open.splice(0).map((instance) => instance.close()));
-  });
-  afterAll(async () => {
-    redis.disconnect();
-    await server.stop();
-  });
-
-  const start = async (settings: Omit<Parameters<typeof startInstance>[0], 'url'>) => {
-    const instance = await startInstance({ url: server.url, ...settings });
-    open.push(instance);
-    return instance;
-  };
+  const start = (settings: Omit<Parameters<typeof startInstance>[0], 'url'>) =>
+    startOne({ url: own.server.url, ...settings });
 
   it('was flushed: owners learn that they lost, new work runs, and fences still grow', async () => {
     const service = freshService();
@@ -45,14 +30,14 @@ describe('a Redis that breaks', () => {
     await waitFor(() => seen.length === 1, { description: 'it is owned' });
     const stalls = StallMeter.start();
     const at = performance.now();
-    await redis.flushall();
+    await own.redis.flushall();
     await lost.pass();
     expect(performance.now() - at).toBeLessThan(1000 + stalls.stop());
     expect(instance.eventsOf('lost')).toHaveLength(1);
     await instance.service.produce('x');
     await waitFor(() => instance.eventsOf('done').length === 1, { description: 'new work runs' });
     expect(seen[1]?.fence).toBeGreaterThan(seen[0]?.fence ?? Infinity);
-    await waitFor(() => redis.hget(`{${service}}:meta`, 'partitions'), {
+    await waitFor(() => own.redis.hget(`{${service}}:meta`, 'partitions'), {
       description: 'the partitions are stored again',
     });
   });
@@ -70,7 +55,7 @@ describe('a Redis that breaks', () => {
     });
     await instance.service.produce('slow');
     await gate.arrived();
-    await redis.xgroup('DESTROY', keysOf(service).stream, 'owners');
+    await own.redis.xgroup('DESTROY', keysOf(service).stream, 'owners');
     await instance.service.produce('next');
     await waitFor(() => seen.includes('next'), { description: 'reading goes on' });
     const scans = instance.eventsOf('scanned').length;
@@ -79,7 +64,7 @@ describe('a Redis that breaks', () => {
     expect(instance.eventsOf('lost')).toEqual([]);
     gate.open();
     await waitFor(() => instance.eventsOf('done').length === 2, { description: 'both are done' });
-    expect(await redis.xlen(keysOf(service).stream)).toBe(0);
+    expect(await own.redis.xlen(keysOf(service).stream)).toBe(0);
   });
 
   it('lost the whole stream: a live owner finishes, and new work runs', async () => {
@@ -91,12 +76,12 @@ describe('a Redis that breaks', () => {
     });
     await instance.service.produce('slow');
     await gate.arrived();
-    await redis.del(keysOf(service).stream);
+    await own.redis.del(keysOf(service).stream);
     await instance.service.produce('next');
     await waitFor(() => instance.eventsOf('done').length === 1, { description: 'the new one is done' });
     gate.open();
     await waitFor(() => instance.eventsOf('done').length === 2, { description: 'the old one is done' });
-    expect(await redis.hlen(keysOf(service).owned)).toBe(0);
+    expect(await own.redis.hlen(keysOf(service).owned)).toBe(0);
   });
 
   it('has something else in place of the stream: produce says so, and work goes on when it is gone', async () => {
@@ -113,31 +98,31 @@ describe('a Redis that breaks', () => {
     });
     await instance.service.produce('slow');
     await gate.arrived();
-    await redis.set(stream, 'not a stream');
+    await own.redis.set(stream, 'not a stream');
     await expect(instance.service.produce('refused')).rejects.toThrow('WRONGTYPE');
     gate.open();
-    expect(await redis.get(stream)).toBe('not a stream');
-    await redis.del(stream);
+    expect(await own.redis.get(stream)).toBe('not a stream');
+    await own.redis.del(stream);
     await instance.service.produce('next');
     await waitFor(() => instance.eventsOf('done').length === 2, { description: 'both are done' });
     expect(seen).toEqual(['slow', 'next']);
-    expect(await redis.hlen(owned)).toBe(0);
+    expect(await own.redis.hlen(owned)).toBe(0);
   });
 
   it('was away while many calls waited for it: all go on when it is back, and add no listener each', async () => {
     const clients = new Set<Redis>();
-    const hooked = new HookedRedis(server.url, (_name, _args, client) => void clients.add(client));
+    const hooked = new HookedRedis(own.server.url, (_name, _args, client) => void clients.add(client));
     const instance = await start({
       service: freshService(),
       options: { connection: { instance: hooked }, commandTimeout: '10s' },
     });
     const [client] = clients;
     const before = client?.listenerCount('ready');
-    await server.kill();
+    await own.server.kill();
     await waitFor(() => client?.status !== 'ready', { description: 'the loss to be noticed' });
     const calls = Array.from({ length: 50 }, (_, i) => instance.service.produce(`s${i}`));
     expect(client?.listenerCount('ready')).toBe(before);
-    await server.restart();
+    await own.server.restart();
     await Promise.all(calls);
     expect(await instance.service.stats()).toMatchObject({ queued: 50 });
     hooked.disconnect();
@@ -164,12 +149,12 @@ describe('a Redis that breaks', () => {
     await one.service.produce('x');
     await waitFor(() => attempts.length === 1, { description: 'it is owned' });
     const stalls = StallMeter.start();
-    server.freeze();
+    own.server.freeze();
     await waitFor(() => abortedAfter.length === 1, { description: 'the owner gave up by its own clock' });
     expect(abortedAfter[0]).toBeLessThan(2500 + stalls.stop());
     await expect(one.service.produce('y')).rejects.toMatchObject({ code: 'REDIS_UNAVAILABLE', retryable: true });
     expect(await one.service.health()).toMatchObject({ state: 'down', reason: 'redis' });
-    server.thaw();
+    own.server.thaw();
     await waitFor(() => one.eventsOf('done').length + two.eventsOf('done').length >= 1, {
       description: 'work goes on after the thaw',
       timeoutMs: 15_000,
@@ -197,9 +182,9 @@ describe('a Redis that breaks', () => {
     await one.service.produce('x');
     await deaf.arrived();
     const two = await start(settings);
-    server.freeze();
+    own.server.freeze();
     await waitFor(() => one.eventsOf('lost').length === 1, { description: 'the owner gave up by its own clock' });
-    server.thaw();
+    own.server.thaw();
     await waitFor(() => attempts.length === 2, { description: 'the other one has it' });
     expect(attempts).toEqual([1, 1]);
     expect(two.eventsOf('requeued')).toEqual([]);
@@ -218,7 +203,7 @@ describe('a Redis that breaks', () => {
     await waitFor(() => seen.length === 1, { description: 'it works' });
     const usual = { state: 'up', mode: hintsUnderTest() === 'on' ? 'listening' : 'scanning' };
     expect(await instance.service.health()).toEqual(usual);
-    await server.restart();
+    await own.server.restart();
     await waitFor(
       async () => {
         await instance.service.produce('after', { dedupeId: 'after' }).catch(() => undefined);

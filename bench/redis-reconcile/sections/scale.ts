@@ -1,8 +1,12 @@
 import { startRedis } from '@nest-baton/testing';
-import type { Bench, CurveLine } from '../../harness/index.js';
+import type { Bench, CurveLine, Use } from '../../harness/index.js';
+import { placedOnEveryMaster, sectionOnCluster, startCluster } from '../cluster.js';
 import { startSubject } from '../subject.js';
 import type { TargetId } from '../targets.js';
 
+/** 1: a single node. */
+const MASTERS = { full: [1, 3, 6, 12], quick: [1, 3] };
+const PARTITIONS_OF_MASTERS = 12;
 const PARTITIONS = { full: [1, 2, 4, 8, 16], quick: [1, 16] };
 const CONCURRENCY = 100;
 const SIZES = { full: [1, 10, 50, 100, 200, 500, 1_000], quick: [10, 100] };
@@ -60,4 +64,34 @@ export async function measurePartitions(bench: Bench<TargetId>): Promise<void> {
       lines: [{ name: 'ours', points }],
     });
   });
+}
+
+/** Throughput by masters of a cluster, with as many partitions everywhere. All of them share the cores here: what is seen is their cost. */
+export async function measureMasters(bench: Bench<TargetId>): Promise<void> {
+  const points: [number, number][] = [];
+  for (const masters of bench.pick(MASTERS.full, MASTERS.quick))
+    await sectionOnCluster(bench, `${masters} masters`, [], async (use) => {
+      const setup = { ...(await serversOf(use, masters)), concurrency: CONCURRENCY, partitions: PARTITIONS_OF_MASTERS };
+      const remote = use(await startSubject(`${masters} masters`, 'ours', setup));
+      const count = bench.pick(10_000, 500);
+      await remote.run({ count });
+      points.push([masters, (await remote.run({ count })).perSecond ?? NaN]);
+    });
+  if (points.length === 0) return;
+  bench.curve({
+    file: 'throughput-by-masters',
+    title: `Hand-offs owned and completed a second, concurrency ${CONCURRENCY}, ${PARTITIONS_OF_MASTERS} partitions`,
+    xLabel: 'masters',
+    yLabel: 'hand-offs/s',
+    lines: [{ name: 'ours', points }],
+  });
+}
+
+async function serversOf(
+  use: Use,
+  masters: number,
+): Promise<{ url?: string; cluster?: readonly string[]; service: string }> {
+  if (masters === 1) return { url: use(await startRedis({ exclusive: true })).url, service: 'masters' };
+  const cluster = await startCluster(use, { masters, replicas: 0 });
+  return { cluster: cluster.urls, service: (await placedOnEveryMaster(cluster, PARTITIONS_OF_MASTERS)).service };
 }

@@ -11,8 +11,13 @@ import { NestFactory } from '@nestjs/core';
 @Module({})
 class EmptyModule {}
 
-export interface OurAppOptions extends Omit<RedisReconcileOptions, 'connection'> {
-  readonly url: string;
+/** One server, or some nodes of a cluster. */
+export interface Servers {
+  readonly url?: string;
+  readonly cluster?: readonly string[];
+}
+
+export interface OurAppOptions extends Omit<RedisReconcileOptions, 'connection'>, Servers {
   /** Without one it only hands off and reconciles. */
   readonly worker?: { readonly concurrency: number; readonly handle: (handoff: Handoff) => Promise<void> };
 }
@@ -23,12 +28,13 @@ export interface OurApp {
 }
 
 /** As users get it: through the module and the decorator, in a Nest application. */
-export async function startOurApp({ url, worker, ...options }: OurAppOptions): Promise<OurApp> {
+export async function startOurApp({ url = '', cluster, worker, ...options }: OurAppOptions): Promise<OurApp> {
   Logger.overrideLogger(['error', 'fatal']);
+  const connection = cluster === undefined ? { url } : { cluster };
   const app = await NestFactory.createApplicationContext(
     {
       module: EmptyModule,
-      imports: [RedisReconcileModule.forRoot({ consumerId: `bench-${process.pid}`, ...options, connection: { url } })],
+      imports: [RedisReconcileModule.forRoot({ consumerId: `bench-${process.pid}`, ...options, connection })],
       providers: worker === undefined ? [] : [workerClass(worker.concurrency, worker.handle)],
     },
     { abortOnError: false },

@@ -1,11 +1,10 @@
 import { expectCount, LatencyHistogram, openLoop, type Parameters, type ServedSubject } from '../../harness/index.js';
 import { inChunks, infoOf, nameOf } from '../handoffs.js';
 import { CountedWork } from './counted-work.js';
-import { type OurApp, startOurApp } from './our-app.js';
+import { type OurApp, type Servers, startOurApp } from './our-app.js';
 import { TimedBacklog } from './timed-backlog.js';
 
-interface Setup {
-  readonly url: string;
+interface Setup extends Servers {
   readonly service: string;
   /** Default: the module's own. */
   readonly concurrency: number;
@@ -13,10 +12,10 @@ interface Setup {
 }
 
 export async function startOurs(setup: Parameters): Promise<ServedSubject> {
-  const { url, service, concurrency, partitions = 1 } = setup as unknown as Setup;
+  const { concurrency, partitions = 1, ...where } = setup as unknown as Setup;
   const work = new CountedWork();
   const worker = { concurrency, handle: ({ dataStream }: { readonly dataStream: string }) => work.handle(dataStream) };
-  const app = await startOurApp({ url, service, partitions, worker });
+  const app = await startOurApp({ ...where, partitions, worker });
   const backlog = new TimedBacklog(work, {
     add: (run, count) => addAll(app, run, count),
     finished: (count) => untilDone(app, count),
@@ -27,13 +26,13 @@ export async function startOurs(setup: Parameters): Promise<ServedSubject> {
 
 /** From the moment when a hand-off was due to be produced until its handler runs, in a process that has nothing else to do. */
 export async function startOurLatency(setup: Parameters): Promise<ServedSubject> {
-  const { url, service, concurrency } = setup as unknown as Setup;
+  const { concurrency, ...where } = setup as unknown as Setup;
   const handled = new Map<string, () => void>();
   const worker = {
     concurrency,
     handle: ({ dataStream }: { readonly dataStream: string }) => Promise.resolve(handled.get(dataStream)?.()),
   };
-  const app = await startOurApp({ url, service, worker });
+  const app = await startOurApp({ ...where, worker });
   let runs = 0;
   const run = async (parameters: Parameters) => {
     const { ratePerSecond, durationMs } = parameters as { readonly ratePerSecond: number; readonly durationMs: number };

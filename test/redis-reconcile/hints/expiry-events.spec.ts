@@ -1,42 +1,24 @@
-import { type ExclusiveRedis, StallMeter, startRedis, waitFor } from '@nest-baton/testing';
-import { Redis } from 'ioredis';
+import { StallMeter, waitFor } from '@nest-baton/testing';
 import {
   freshService,
-  type Instance,
   type InstanceSettings,
   keysOf,
   letGhostLapse,
   openRedis,
   ownAsGhost,
-  startInstance,
+  startInstances,
 } from '../support/instance.js';
+import { useOwnRedis } from '../support/own-redis.js';
 
 describe('expiry events', () => {
-  const open: Instance[] = [];
-  let server: ExclusiveRedis;
-  let redis: Redis;
-
-  beforeAll(async () => {
-    server = await startRedis({ exclusive: true });
-    redis = openRedis(server.url);
-  });
+  const own = useOwnRedis();
+  const startOne = startInstances();
   beforeEach(async () => {
-    await redis.config('SET', 'notify-keyspace-events', '');
-  });
-  afterEach(async () => {
-    await Promise.all(open.splice(0).map((instance) => instance.close()));
-  });
-  afterAll(async () => {
-    redis.disconnect();
-    await server.stop();
+    await own.redis.config('SET', 'notify-keyspace-events', '');
   });
 
-  const start = async (settings: InstanceSettings) => {
-    const instance = await startInstance({ url: server.url, ...settings });
-    open.push(instance);
-    return instance;
-  };
-  const flags = async () => ((await redis.config('GET', 'notify-keyspace-events')) as string[])[1] ?? '';
+  const start = (settings: InstanceSettings) => startOne({ url: own.server.url, ...settings });
+  const flags = async () => ((await own.redis.config('GET', 'notify-keyspace-events')) as string[])[1] ?? '';
   /** A lease that runs out before anybody listens would tell nobody. */
   const LONG = 60_000;
   /** The scan would take an hour: what happens sooner, an event has done. */
@@ -49,11 +31,11 @@ describe('expiry events', () => {
       void seen.push({ dataStream, attempt, at: performance.now() });
     const producer = await start({ service });
     await producer.service.produce('a:b {c}');
-    const owned = await ownAsGhost(redis, service, 1, LONG);
+    const owned = await ownAsGhost(own.redis, service, 1, LONG);
     for (let i = 0; i < 3; i++) await start({ service, options: eventsOnly, handle });
     const stalls = StallMeter.start();
     const at = performance.now();
-    await letGhostLapse(redis, service, owned, 700);
+    await letGhostLapse(own.redis, service, owned, 700);
     await waitFor(() => seen.length === 1, { description: 'it was recovered' });
     expect(seen[0]).toMatchObject({ dataStream: 'a:b {c}', attempt: 2 });
     expect((seen[0]?.at ?? Infinity) - at).toBeLessThan(700 + 1000 + stalls.stop());
@@ -65,16 +47,16 @@ describe('expiry events', () => {
     const names = Array.from({ length: 200 }, (_, i) => `s${i}`);
     await Promise.all(names.map((name) => producer.service.produce(name)));
     const seen: string[] = [];
-    const owned = await ownAsGhost(redis, service, 200, LONG);
+    const owned = await ownAsGhost(own.redis, service, 200, LONG);
     for (let i = 0; i < 3; i++)
       await start({ service, options: eventsOnly, handle: async ({ dataStream }) => void seen.push(dataStream) });
-    await letGhostLapse(redis, service, owned, 500);
+    await letGhostLapse(own.redis, service, owned, 500);
     await waitFor(() => seen.length >= 200, { description: 'all were recovered' });
     expect(seen.sort()).toEqual(names.sort());
   });
 
   it('are asked for by adding to the flags that others set, which stay', async () => {
-    await redis.config('SET', 'notify-keyspace-events', 'gE$lshz');
+    await own.redis.config('SET', 'notify-keyspace-events', 'gE$lshz');
     const instance = await start({ service: freshService(), options: eventsOnly, handle: async () => undefined });
     expect((await flags()).split('').sort().join('')).toBe('g$lshzxKE'.split('').sort().join(''));
     expect(await instance.service.health()).toEqual({ state: 'up', mode: 'listening' });
@@ -86,7 +68,7 @@ describe('expiry events', () => {
       options: { keyspaceEvents: 'auto' },
       handle: async () => undefined,
     });
-    await redis.config('SET', 'notify-keyspace-events', '');
+    await own.redis.config('SET', 'notify-keyspace-events', '');
     await waitFor(async () => (await flags()).includes('x'), { description: 'the flags are back' });
     expect(await instance.service.health()).toMatchObject({ state: 'up', mode: 'listening' });
   });
@@ -97,7 +79,7 @@ describe('expiry events', () => {
       const service = freshService();
       const producer = await start({ service });
       await producer.service.produce('x');
-      await ownAsGhost(redis, service, 1);
+      await ownAsGhost(own.redis, service, 1);
       const seen: string[] = [];
       const instance = await start({
         service,
@@ -117,7 +99,7 @@ describe('expiry events', () => {
   );
 
   it('are heard in mode verify when the server has them already', async () => {
-    await redis.config('SET', 'notify-keyspace-events', 'AKE');
+    await own.redis.config('SET', 'notify-keyspace-events', 'AKE');
     const instance = await start({
       service: freshService(),
       options: { keyspaceEvents: 'verify' },
@@ -127,31 +109,31 @@ describe('expiry events', () => {
   });
 
   it('are no part of it with hints off, whatever the mode says', async () => {
-    await redis.config('SET', 'notify-keyspace-events', '');
+    await own.redis.config('SET', 'notify-keyspace-events', '');
     const instance = await start({
       service: freshService(),
       options: { hints: 'off', keyspaceEvents: 'auto' },
       handle: async () => undefined,
     });
     expect(await flags()).toBe('');
-    expect((await redis.call('PUBSUB', 'NUMPAT')) as number).toBe(0);
+    expect((await own.redis.call('PUBSUB', 'NUMPAT')) as number).toBe(0);
     expect(await instance.service.health()).toEqual({ state: 'up', mode: 'scanning' });
   });
 
   describe('where CONFIG is forbidden', () => {
     const restricted = () => {
-      const url = new URL(server.url);
+      const url = new URL(own.server.url);
       url.username = 'app';
       url.password = 'secret';
       return url.href;
     };
-    beforeAll(() => redis.call('ACL', 'SETUSER', 'app', 'on', '>secret', '~*', '&*', '+@all', '-config'));
+    beforeAll(() => own.redis.call('ACL', 'SETUSER', 'app', 'on', '>secret', '~*', '&*', '+@all', '-config'));
 
     it('are done without: a warning, and the scan does the work', async () => {
       const service = freshService();
       const producer = await start({ service, url: restricted() });
       await producer.service.produce('x');
-      await ownAsGhost(redis, service, 1);
+      await ownAsGhost(own.redis, service, 1);
       const seen: string[] = [];
       const instance = await start({
         service,
@@ -171,7 +153,7 @@ describe('expiry events', () => {
 
     it('stop the start in mode require, in one sentence', async () => {
       await expect(
-        startInstance({
+        startOne({
           service: freshService(),
           url: restricted(),
           options: { keyspaceEvents: 'require' },
@@ -188,7 +170,7 @@ describe('expiry events', () => {
     const service = `a[*?${freshService()}`;
     const other = `${service}:1`;
     const seen: string[] = [];
-    const url = `${server.url}/3`;
+    const url = `${own.server.url}/3`;
     const inThree = openRedis(url);
     const instance = await start({
       service,
@@ -215,14 +197,13 @@ describe('expiry events', () => {
   });
 
   it('have one subscription a process, confirmed when the start resolves (R21), and none after it', async () => {
-    const before = (await redis.call('PUBSUB', 'NUMPAT')) as number;
+    const before = (await own.redis.call('PUBSUB', 'NUMPAT')) as number;
     const service = freshService();
     const instance = await start({ service, options: eventsOnly, handle: async () => undefined });
-    const patterns = ((await redis.client('LIST')) as string).split('\n').filter((line) => / psub=1 /.test(line));
+    const patterns = ((await own.redis.client('LIST')) as string).split('\n').filter((line) => / psub=1 /.test(line));
     expect(patterns).toHaveLength(1);
     await instance.close();
-    open.splice(open.indexOf(instance), 1);
-    await waitFor(async () => ((await redis.call('PUBSUB', 'NUMPAT')) as number) === before, {
+    await waitFor(async () => ((await own.redis.call('PUBSUB', 'NUMPAT')) as number) === before, {
       description: 'it is gone',
     });
   });

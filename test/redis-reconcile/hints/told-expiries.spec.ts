@@ -1,43 +1,26 @@
-import { type ExclusiveRedis, startRedis, waitFor } from '@nest-baton/testing';
-import type { Redis } from 'ioredis';
+import { waitFor } from '@nest-baton/testing';
 import {
   freshService,
   type Instance,
   type InstanceSettings,
   keysOf,
   letGhostLapse,
-  openRedis,
   ownAsGhost,
-  startInstance,
+  startInstances,
 } from '../support/instance.js';
+import { useOwnRedis } from '../support/own-redis.js';
 import { pull } from '../support/pulling.js';
 
 describe('expiries of the leases of others', () => {
-  const open: Instance[] = [];
-  let server: ExclusiveRedis;
-  let redis: Redis;
+  const own = useOwnRedis();
+  const startOne = startInstances();
 
-  beforeAll(async () => {
-    server = await startRedis({ exclusive: true });
-    redis = openRedis(server.url);
-  });
-  afterEach(async () => {
-    await Promise.all(open.splice(0).map((instance) => instance.close()));
-  });
-  afterAll(async () => {
-    redis.disconnect();
-    await server.stop();
-  });
-
-  const start = async (settings: InstanceSettings) => {
-    const instance = await startInstance({
-      url: server.url,
+  const start = (settings: InstanceSettings) =>
+    startOne({
+      url: own.server.url,
       ...settings,
       options: { keyspaceEvents: 'auto', recovery: { interval: '1h' }, hints: 'on', ...settings.options },
     });
-    open.push(instance);
-    return instance;
-  };
   const listening = (instance: Instance) =>
     waitFor(async () => (await instance.service.health()).state === 'up' && instance.eventsOf('coverageChanged')[0], {
       description: 'it listens',
@@ -48,12 +31,12 @@ describe('expiries of the leases of others', () => {
     const names = ['plain', 'with:colons:lease:x', '{braces}', 'glob*?[a]', 'ü 👩‍🚀\n'];
     const producer = await start({ service });
     for (const name of names) await producer.service.produce(name);
-    const owned = await ownAsGhost(redis, service, names.length, 60_000);
+    const owned = await ownAsGhost(own.redis, service, names.length, 60_000);
     const a = await start({ service });
     const b = await start({ service });
     const consumers = [pull(a.service), pull(b.service)];
     await Promise.all([listening(a), listening(b)]);
-    await letGhostLapse(redis, service, owned, 100);
+    await letGhostLapse(own.redis, service, owned, 100);
     for (const consumer of consumers) {
       await consumer.until('StreamExpired', names.length);
       expect(
@@ -75,7 +58,7 @@ describe('expiries of the leases of others', () => {
     await listening(a);
     await a.service.produce('mine');
     await consumer.until('StreamAdded');
-    await redis.pexpire(keysOf(service).lease('mine'), 1);
+    await own.redis.pexpire(keysOf(service).lease('mine'), 1);
     await consumer.until('StreamDisowned');
     expect(consumer.ofType('StreamExpired')).toEqual([]);
   });
