@@ -163,22 +163,25 @@ export class Reconciler {
   ): Promise<void> {
     const { batchSize, clock } = this.options;
     const until = clock.monotonic() + MAX_PASS_MS;
+    let page = await partition.scan(minIdleMs, this.places.get(partition), batchSize);
     for (;;) {
-      const page = await partition.scan(minIdleMs, this.places.get(partition), batchSize);
       // This look may have been what ended a gap.
       if (this.quietOf(partition) > 0) return;
       tally.scanned += page.length;
-      const outcomes = await this.reconcile(
-        partition,
-        this.toCandidates(partition, page),
-        this.rules(minIdleMs, 'idle'),
-        failures,
-      );
-      for (const { what } of outcomes) tally[TALLY[what]]++;
       const last = page.at(-1);
-      if (page.length < batchSize || last === undefined) return void this.places.delete(partition);
+      const isEnd = page.length < batchSize || last === undefined;
+      const isOver = isEnd || clock.monotonic() >= until || signal?.aborted === true;
+      const candidates = this.toCandidates(partition, page);
+      // The next page is asked for behind what is acted on: the server has something to do while this process looks at its answers.
+      const [acted, next] = await Promise.allSettled([
+        this.reconcile(partition, candidates, this.rules(minIdleMs, 'idle'), failures),
+        isOver ? [] : partition.scan(minIdleMs, last.id, batchSize),
+      ]);
+      for (const { what } of valueOf(acted)) tally[TALLY[what]]++;
+      if (isEnd) return void this.places.delete(partition);
       this.places.set(partition, last.id);
-      if (clock.monotonic() >= until || signal?.aborted === true) return;
+      if (isOver) return;
+      page = valueOf(next);
     }
   }
 
