@@ -81,7 +81,11 @@ export class OutboxWorld {
       outbox: context.get(WebhookOutboxService),
       endpoints: context.get(WebhookEndpointsService),
       dataSource: context.get(DataSource),
-      close: () => (closing ??= context.close()),
+      close: () =>
+        (closing ??= context.close().finally(() => {
+          const at = this.apps.indexOf(app);
+          if (at >= 0) this.apps.splice(at, 1);
+        })),
     };
     this.apps.push(app);
     return app;
@@ -139,7 +143,7 @@ export class OutboxWorld {
   }
 
   async stop(): Promise<void> {
-    for (const app of this.apps) await app.close();
+    for (const app of [...this.apps]) await app.close();
     await this.receiver.stop();
     await this.admin.end();
     await this.database?.drop();

@@ -4,11 +4,14 @@ import { NestFactory } from '@nestjs/core';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { WebhookOutboxModule, type WebhookOutboxOptions, WebhookOutboxService } from '@nest-baton/webhook-outbox';
 
-/** A relay in a process of its own: `relay-program <database url> <options as JSON> <ms its clock is off>`. Prints `ready`, then events. */
+/** A relay in a process of its own: `relay-program <database url> <options as JSON> <ms its clock is off, or a list to step through>`. Prints `ready`, then events. */
 const [, , url = '', options = '{}', clockOffMs = '0'] = process.argv;
 
 const now = Date.now;
-Date.now = () => now() + Number(clockOffMs);
+const offs = clockOffMs.split(',').map(Number);
+let step = 0;
+if (offs.length > 1) setInterval(() => step++, 150).unref();
+Date.now = () => now() + (offs[step % offs.length] ?? 0);
 
 @Module({
   imports: [

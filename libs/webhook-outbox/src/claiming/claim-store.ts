@@ -51,6 +51,8 @@ export interface Claims {
   claimProbes(request: ClaimRequest): Promise<readonly ClaimedDelivery[]>;
   /** Milliseconds until tokens come for something that is due, by the last claim; undefined: nothing waits for one. */
   readonly tokenInMs?: number | undefined;
+  /** By the last claim: something is due that no process may start before an outcome is written. */
+  readonly isSlotAwaited?: boolean;
 }
 
 /** As many as no endpoint has. */

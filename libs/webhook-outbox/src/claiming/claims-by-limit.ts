@@ -4,6 +4,7 @@ import type { ClaimedDelivery, ClaimRequest, Claims, ClaimStore, SlotsTaken } fr
 export interface LimitedLooks extends Claims {
   /** Until tokens come for something that is due, by the last look. */
   readonly tokenInMs: number | undefined;
+  readonly isSlotAwaited: boolean;
 }
 
 /**
@@ -12,6 +13,7 @@ export interface LimitedLooks extends Claims {
  */
 export class ClaimsByLimit implements Claims {
   tokenInMs: number | undefined;
+  isSlotAwaited = false;
   private isLimitedsTurn = false;
 
   constructor(
@@ -21,18 +23,19 @@ export class ClaimsByLimit implements Claims {
 
   async claim(request: ClaimRequest): Promise<readonly ClaimedDelivery[]> {
     const { unlimited } = this;
-    const claimed: ClaimedDelivery[] = [];
-    const claim = async (from: Claims): Promise<void> => {
-      const limit = request.limit - claimed.length;
-      if (limit > 0) claimed.push(...(await from.claim({ ...request, limit })));
-    };
     this.tokenInMs = undefined;
     this.isLimitedsTurn = !this.isLimitedsTurn && unlimited.hasLimited;
-    const isFirst = this.isLimitedsTurn;
-    if (isFirst) await this.claimLimited(claim);
-    await claim(unlimited);
-    if (!isFirst && unlimited.hasLimited) await this.claimLimited(claim);
-    return claimed;
+    if (this.isLimitedsTurn) {
+      const first = await this.claimLimited(request);
+      return [...first, ...(await claimRest(unlimited, request, first.length))];
+    }
+    const first = await unlimited.claim(request);
+    if (!unlimited.hasLimited) {
+      this.isSlotAwaited = false;
+      return first;
+    }
+    const limit = request.limit - first.length;
+    return limit <= 0 ? first : [...first, ...(await this.claimLimited({ ...request, limit }))];
   }
 
   async claimSuspect(slots: SlotsTaken): Promise<ClaimedDelivery | undefined> {
@@ -48,8 +51,17 @@ export class ClaimsByLimit implements Claims {
     return [...probes, ...(await this.limited.claimProbes({ ...request, limit }))];
   }
 
-  private async claimLimited(claim: (from: Claims) => Promise<void>): Promise<void> {
-    await claim(this.limited);
+  /** An outcome that is written while the look is on its way may have come too late for it. */
+  private async claimLimited(request: ClaimRequest): Promise<readonly ClaimedDelivery[]> {
+    this.isSlotAwaited = true;
+    const claims = await this.limited.claim(request);
+    this.isSlotAwaited = this.limited.isSlotAwaited;
     this.tokenInMs = this.limited.tokenInMs;
+    return claims;
   }
+}
+
+async function claimRest(from: Claims, request: ClaimRequest, taken: number): Promise<readonly ClaimedDelivery[]> {
+  const limit = request.limit - taken;
+  return limit <= 0 ? [] : from.claim({ ...request, limit });
 }

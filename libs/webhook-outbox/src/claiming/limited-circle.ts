@@ -18,6 +18,7 @@ const SLICE = 1_000;
 /** What is due of all limited endpoints, in slices of their circle. */
 export class LimitedCircle implements LimitedLooks {
   tokenInMs: number | undefined;
+  isSlotAwaited = false;
   private readonly claims: LimitedClaims;
   private readonly bounds: DueBounds;
   /** The circle of endpoints goes on behind this one. */
@@ -38,6 +39,7 @@ export class LimitedCircle implements LimitedLooks {
     const bounds = this.bounds.next();
     const claimed: ClaimedDelivery[] = [];
     this.tokenInMs = undefined;
+    this.isSlotAwaited = false;
     const begin = this.after;
     for (let isRound = false; ;) {
       const limit = request.limit - claimed.length;
@@ -68,12 +70,13 @@ export class LimitedCircle implements LimitedLooks {
     return (await this.claims.claim('probe', request, this.where('probe', open))).claims;
   }
 
-  private note({ claims, tokenInMs }: LimitedLook): void {
+  private note({ claims, tokenInMs, isSlotAwaited }: LimitedLook): void {
     const behind = this.bounds.note(
       claims.map(({ endpointId, dueAtUs }) => ({ endpointId, dueAtUs: Number(dueAtUs) })),
     );
     if (behind > 0) this.onFoundLate(behind);
     if (tokenInMs !== null) this.tokenInMs = Math.min(this.tokenInMs ?? Infinity, tokenInMs);
+    this.isSlotAwaited ||= isSlotAwaited;
   }
 
   private slice(bounds: ReadonlyMap<string, number>): LimitedRows {

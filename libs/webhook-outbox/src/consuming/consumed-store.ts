@@ -10,6 +10,7 @@ export interface FoundDelivery {
   readonly state: DeliveryState;
   readonly nextAt: Date;
   readonly leaseUntil: Date | null;
+  readonly fence: string;
   /** Its time has come. */
   readonly isDue: boolean;
   /** Its endpoint may be sent to. */
@@ -42,7 +43,7 @@ export class ConsumedStore {
       FoundDelivery & Pick<FoundEvent, 'isFanOutPending'> & { readonly isKnown: boolean }
     >(
       `WITH found AS MATERIALIZED (
-         SELECT d.id, d.endpoint_id, d.state, d.next_at, d.lease_until, d.next_at <= statement_timestamp() AS is_due,
+         SELECT d.id, d.endpoint_id, d.state, d.next_at, d.lease_until, d.fence, d.next_at <= statement_timestamp() AS is_due,
                 coalesce(${IS_ELIGIBLE}, false) AS is_eligible,
                 CASE WHEN ${lacksToken('e', 's')} THEN ${nextTokenAt('e', 's')} END AS token_at
            FROM ${this.schema}.webhook_deliveries d
@@ -56,7 +57,7 @@ export class ConsumedStore {
        ), moved AS (
          UPDATE ${this.schema}.webhook_hand_offs h SET lease_until = NULL, next_at = next.at, fence = h.fence + 1
            FROM next WHERE h.event_id = $1 AND h.kind = 'sweep' AND next.at IS NOT NULL)
-       SELECT f.id, f.endpoint_id AS "endpointId", f.state, f.next_at AS "nextAt", f.lease_until AS "leaseUntil", f.is_due AS "isDue",
+       SELECT f.id, f.endpoint_id AS "endpointId", f.state, f.next_at AS "nextAt", f.lease_until AS "leaseUntil", f.fence, f.is_due AS "isDue",
               f.is_eligible AS "isEligible", f.token_at AS "tokenAt", EXISTS (SELECT FROM ${this.schema}.webhook_events WHERE id = $1) AS "isKnown",
               EXISTS (SELECT FROM ${this.schema}.webhook_hand_offs WHERE event_id = $1 AND kind = 'fan-out') AS "isFanOutPending"
          FROM (SELECT) one LEFT JOIN found f ON true ORDER BY f.id`,

@@ -1,6 +1,6 @@
 import { type Clock, ShuttingDownError } from '@nest-baton/core';
 import type { ClaimsUnderWay } from './claims-under-way.js';
-import type { ConsumedStore, FoundDelivery } from './consumed-store.js';
+import type { ConsumedStore, FoundDelivery, FoundEvent } from './consumed-store.js';
 import { type DeliverySummary, summaryOf } from './delivery-summary.js';
 import type { WantedClaims } from './wanted-claims.js';
 import { isUuid } from '../deliveries/delivery-filter.js';
@@ -61,13 +61,19 @@ export class EventDeliverer {
     const unwant = wanted?.want(outboxId);
     const waitsUntil = this.clock.monotonic() + leaseMs;
     const tried = new Set<string>();
+    let held: ReadonlySet<string> = new Set();
     try {
       for (;;) {
         await this.parts.look();
         await this.idle(outboxId, tried);
         const found = await store.consumed(outboxId, handOffGraceMs);
+        if (this.isStopped || this.clock.monotonic() >= waitsUntil) return summaryOf(outboxId, found);
+        const before = held;
+        held = claimsOf(found);
+        // What this process has claimed meanwhile is seen here before it is known to be its own: only a claim that outlasts a look is elsewhere.
+        if ([...held].some((claim) => !before.has(claim))) continue;
         const isWaiting = found?.deliveries.some((one) => isSendable(one) && !tried.has(one.id)) === true;
-        if (this.isStopped || !isWaiting || this.clock.monotonic() >= waitsUntil) return summaryOf(outboxId, found);
+        if (!isWaiting) return summaryOf(outboxId, found);
         await underWay.change(SLOT_WAIT_MS);
       }
     } finally {
@@ -96,4 +102,10 @@ export class EventDeliverer {
 
 function isSendable({ state, isDue, isEligible }: FoundDelivery): boolean {
   return state === 'ready' && isDue && isEligible;
+}
+
+/** By delivery and fence. */
+function claimsOf(found: FoundEvent | undefined): ReadonlySet<string> {
+  const leased = found?.deliveries.filter(({ state }) => state === 'leased') ?? [];
+  return new Set(leased.map(({ id, fence }) => `${id} ${fence}`));
 }

@@ -140,6 +140,7 @@ export class WantedClaims extends ClaimStore {
 export class LimitedWanted implements LimitedLooks {
   /** Nobody waits for tokens: `deliver` says when the next one comes. */
   readonly tokenInMs = undefined;
+  isSlotAwaited = false;
   private readonly claims: LimitedClaims;
 
   constructor(
@@ -164,7 +165,11 @@ export class LimitedWanted implements LimitedLooks {
 
   private async look(kind: ClaimKind, request: ClaimRequest): Promise<readonly ClaimedDelivery[]> {
     const events = this.wanted.turn();
-    return events.length === 0 ? [] : (await this.claims.claim(kind, request, this.rows(kind, events))).claims;
+    this.isSlotAwaited = false;
+    if (events.length === 0) return [];
+    const { claims, isSlotAwaited } = await this.claims.claim(kind, request, this.rows(kind, events));
+    this.isSlotAwaited = isSlotAwaited;
+    return claims;
   }
 
   private rows(kind: ClaimKind, events: readonly string[]): LimitedRows {

@@ -101,6 +101,7 @@ export class Relay implements Runnable {
     const onLost = (held: Held): void => this.lose(held);
     this.settler = new Settler(store, this.held, clock, {
       onSettled: (held, settlement) => {
+        if (parts.claims.isSlotAwaited === true) this.loop.notify();
         this.observe(held, settlement);
         hooks.onSettled(held, settlement);
       },

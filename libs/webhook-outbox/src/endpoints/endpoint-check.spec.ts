@@ -13,7 +13,7 @@ describe('checkEndpoint', () => {
       headers: {},
       legacySignature: null,
       signatures: ['v1'],
-      limits: { scheduleMs: undefined, maxInFlight: undefined, rate: undefined },
+      limits: { scheduleMs: undefined, maxInFlight: undefined, rate: undefined, globalMaxInFlight: undefined },
       secret: undefined,
     });
   });

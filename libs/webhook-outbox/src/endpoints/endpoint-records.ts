@@ -176,7 +176,8 @@ export class EndpointRecords {
     return `e.id, e.url, e.types, e.tenant, e.header_names AS "headerNames", e.legacy_signature AS "legacySignature",
               e.schedule_ms AS "scheduleMs",
               e.max_in_flight AS "maxInFlight",
-              CASE WHEN ${isLimited('e')} THEN jsonb_build_object('perSecond', e.rate_per_second, 'burst', e.rate_burst) END AS rate, e.state, e.disabled_reason AS "disabledReason",
+              e.global_max_in_flight AS "globalMaxInFlight",
+              CASE WHEN e.rate_per_second IS NOT NULL THEN jsonb_build_object('perSecond', e.rate_per_second, 'burst', e.rate_burst) END AS rate, e.state, e.disabled_reason AS "disabledReason",
               e.created_at AS "createdAt", e.updated_at AS "updatedAt", (
               SELECT coalesce(jsonb_agg(jsonb_build_object('id', s.id, 'kind', s.kind, 'publicKey', s.public_key,
                                                            'createdAt', s.created_at, 'expiresAt', s.expires_at)

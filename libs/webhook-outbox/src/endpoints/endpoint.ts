@@ -75,6 +75,8 @@ export interface Endpoint {
   readonly maxInFlight: number | null;
   /** `null`: none. */
   readonly rate: { readonly perSecond: number; readonly burst: number } | null;
+  /** `null`: as many as the processes make of `maxInFlight`. */
+  readonly globalMaxInFlight: number | null;
   readonly state: EndpointStanding;
   /** `gone`: it answered 410; `failing`: nothing but failures for `disableAfter`; `requested`: by `disable()`. */
   readonly disabledReason: string | null;

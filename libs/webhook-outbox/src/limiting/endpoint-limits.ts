@@ -9,6 +9,11 @@ export interface EndpointLimits {
   readonly maxInFlight?: number | null;
   /** Requests of all processes together; without: as many as there are. */
   readonly rate?: EndpointRate | null;
+  /**
+   * Deliveries that all processes together have claimed and not settled, 1 to 1 000; without: `maxInFlight` of each process. Too small and its requests wait
+   * for outcomes to be written.
+   */
+  readonly globalMaxInFlight?: number | null;
 }
 
 export interface EndpointRate {
@@ -18,13 +23,14 @@ export interface EndpointRate {
   readonly burst?: number;
 }
 
-export const LIMIT_NAMES = ['schedule', 'maxInFlight', 'rate'] as const;
+export const LIMIT_NAMES = ['schedule', 'maxInFlight', 'rate', 'globalMaxInFlight'] as const;
 
 /** As stored. Undefined: not given. */
 export interface CheckedLimits {
   readonly scheduleMs: readonly number[] | null | undefined;
   readonly maxInFlight: number | null | undefined;
   readonly rate: Required<EndpointRate> | null | undefined;
+  readonly globalMaxInFlight: number | null | undefined;
 }
 
 const MOST_PAUSES = 100;
@@ -35,21 +41,28 @@ const HIGHEST_RATE = 10_000;
 const MOST_BURST = 100_000;
 
 /** Pure. @throws EndpointInvalidError */
-export function checkLimits({ schedule, maxInFlight, rate }: EndpointLimits): CheckedLimits {
+export function checkLimits({ schedule, maxInFlight, rate, globalMaxInFlight }: EndpointLimits): CheckedLimits {
   return {
     scheduleMs: schedule === undefined || schedule === null ? schedule : checkSchedule(schedule),
-    maxInFlight: maxInFlight === undefined || maxInFlight === null ? maxInFlight : checkMaxInFlight(maxInFlight),
+    maxInFlight: checkCount('maxInFlight', maxInFlight),
     rate: rate === undefined || rate === null ? rate : checkRate(rate),
+    globalMaxInFlight: checkCount('globalMaxInFlight', globalMaxInFlight),
   };
 }
 
 /** Column, its type and its value, of what was given. */
-export function limitColumns({ scheduleMs, maxInFlight, rate }: CheckedLimits): readonly LimitColumn[] {
+export function limitColumns({
+  scheduleMs,
+  maxInFlight,
+  rate,
+  globalMaxInFlight,
+}: CheckedLimits): readonly LimitColumn[] {
   const all: readonly LimitColumn[] = [
     { column: 'schedule_ms', type: 'float8[]', value: scheduleMs },
     { column: 'max_in_flight', type: 'integer', value: maxInFlight },
     { column: 'rate_per_second', type: 'float8', value: rate && rate.perSecond },
     { column: 'rate_burst', type: 'integer', value: rate && rate.burst },
+    { column: 'global_max_in_flight', type: 'integer', value: globalMaxInFlight },
   ];
   return all.filter(({ value }) => value !== undefined);
 }
@@ -71,9 +84,10 @@ function checkSchedule(schedule: readonly unknown[]): readonly number[] {
   });
 }
 
-function checkMaxInFlight(count: number): number {
+function checkCount(name: string, count: number | null | undefined): number | null | undefined {
+  if (count === undefined || count === null) return count;
   if (!Number.isSafeInteger(count) || count < 1 || count > MOST_IN_FLIGHT)
-    throw new EndpointInvalidError(`maxInFlight must be a whole number from 1 to ${MOST_IN_FLIGHT}, or null.`);
+    throw new EndpointInvalidError(`${name} must be a whole number from 1 to ${MOST_IN_FLIGHT}, or null.`);
   return count;
 }
 

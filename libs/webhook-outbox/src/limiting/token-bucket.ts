@@ -3,7 +3,7 @@ export const WHOLE_TOKEN = '0.999999';
 
 /** As SQL: the endpoint `e` has a limit that all processes share. */
 export function isLimited(endpoint: string): string {
-  return `${endpoint}.rate_per_second IS NOT NULL`;
+  return `(${endpoint}.rate_per_second IS NOT NULL OR ${endpoint}.global_max_in_flight IS NOT NULL)`;
 }
 
 /** As SQL: what is in the bucket `s` at `now`; one that was never used is full. A clock that was set back refills nothing. */

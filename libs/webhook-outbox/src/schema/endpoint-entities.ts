@@ -22,6 +22,10 @@ export class EndpointState {
   tokens: number | null;
   /** When that was so. */
   tokensAt: Date | null;
+  /** Deliveries that have taken a slot of `globalMaxInFlight`, as `bigint`, as text; some of them may be over. */
+  slotIds: string[] | null;
+  /** The fences of their claims. */
+  slotFences: string[] | null;
 }
 
 /** Where events go. Read-only: made by `WebhookEndpointsService`. */
@@ -46,6 +50,8 @@ export class WebhookEndpoint {
   /** Requests a second, of all processes together; `null`: as many as there are. */
   ratePerSecond: number | null;
   rateBurst: number | null;
+  /** Deliveries that all processes together may have claimed; `null`: as many as there are. */
+  globalMaxInFlight: number | null;
   state: 'active' | 'disabled' | 'deleted';
   /** `gone`: it answered 410; `failing`: nothing but failures for `disableAfter`; `requested`: by a call. */
   disabledReason: string | null;
@@ -89,6 +95,8 @@ export function endpointStateSchema(schema: string): EntitySchema<EndpointState>
       warnedAt: nullable(timestamp('warned_at')),
       tokens: nullable({ name: 'tokens', type: 'double precision' }),
       tokensAt: nullable(timestamp('tokens_at')),
+      slotIds: { name: 'slot_ids', type: 'bigint', array: true, nullable: true },
+      slotFences: { name: 'slot_fences', type: 'bigint', array: true, nullable: true },
     },
     indices: [{ name: 'webhook_endpoint_states_open', columns: ['openUntil'], where: `breaker = 'open'` }],
   });
@@ -116,6 +124,7 @@ export function endpointSchema(schema: string): EntitySchema<WebhookEndpoint> {
       maxInFlight: nullable(integer('max_in_flight')),
       ratePerSecond: nullable({ name: 'rate_per_second', type: 'double precision' }),
       rateBurst: nullable(integer('rate_burst')),
+      globalMaxInFlight: nullable(integer('global_max_in_flight')),
       state: text('state'),
       disabledReason: nullable(text('disabled_reason')),
       version: integer('version'),
@@ -124,7 +133,11 @@ export function endpointSchema(schema: string): EntitySchema<WebhookEndpoint> {
     },
     indices: [
       { name: 'webhook_endpoints_tenant', columns: ['tenant', 'id'] },
-      { name: 'webhook_endpoints_limited', columns: ['id'], where: 'rate_per_second IS NOT NULL' },
+      {
+        name: 'webhook_endpoints_limited',
+        columns: ['id'],
+        where: '(rate_per_second IS NOT NULL OR global_max_in_flight IS NOT NULL)',
+      },
       { name: 'webhook_endpoints_off', columns: ['id'], where: `state <> 'active'` },
     ],
   });

@@ -36,6 +36,7 @@ function endpoints(schema: string): string[] {
        max_in_flight integer,
        rate_per_second double precision,
        rate_burst integer,
+       global_max_in_flight integer,
        state text NOT NULL,
        disabled_reason text,
        version integer NOT NULL,
@@ -43,7 +44,7 @@ function endpoints(schema: string): string[] {
        updated_at timestamptz NOT NULL)`,
     `CREATE INDEX webhook_endpoints_tenant ON ${schema}.webhook_endpoints (tenant, id)`,
     `CREATE INDEX webhook_endpoints_off ON ${schema}.webhook_endpoints (id) WHERE state <> 'active'`,
-    `CREATE INDEX webhook_endpoints_limited ON ${schema}.webhook_endpoints (id) WHERE rate_per_second IS NOT NULL`,
+    `CREATE INDEX webhook_endpoints_limited ON ${schema}.webhook_endpoints (id) WHERE (rate_per_second IS NOT NULL OR global_max_in_flight IS NOT NULL)`,
     `CREATE TABLE ${schema}.webhook_secrets (
        endpoint_id uuid NOT NULL,
        id uuid NOT NULL,
@@ -65,7 +66,9 @@ function endpoints(schema: string): string[] {
        paused_until timestamptz,
        warned_at timestamptz,
        tokens double precision,
-       tokens_at timestamptz)`,
+       tokens_at timestamptz,
+       slot_ids bigint[],
+       slot_fences bigint[])`,
     `CREATE INDEX webhook_endpoint_states_open ON ${schema}.webhook_endpoint_states (open_until) WHERE breaker = 'open'`,
   ];
 }

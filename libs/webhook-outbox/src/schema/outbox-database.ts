@@ -15,6 +15,7 @@ import type { DataSource, QueryRunner } from 'typeorm';
 import { MIGRATIONS } from './migrations.js';
 
 const OLDEST_POSTGRES = '14';
+const READ_ONLY = '25006';
 
 export interface OutboxDatabaseOptions {
   readonly schema: string;
@@ -172,9 +173,13 @@ export class OutboxDatabase implements Queryable {
   }
 }
 
-/** The administrator's command, a crash, a server that starts or stops. */
+/**
+ * The administrator's command, a crash, a server that starts or stops; or one that only reads since somebody else has taken over, and whose connections the
+ * pool would hand out for ever.
+ */
 function isFarewell(error: unknown): boolean {
-  return sqlState(error)?.startsWith('57P') === true;
+  const state = sqlState(error);
+  return state?.startsWith('57P') === true || state === READ_ONLY;
 }
 
 /** The structured form, since the plain one differs between SELECT and UPDATE and drops the row count. */

@@ -6,6 +6,7 @@ import type { OutboxDatabase } from '../schema/outbox-database.js';
 import type { ResolvedWebhookOutboxOptions } from '../webhook-outbox.options.js';
 
 const CONNECT_TIMEOUT_MS = 5_000;
+const ECHO_TIMEOUT_MS = 3_000;
 
 export interface WakeUpHooks {
   /** LISTEN is active, `reconnects` times after a loss. */
@@ -35,13 +36,15 @@ export class WakeUps {
     // Where a queue says what to send, nobody waits for a hint.
     if (options.hints === 'off' || options.dispatch === 'queue') return;
     const channel = channelOf(options.schema);
+    const send = async (payload: string): Promise<void> =>
+      void (await database.query('SELECT pg_notify($1, $2)', [channel, payload]));
     this.notifier = new CoalescedNotifier({
-      send: async (payload) => void (await database.query('SELECT pg_notify($1, $2)', [channel, payload])),
+      send,
       onError: (error) => logger.debug('NOTIFY failed; other relays find the event by their poll', shown(error)),
     });
     const { listenConnectionString, role } = options;
     if (listenConnectionString !== undefined && role !== 'producer')
-      this.selfHealing = this.createListener(listenConnectionString, channel);
+      this.selfHealing = this.createListener(listenConnectionString, channel, send);
   }
 
   /** `off`: no listener was asked for. */
@@ -71,7 +74,11 @@ export class WakeUps {
     await this.notifier?.stop();
   }
 
-  private createListener(connectionString: string, channel: string): SelfHealingListener {
+  private createListener(
+    connectionString: string,
+    channel: string,
+    send: (payload: string) => Promise<void>,
+  ): SelfHealingListener {
     return new SelfHealingListener({
       createClient: () =>
         new pg.Client({
@@ -88,8 +95,17 @@ export class WakeUps {
         this.hooks.onListening(this.timesListening++);
       },
       onLost: this.hooks.onListenerLost,
+      echo: { send: (payload) => within(ECHO_TIMEOUT_MS, send(payload)) },
     });
   }
+}
+
+async function within(ms: number, work: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const over = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${ms} ms`)), ms);
+  });
+  await Promise.race([work, over]).finally(() => clearTimeout(timer));
 }
 
 /** Hashed, since a channel's name is cut after 63 bytes. */
