@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { HandoffNotifications } from '@nest-baton/redis-reconcile';
 import { Cluster } from 'ioredis';
-import type { Parameters, Sample, ServedSubject } from '../../harness/index.js';
-import { startOurApp } from './our-app.js';
+import type { Parameters, Sample, ServedSubject } from '../../../harness/index.js';
+import { startOurApp } from '../our-app.js';
 
 const PROBE_EVERY_MS = 100;
 const PROBE_LASTS_MS = 20;
