@@ -15,7 +15,7 @@ local freed = 0
 for i, dataStream in ipairs(ARGV) do
   local lease, waiting = KEYS[6 + 2 * i], KEYS[7 + 2 * i]
   local record = recordOf(dataStream)
-  if record and redis.call('EXISTS', lease) == 0 and not entryAt(record.id) then
+  if record and record.token ~= ELSEWHERE and redis.call('EXISTS', lease) == 0 and not entryAt(record.id) then
     local next = oldestWaiting(waiting)
     putBack(waiting, dataStream, next)
     redis.call('XACK', STREAM, GROUP, record.id)
