@@ -2,7 +2,7 @@ import type { Handoff } from '@nest-baton/redis-reconcile';
 import { Gate, waitFor } from '@nest-baton/testing';
 import type { Redis } from 'ioredis';
 import { freshService, keysOf, openRedis, ownAsGhost, startInstances } from './support/instance.js';
-import { keysLeft, OneOwner, repartitionWhole } from './support/repartitioning.js';
+import { keysLeft, OneOwner, repartitionWhole } from './support/watching/one-owner.js';
 
 describe('the number of partitions', () => {
   const start = startInstances();

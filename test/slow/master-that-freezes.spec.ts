@@ -1,7 +1,7 @@
 import { soakPlan, waitFor } from '@nest-baton/testing';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { clusterUnderTest, mastersOf, serviceOnEveryMaster } from '../redis-reconcile/support/on-cluster.js';
-import { OneOwner } from '../redis-reconcile/support/repartitioning.js';
+import { OneOwner } from '../redis-reconcile/support/watching/one-owner.js';
 
 const { durationMs } = soakPlan();
 const LEASE_MS = 3000;

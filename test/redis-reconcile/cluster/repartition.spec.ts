@@ -1,6 +1,6 @@
 import { Gate, waitFor } from '@nest-baton/testing';
 import { clusterUnderTest, mastersOf, PARTITIONS, serviceOnEveryMaster } from '../support/on-cluster.js';
-import { OneOwner, repartitionWhole } from '../support/repartitioning.js';
+import { OneOwner, repartitionWhole } from '../support/watching/one-owner.js';
 
 const FEWER = 3;
 

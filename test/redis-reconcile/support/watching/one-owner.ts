@@ -1,7 +1,7 @@
 import type { Handoff } from '@nest-baton/redis-reconcile';
 import { waitFor } from '@nest-baton/testing';
 import type { Redis } from 'ioredis';
-import type { Instance } from './instance.js';
+import { type Instance, keysOf } from '../instance.js';
 
 /** Watches that no data stream ever has two owners at work, and that fences only grow. */
 export class OneOwner {
@@ -34,8 +34,12 @@ export async function repartitionWhole({ service }: Instance, partitions: number
   });
 }
 
-/** What a service has in Redis, without what stays behind a change on purpose. */
+/** Keys under a number of partitions, without what stays behind a change on purpose. */
 export async function keysLeft(redis: Redis, service: string, partitions: number): Promise<string[]> {
-  const keys = await redis.keys(`{${service}:*/${partitions}}*`);
-  return keys.filter((key) => !/:(layout|fence|revoked)$|:dedupe:/.test(key));
+  const keys = Array.from({ length: partitions }, (_, p) => {
+    const { stream, owned, dlq } = keysOf(service, p, partitions);
+    return [stream, owned, dlq, `${dlq}:index`, owned.replace(/owned$/, 'waiting')];
+  }).flat();
+  const areThere = await Promise.all(keys.map((key) => redis.exists(key)));
+  return keys.filter((_, i) => areThere[i] === 1);
 }
