@@ -158,4 +158,19 @@ describe('an endpoint that is deleted', () => {
     expect(codes.filter((code) => code !== 'done' && code !== 'ENDPOINT_NOT_FOUND')).toEqual([]);
     expect((await world.admin.query('SELECT FROM baton.webhook_secrets')).rowCount).toBe(0);
   });
+
+  it('is not remembered for an answer that comes after that', async () => {
+    world.receiver.answer({ status: 500, delayMs: 500 });
+    await start();
+    const { id } = await world.endpoint(app, 'x', { types: ['a'] });
+    const { id: other } = await world.endpoint(app, 'other', { types: ['b'] });
+    await app.outbox.send({ type: 'a', data: 1 });
+    await world.received('x', 1);
+    await app.endpoints.delete(id);
+    await app.outbox.send({ type: 'b', data: 1 });
+    const known = async () =>
+      (await world.admin.query<{ id: string }>('SELECT endpoint_id AS id FROM baton.webhook_endpoint_states')).rows;
+    await waitFor(async () => (await known()).some((one) => one.id === other), { description: 'what the other did' });
+    expect(await known()).toEqual([{ id: other }]);
+  });
 });

@@ -68,5 +68,5 @@ describe('a failover to a server that only reads', () => {
     expect(new Set(receiver.ids.get('/x')).size).toBe(21);
     expect(receiver.count('/x')).toBe(21);
     await waitFor(async () => (await app.outbox.health()).state === 'up', { description: 'health' });
-  });
+  }, 90_000);
 });

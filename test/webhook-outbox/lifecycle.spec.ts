@@ -17,6 +17,7 @@ import { EndpointStore } from '../../libs/webhook-outbox/src/endpoints/endpoint-
 import { KeyRing } from '../../libs/webhook-outbox/src/endpoints/key-ring.js';
 import { EndpointHealthStore } from '../../libs/webhook-outbox/src/endpoint-health/endpoint-health-store.js';
 import { Cleaner } from '../../libs/webhook-outbox/src/retaining/cleaner.js';
+import { EndpointRemains } from '../../libs/webhook-outbox/src/retaining/endpoint-remains.js';
 import { RetentionStore } from '../../libs/webhook-outbox/src/retaining/retention-store.js';
 import { OutboxDatabase } from '../../libs/webhook-outbox/src/schema/outbox-database.js';
 import { HttpSender } from '../../libs/webhook-outbox/src/sending/http-sender.js';
@@ -146,7 +147,8 @@ describe('Cleaner:', () => {
       await gate.pass();
       return removed;
     };
-    const parts = { name: 'lifecycle', store, intervalMs: 3_600_000, registry: undefined, hooks: hooks() };
+    const remains = new EndpointRemains(database, database.schema, retention);
+    const parts = { name: 'lifecycle', store, remains, intervalMs: 3_600_000, registry: undefined, hooks: hooks() };
     const one = new Cleaner(parts);
     const prefix = `cleaner-${randomUUID()}`;
     let added = 0;

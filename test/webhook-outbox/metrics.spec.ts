@@ -45,11 +45,12 @@ describe('metrics', () => {
 
   it('count events by what became of the call', async () => {
     const app = await world.start({ role: 'producer' });
-    await world.endpoint(app, 'counted', { types: ['thing.*'] });
+    const { id } = await world.endpoint(app, 'counted', { types: ['thing.*'] });
     const event = { type: 'thing.happened', id: 'same', data: 1 };
     for (const each of [event, event, { type: 'other', data: 1 }]) await app.outbox.send(each);
+    await app.endpoints.sendTest(id);
     expect(await points.look()).toMatchObject({
-      [`${PREFIX}events.sent default persisted`]: 1,
+      [`${PREFIX}events.sent default persisted`]: 2,
       [`${PREFIX}events.sent default duplicate`]: 1,
       [`${PREFIX}events.sent default nobody_subscribed`]: 1,
     });

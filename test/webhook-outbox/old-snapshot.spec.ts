@@ -84,7 +84,7 @@ describe('a snapshot that is open for long', () => {
       byRound.push(median(pages));
     }
     expect(byRound.at(-1)).toBeLessThan(2 * byRound[0]! + 20);
-  });
+  }, 90_000);
 
   it('keeps nothing from being delivered once, retries included', async () => {
     world.receiver.answer((_request, nth) => ({ status: nth % 5 === 0 ? 500 : 204 }));
@@ -97,5 +97,5 @@ describe('a snapshot that is open for long', () => {
     expect(rows.every(({ state }) => state === 'delivered')).toBe(true);
     expect(world.requests('x').filter(({ status }) => status === 204)).toHaveLength(500);
     expect((await old.query('SELECT count(*)::int AS n FROM baton.webhook_deliveries')).rows).toEqual([{ n: 0 }]);
-  });
+  }, 90_000);
 });

@@ -51,5 +51,5 @@ describe('two versions during a deployment', () => {
     await started.endpoints.delete(id);
     expect((await started.outbox.health()).state).toBe('up');
     expect((await started.outbox.stats()).byState).toMatchObject({ dead: 0, leased: 0, ready: 0 });
-  });
+  }, 90_000);
 });

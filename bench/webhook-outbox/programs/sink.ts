@@ -12,6 +12,8 @@ export type SinkAction =
   /** `{ port }` */
   | { readonly action: 'port' }
   | { readonly action: 'reset' }
+  /** Answers come so long after their requests, until it is told otherwise; 0 at first. */
+  | { readonly action: 'think'; readonly ms: number }
   /**
    * What came, of paths that begin with `path`: as soon as there are `expected` different webhooks, at the latest after `patienceMs`.
    *
@@ -39,6 +41,7 @@ const ENDLESS_PIECE = Buffer.alloc(64 * 1024, 'x');
 
 let arrivals: Arrival[] = [];
 let wrong = 0;
+let thinkMs = 0;
 
 serveSubjects({
   http: () => serve(createServer(handle)),
@@ -65,6 +68,9 @@ async function obey(action: SinkAction, server: ReturnType<typeof createServer>)
       return { port: (server.address() as AddressInfo).port };
     case 'reset':
       arrivals = [];
+      return {};
+    case 'think':
+      thinkMs = action.ms;
       return {};
     case 'wait':
       return wait(action);
@@ -106,7 +112,8 @@ function handle(...[request, response]: Parameters<RequestListener>): void {
     const id = String(request.headers['webhook-id']);
     arrivals.push({ path, id, atMs, dueMs: dueOf(body) });
     if (arrivals.length % CHECKED_OF === 1 && !isSigned(request, id, body)) wrong++;
-    answer(path, response);
+    if (thinkMs === 0) answer(path, response);
+    else setTimeout(() => answer(path, response), thinkMs);
   });
 }
 

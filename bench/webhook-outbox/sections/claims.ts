@@ -9,6 +9,9 @@ import type { OutboxBench } from '../targets.js';
 /** For a first claim, on a machine that is busy with other things. */
 const CLAIM_PATIENCE_MS = 10_000;
 
+/** Of the receivers, while what a claim costs is measured: 32 slots for each of ten are 1 600 requests a second, and the processor is not full. */
+const THINK_MS = 200;
+
 type Point = readonly [number, number];
 
 /** What a claim costs with a large backlog, under an old snapshot, and as it grows. */
@@ -19,17 +22,27 @@ export async function claims(bench: OutboxBench, server: DurableServer, use: Use
   await scale(bench, server, sink);
 }
 
+/**
+ * The relay times its claims itself, so with receivers that answer at once it mostly tells how long its own event loop takes for hundreds of answers:
+ * that is shown too, but it says nothing about the backlog.
+ */
 async function millionPending(bench: OutboxBench, server: DurableServer, sink: SinkProcess): Promise<void> {
   const count = bench.pick(1_000_000, 20_000);
-  const rounds = await claimRounds(server, sink, {
-    count,
-    endpoints: 10,
-    rounds: bench.pick(9, 2),
-    roundMs: bench.pick(5_000, 700),
+  const load = { count, endpoints: 10, rounds: bench.pick(9, 2), roundMs: bench.pick(5_000, 700) };
+  await sink.run({ action: 'think', ms: THINK_MS });
+  const [calm, full] = await withBacklog(server, sink, load, async (app) => {
+    const whileThinking = await claimTimes(app, load);
+    await sink.run({ action: 'think', ms: 0 });
+    return [whileThinking, await claimTimes(app, { ...load, rounds: bench.pick(3, 1) })] as const;
   });
-  const note = `${count} pending${bench.scale !== 'full' ? '; 1 M in a full run' : ''}; the other half delivered meanwhile`;
-  bench.meets('millionClaim', spreadOf(rounds.map(({ p99 = NaN }) => p99)), note);
-  bench.shows('claim p50 with that backlog', spreadOf(rounds.map(({ p50 = NaN }) => p50)), 'ms');
+  const size = `${count} pending${bench.scale !== 'full' ? '; 1 M in a full run' : ''}`;
+  const p50 = (rounds: readonly Sample[]) => spreadOf(rounds.map((round) => round.p50 ?? NaN));
+  const p99 = (rounds: readonly Sample[]) => spreadOf(rounds.map((round) => round.p99 ?? NaN));
+  bench.meets('millionClaim', p99(calm), `${size}; the other half delivered meanwhile, at 1 600/s`);
+  bench.shows('claim p50 with that backlog', p50(calm), 'ms');
+  const note = 'the same, delivered as fast as two cores can: most of it is the event loop';
+  bench.shows('claim p50 with that backlog, receivers that answer at once', p50(full), 'ms', note);
+  bench.shows('claim p99 with that backlog, receivers that answer at once', p99(full), 'ms', note);
 }
 
 /** Dead versions stay in the indexes that a claim walks: the later, the more. */
@@ -99,8 +112,17 @@ interface ClaimLoad {
   readonly roundMs: number;
 }
 
-/** A backlog, the oldest half of it on a dead endpoint; the rest is delivered meanwhile, and each claim is timed. */
 async function claimRounds(server: DurableServer, sink: SinkProcess, load: ClaimLoad): Promise<readonly Sample[]> {
+  return withBacklog(server, sink, load, (app) => claimTimes(app, load));
+}
+
+/** A backlog, the oldest half of it on a dead endpoint; the rest is delivered meanwhile. */
+async function withBacklog<T>(
+  server: DurableServer,
+  sink: SinkProcess,
+  load: ClaimLoad,
+  measure: (app: OutboxProcess) => Promise<T>,
+): Promise<T> {
   const url = await server.createDatabase(`backlog-${databases++}`);
   const app = await OutboxProcess.start(url, { role: 'all', shutdownTimeout: '1s' });
   try {
@@ -111,18 +133,25 @@ async function claimRounds(server: DurableServer, sink: SinkProcess, load: Claim
     await sink.run({ action: 'reset' });
     const { stored = NaN } = await app.run({ action: 'backlog', count: load.count });
     expectCount('deliveries of the backlog', stored, load.count);
-    const samples: Sample[] = [];
-    const until = performance.now() + CLAIM_PATIENCE_MS;
-    while (samples.length < load.rounds && performance.now() < until + load.rounds * load.roundMs) {
-      await sleep(load.roundMs);
-      const sample = await app.run({ action: 'claims' });
-      if ((sample.claims ?? 0) > 0) samples.push(sample);
-    }
-    if (samples.length === 0) throw new Error('nothing was claimed: nothing was measured');
-    return samples;
+    return await measure(app);
   } finally {
     await app.stop();
   }
+}
+
+/** What each claim takes, in rounds, after one in which connections make their plans and all slots are filled. */
+async function claimTimes(app: OutboxProcess, { rounds, roundMs }: ClaimLoad): Promise<readonly Sample[]> {
+  const samples: Sample[] = [];
+  await sleep(roundMs);
+  await app.run({ action: 'claims' });
+  const until = performance.now() + CLAIM_PATIENCE_MS;
+  while (samples.length < rounds && performance.now() < until + rounds * roundMs) {
+    await sleep(roundMs);
+    const sample = await app.run({ action: 'claims' });
+    if ((sample.claims ?? 0) > 0) samples.push(sample);
+  }
+  if (samples.length === 0) throw new Error('nothing was claimed: nothing was measured');
+  return samples;
 }
 
 let databases = 0;

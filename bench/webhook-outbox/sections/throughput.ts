@@ -60,7 +60,7 @@ export async function throughput(bench: OutboxBench, server: DurableServer, use:
     const remote = use(await RemoteSubject.start({ name: SHOWN[id], program: PROGRAM, subject: id, setup }));
     const isSlow = (SLOW as readonly string[]).includes(id);
     const patienceMs = isSlow ? bench.pick(10_000, 500) : bench.pick(60_000, 20_000);
-    systems.set(id, new Backlog(remote, sink, bench.pick(20_000, 400), patienceMs, isSlow));
+    systems.set(id, new Backlog(remote, sink, bench.pick(20_000, 1_200), patienceMs, isSlow));
   }
   const of = (...ids: readonly SystemId[]) => ids.map((id) => systems.get(id) as Subject);
   const fast = await bench.interleave(of('floor', 'ours', ...FAST), RATE);

@@ -10,7 +10,8 @@ export const WEBHOOK_OUTBOX_METRICS = {
       by: 'outcome',
       values: ['persisted', 'duplicate', 'nobody_subscribed', 'unconfirmed'],
       unit: '{event}',
-      description: 'What calls of `send` came to; one within a transaction counts although that may roll back.',
+      description:
+        'What calls of `send` and `sendTest` came to; one within a transaction counts although that may roll back.',
     },
     hand_offs: {
       kind: 'counter',

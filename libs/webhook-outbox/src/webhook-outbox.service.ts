@@ -26,8 +26,8 @@ import { decideHealth, type WebhookOutboxHealth } from './operating/outbox-healt
 import { OutboxSpans } from './operating/outbox-spans.js';
 import { type CommittedEvents, EventProducer } from './producing/event-producer.js';
 import type { SendOptions, SentEvent, WebhookEvent } from './producing/webhook-event.js';
-import { Cleaner } from './retaining/cleaner.js';
-import { RetentionStore } from './retaining/retention-store.js';
+import type { Cleaner } from './retaining/cleaner.js';
+import { createCleaner } from './retaining/create-cleaner.js';
 import { createSendOnce } from './sending-once/create-send-once.js';
 import type { SnapshotFacts } from './sending-once/endpoint-snapshot.js';
 import type { SendOnce } from './sending-once/send-once.js';
@@ -114,13 +114,7 @@ export class WebhookOutboxService
     const wakeUps = (): WakeUps => this.wakeUps;
     const { leaseMs } = options;
     this.fanOut = hasRelay ? createFanOut({ name, store, leaseMs, registry, reporter, queueing, wakeUps }) : undefined;
-    this.cleaner = new Cleaner({
-      name,
-      store: new RetentionStore(database, database.schema, options.retention),
-      intervalMs: options.role === 'producer' ? 0 : options.cleanupIntervalMs,
-      registry,
-      hooks: reporter.cleanup,
-    });
+    this.cleaner = createCleaner(setup);
     this.wakeUps = new WakeUps(options, database, () => this.relay?.notify(), this.logger, {
       onListening: (reconnects) => this.reporter.listening(reconnects),
       onListenerLost: (error) => this.reporter.listenerLost(error),

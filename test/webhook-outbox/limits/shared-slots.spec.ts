@@ -24,7 +24,7 @@ async function startRelay(options: WebhookOutboxOptions = {}) {
     entry: 'test/webhook-outbox/support/relay-program.ts',
     args: [world.url, JSON.stringify({ ...TEST_OPTIONS, ...options })],
   });
-  await child.waitForLine(/^ready$/);
+  await child.waitForLine(/^ready$/, 30_000);
   return child;
 }
 
@@ -54,7 +54,7 @@ describe('globalMaxInFlight', () => {
     expect(seen.most).toBe(3);
     expect(world.requests('x')).toHaveLength(60);
     await Promise.all(children.map((child) => child.stop()));
-  });
+  }, 90_000);
 
   it('has the slots of a process that was killed back with its leases, and not sooner', async () => {
     const answersAgain = world.receiver.answerWhere({ path: '/x' }, { instead: 'never' });
@@ -79,7 +79,7 @@ describe('globalMaxInFlight', () => {
     await world.settled(11);
     expect(world.requests('x')).toHaveLength(12);
     await next.stop();
-  });
+  }, 90_000);
 
   it('has the slots of a process that was stopped back at once', async () => {
     world.receiver.answer({ delayMs: 1_000 });
@@ -94,7 +94,7 @@ describe('globalMaxInFlight', () => {
     await world.settled(6);
     expect(world.requests('x')).toHaveLength(6);
     await next.stop();
-  });
+  }, 90_000);
 
   it('wakes the relay when a slot is free, with an hour between looks, and keeps nobody else waiting', async () => {
     world.receiver.answer(({ path }) => ({ delayMs: path === '/x' ? 50 : 0 }));

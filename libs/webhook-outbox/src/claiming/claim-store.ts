@@ -21,6 +21,8 @@ export interface ClaimedDelivery extends Claim {
   readonly startedAt: string;
   /** From the moment when it was due, by the database's clock. */
   readonly waitedMs: number;
+  /** From when its claim looked at the endpoint until it had its lease, by the database's clock. */
+  readonly lookedMs: number;
   readonly isSuspect: boolean;
   /** Its endpoint has failed lately, as the claim found it. */
   readonly isTroubled: boolean;
@@ -78,6 +80,7 @@ export const SUSPECT_AFTER = 2;
 /** Of the rows of `leaseOf`, called `c`, and their events, called `e`, of which none may be there. */
 export const CLAIM_COLUMNS = `c.id, c.fence, c.event_id AS "outboxId", c.endpoint_id AS "endpointId", c.version AS "endpointVersion", c.attempts,
               greatest(extract(epoch FROM statement_timestamp() - c.next_at) * 1000, 0)::float8 AS "waitedMs",
+              (extract(epoch FROM clock_timestamp() - statement_timestamp()) * 1000)::float8 AS "lookedMs",
               c.lease_losses >= ${SUSPECT_AFTER} AS "isSuspect", c.is_troubled AS "isTroubled", c.max_in_flight AS "maxInFlight",
               c.started_at::text AS "startedAt", e.body, e.trace,
               coalesce(e.dedupe_key, '') AS "eventId", coalesce(e.type, '') AS type, coalesce(e.tenant, '') AS tenant`;

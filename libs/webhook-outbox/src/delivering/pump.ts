@@ -32,6 +32,9 @@ export interface PumpHooks {
  */
 const STALE_CLAIM_MS = 5;
 
+/** With the way of its answer to here, which the answer to a second look would have to go as well. */
+const STALE_ANSWER_MS = 25;
+
 /**
  * Sends what the relay claimed, at once.
  *
@@ -58,9 +61,10 @@ export class Pump {
   /** Takes over claims. Those that cannot be sent now are handed back. @param leaseEndsAt counted from before the claim's statement. */
   async accept(claims: readonly ClaimedDelivery[], leaseEndsAt: number): Promise<void> {
     const all = claims.map((claim) => this.held.add(claim, leaseEndsAt));
-    const isStale = this.clock.monotonic() - (leaseEndsAt - this.options.leaseMs) > STALE_CLAIM_MS;
     try {
-      const open = await (isStale ? this.directory.openFresh(claims) : this.directory.open(claims));
+      const open = await (this.isStale(claims, leaseEndsAt)
+        ? this.directory.openFresh(claims)
+        : this.directory.open(claims));
       for (const held of all) held.endpoint = open.get(held.claim.endpointId);
       if (all.some(({ endpoint }) => endpoint === undefined)) this.hooks.onEndpointOff();
     } catch (error) {
@@ -109,6 +113,11 @@ export class Pump {
   async cut(): Promise<void> {
     this.abort.abort();
     await this.idle();
+  }
+
+  private isStale(claims: readonly ClaimedDelivery[], leaseEndsAt: number): boolean {
+    const claimedMs = this.clock.monotonic() - (leaseEndsAt - this.options.leaseMs);
+    return claimedMs > STALE_ANSWER_MS || claims.some(({ lookedMs }) => lookedMs > STALE_CLAIM_MS);
   }
 
   private launch(held: Held, endpoint: OpenEndpoint): void {

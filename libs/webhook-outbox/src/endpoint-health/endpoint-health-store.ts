@@ -37,7 +37,7 @@ export class EndpointHealthStore {
 
   /**
    * Adds observations to the states of their endpoints, disables those that are gone or failed for too long, and tells what changed. An endpoint
-   * that is well, and was, is not written.
+   * that is well, and was, is not written, nor is one that was deleted.
    *
    * Locks states in order of id, then endpoints in order of id, and no delivery. Two processes that see the first failures of an endpoint at
    * the same time may count those of one.
@@ -86,7 +86,8 @@ export class EndpointHealthStore {
                 s.failures + CASE WHEN s.is_answered THEN 0 ELSE coalesce(b.failures, 0) END AS in_row,
                 s.events + CASE WHEN s.is_delivered THEN 0 ELSE coalesce(b.failing_events, 0) END AS in_all,
                 CASE WHEN s.is_failing THEN coalesce(CASE WHEN NOT s.is_delivered THEN b.failing_since END, statement_timestamp()) END AS since
-           FROM seen s LEFT JOIN before b ON b.endpoint_id = s.endpoint_id
+           FROM seen s JOIN ${this.schema}.webhook_endpoints e ON e.id = s.endpoint_id AND e.state <> 'deleted'
+           LEFT JOIN before b ON b.endpoint_id = s.endpoint_id
           WHERE s.is_failing OR s.pause_ms > 0 OR b.failing_since IS NOT NULL),
        judged AS (
          SELECT c.*, CASE WHEN $9::int > 0 AND in_row >= $9::int THEN 'open' WHEN is_answered THEN 'closed' ELSE was END AS now,

@@ -49,7 +49,7 @@ export interface NewEndpointRow {
   readonly secrets: readonly NewSecret[];
 }
 
-const LOWEST_ID = '00000000-0000-0000-0000-000000000000';
+export const LOWEST_ID = '00000000-0000-0000-0000-000000000000';
 
 /** `v1` before `v1a`, of each the newest first. */
 const NEWEST_FIRST = 'ORDER BY s.kind, s.created_at DESC, s.id';

@@ -23,16 +23,18 @@ export class KeyRing {
     this.keys = new Map(ring.map(({ id, key }) => [id, Buffer.from(key, 'base64')]));
   }
 
+  /** Of the key that seals. @throws KeyRingInvalidError when the ring is empty. */
+  get firstId(): string {
+    return this.first().id;
+  }
+
   /** Under the first key of the ring. @throws KeyRingInvalidError when the ring is empty. */
   seal(secret: Buffer, endpointId: string): SealedSecret {
-    const [first] = this.ring;
-    const key = first && this.keys.get(first.id);
-    if (first === undefined || key === undefined)
-      throw new KeyRingInvalidError('No key is configured to seal secrets with; set keys: [{ id, key }].');
+    const { id: keyId, key } = this.first();
     const iv = randomBytes(IV_BYTES);
-    const cipher = createCipheriv(ALGORITHM, key, iv).setAAD(Buffer.from(endpointId));
+    const cipher = createCipheriv(ALGORITHM, Buffer.from(key, 'base64'), iv).setAAD(Buffer.from(endpointId));
     const ciphertext = Buffer.concat([cipher.update(secret), cipher.final()]);
-    return { keyId: first.id, sealed: Buffer.concat([iv, cipher.getAuthTag(), ciphertext]) };
+    return { keyId, sealed: Buffer.concat([iv, cipher.getAuthTag(), ciphertext]) };
   }
 
   /** @throws KeyRingInvalidError when the key is not in the ring, or is not the one that sealed. */
@@ -53,5 +55,12 @@ export class KeyRing {
         { cause },
       );
     }
+  }
+
+  private first(): WebhookKey {
+    const [first] = this.ring;
+    if (first === undefined)
+      throw new KeyRingInvalidError('No key is configured to seal secrets with; set keys: [{ id, key }].');
+    return first;
   }
 }

@@ -3,7 +3,10 @@ import { OptionsCheck, systemClock } from '@nest-baton/core';
 import { Inject, Injectable } from '@nestjs/common';
 import { isUuid } from '../deliveries/delivery-filter.js';
 import type { PageOptions, TenantScope } from '../deliveries/stored-delivery.js';
+import { DeliveryReporter } from '../operating/delivery-reporter.js';
 import { type NewEvent, singleEvent } from '../producing/event-batch.js';
+import { Resealing } from '../resealing/resealing.js';
+import { ResealStore } from '../resealing/reseal-store.js';
 import { OutboxDatabase } from '../schema/outbox-database.js';
 import { shownLegacySignature } from '../signing/legacy-signature.js';
 import { newKey, sealedPlace, type SignatureKind, verifierText } from '../signing/signing-key.js';
@@ -58,6 +61,7 @@ export class WebhookEndpointsService {
     @Inject(OutboxDatabase) private readonly database: OutboxDatabase,
     @Inject(KeyRing) private readonly ring: KeyRing,
     @Inject(DueSignal) private readonly due: DueSignal,
+    @Inject(DeliveryReporter) private readonly reporter: DeliveryReporter,
   ) {
     const { dispatch, handOffGraceMs } = options;
     this.secrets = new SecretStore(database, database.schema);
@@ -165,7 +169,9 @@ export class WebhookEndpointsService {
       throw new EndpointNotActiveError(`Endpoint ${id} is not active; enable it, then send a test.`);
     this.due.tell();
     const { key, outboxId } = test;
-    return { id: key, outboxId, deliveries: 1, duplicate: false, state: 'persisted', deliveryId };
+    const sent: SentTest = { id: key, outboxId, deliveries: 1, duplicate: false, state: 'persisted', deliveryId };
+    this.reporter.sent(sent);
+    return sent;
   }
 
   /**
@@ -199,6 +205,17 @@ export class WebhookEndpointsService {
         throw new EndpointSecretError(`It is the last secret of endpoint ${id} that does not expire; rotate instead.`);
       return (await this.secrets.revoke(id, version, secretId)) ? true : undefined;
     });
+  }
+
+  /**
+   * Seals whatever is not sealed with the first of `keys` with it, of all endpoints, a page at a time; then the other keys are needed no more. May be
+   * repeated, also after an end in between. Returns how many secrets and sets of headers were sealed anew.
+   *
+   * @throws KeyRingInvalidError when some do not open, after the others; EndpointSecretError (retryable); the reason of `signal`.
+   */
+  async reseal({ signal }: { readonly signal?: AbortSignal } = {}): Promise<number> {
+    await this.database.prepare();
+    return new Resealing(new ResealStore(this.database, this.database.schema), this.ring).run(signal);
   }
 
   private insert(row: NewEndpointRow): Promise<void> {

@@ -147,7 +147,7 @@ export class LimitedClaims {
            SELECT endpoint_id, count(*)::int AS n, array_agg(id) AS more_ids, array_agg(fence) AS more_fences FROM c GROUP BY endpoint_id) m
              ON m.endpoint_id = u.id
        ), spent AS (
-         UPDATE ${this.schema}.webhook_endpoint_states s 
+         UPDATE ${this.schema}.webhook_endpoint_states s
             SET tokens = x.has - x.n, tokens_at = x.at${probe},
                 slot_ids = CASE WHEN x.most IS NOT NULL THEN x.ids || x.more_ids END,
                 slot_fences = CASE WHEN x.most IS NOT NULL THEN x.fences || x.more_fences END

@@ -100,9 +100,11 @@ export class EventProducer {
   /** One event is one statement. Several are a transaction: a conflict that only shows after the insert takes back the others. */
   private sendAlone(batch: EventBatch, trace: string | null): Promise<readonly SentEvent[]> {
     return this.database.withRunner(async (runner) => {
-      const on: Queryable = { query: (sql, values) => runQuery(runner, sql, values) };
+      const isOne = batch.events.length === 1;
+      const on: Queryable = isOne
+        ? this.database.repeatedOn(runner)
+        : { query: (sql, values) => runQuery(runner, sql, values) };
       try {
-        const isOne = batch.events.length === 1;
         if (!isOne) await runner.startTransaction();
         const sent = await persistEvents(this.store, on, batch, trace);
         if (!isOne) await runner.commitTransaction();

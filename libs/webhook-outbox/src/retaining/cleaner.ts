@@ -1,4 +1,5 @@
 import { PollLoop, type Runnable, type TimeoutRegistry } from '@nest-baton/core';
+import type { EndpointRemains } from './endpoint-remains.js';
 import { FIRST_EVENT, type Removed, type RetentionStore } from './retention-store.js';
 
 export interface CleanerHooks {
@@ -11,6 +12,7 @@ export interface CleanerHooks {
 export interface CleanerSetup {
   readonly name: string;
   readonly store: RetentionStore;
+  readonly remains: EndpointRemains;
   /** 0: never. */
   readonly intervalMs: number;
   readonly registry: TimeoutRegistry | undefined;
@@ -23,7 +25,7 @@ const BATCH = 500;
 /** Events that one pass looks at for being without deliveries; the next goes on behind them. */
 const PAGES = 10;
 
-/** Removes in the background what has been kept for as long as `retention` says. What a pass leaves undone, the next one or another process does. */
+/** Removes in the background what has been kept for as long as `retention` says, and what endpoints leave behind. What a pass leaves undone, the next one or another process does. */
 export class Cleaner implements Runnable {
   private readonly loop: PollLoop;
   private after = FIRST_EVENT;
@@ -61,7 +63,7 @@ export class Cleaner implements Runnable {
   }
 
   private async pass(signal: AbortSignal): Promise<void> {
-    const { store, hooks } = this.setup;
+    const { store, remains, hooks } = this.setup;
     for (let count = BATCH; count === BATCH && !signal.aborted;) {
       count = await store.expire(BATCH);
       if (count > 0) hooks.onExpired(count);
@@ -77,6 +79,8 @@ export class Cleaner implements Runnable {
       this.after = next ?? FIRST_EVENT;
       if (next === undefined) break;
     }
+    for (let count = BATCH; count === BATCH && !signal.aborted;) count = await remains.removeExpiredSecrets(BATCH);
+    for (let count = BATCH; count === BATCH && !signal.aborted;) count = await remains.removeDeleted(BATCH);
     hooks.onSucceeded();
   }
 }

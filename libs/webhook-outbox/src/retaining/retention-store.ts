@@ -131,6 +131,7 @@ export function handOffsOf(events: string, schema: string): string {
            SELECT o.event_id FROM ${schema}.webhook_hand_offs o JOIN ${events} ON ${events}.id = o.event_id FOR UPDATE OF o SKIP LOCKED))`;
 }
 
-function ago(ms: string): string {
+/** As SQL: so many milliseconds before now. */
+export function ago(ms: string): string {
   return `statement_timestamp() - make_interval(secs => ${ms}::float8 / 1000)`;
 }

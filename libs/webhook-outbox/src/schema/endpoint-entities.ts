@@ -160,5 +160,6 @@ export function secretSchema(schema: string): EntitySchema<WebhookSecret> {
       createdAt: timestamp('created_at'),
       expiresAt: nullable(timestamp('expires_at')),
     },
+    indices: [{ name: 'webhook_secrets_expiring', columns: ['expiresAt'], where: 'expires_at IS NOT NULL' }],
   });
 }

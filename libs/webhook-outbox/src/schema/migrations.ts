@@ -55,6 +55,7 @@ function endpoints(schema: string): string[] {
        created_at timestamptz NOT NULL,
        expires_at timestamptz,
        PRIMARY KEY (endpoint_id, id))`,
+    `CREATE INDEX webhook_secrets_expiring ON ${schema}.webhook_secrets (expires_at) WHERE expires_at IS NOT NULL`,
     `CREATE TABLE ${schema}.webhook_endpoint_states (
        endpoint_id uuid PRIMARY KEY,
        breaker text NOT NULL,

@@ -11,7 +11,7 @@ import {
 } from '@nest-baton/core';
 import { createHash } from 'node:crypto';
 import type pg from 'pg';
-import type { DataSource, QueryRunner } from 'typeorm';
+import { type DataSource, QueryFailedError, type QueryRunner } from 'typeorm';
 import { MIGRATIONS } from './migrations.js';
 
 const OLDEST_POSTGRES = '14';
@@ -73,22 +73,30 @@ export class OutboxDatabase implements Queryable {
   }
 
   /**
-   * As `query`, for the few statements that a relay repeats all day: each connection parses and plans them once, which otherwise costs more than
+   * As `query`, for the few statements that are repeated all day: each connection parses and plans them once, which otherwise costs more than
    * running them. A pooler that gives each statement another connection (PgBouncer by transaction, before 1.21) makes them fail before they do
    * anything: then they are repeated, and from then on sent, without.
    */
   readonly repeated: Queryable = {
-    query: async <Row>(text: string, values: readonly unknown[] = []) => {
-      if (!this.keepsPlans) return this.query<Row>(text, values);
-      try {
-        return await this.withRunner((runner) => this.runPrepared<Row>(runner, text, values));
-      } catch (error) {
-        if (!PLAN_LOST.includes(sqlState(error) ?? '')) throw error;
-        this.keepsPlans = false;
-        return this.query<Row>(text, values);
-      }
-    },
+    query: <Row>(text: string, values: readonly unknown[] = []) =>
+      this.withRunner((runner) => this.repeatedOn(runner).query<Row>(text, values)),
   };
+
+  /** The same on a connection that is held already, outside a transaction: in one, what fails could not be repeated. */
+  repeatedOn(runner: QueryRunner): Queryable {
+    return {
+      query: async <Row>(text: string, values: readonly unknown[] = []) => {
+        if (!this.keepsPlans) return runQuery<Row>(runner, text, values);
+        try {
+          return await this.runPrepared<Row>(runner, text, values);
+        } catch (error) {
+          if (!PLAN_LOST.includes(sqlState(error) ?? '')) throw error;
+          this.keepsPlans = false;
+          return runQuery<Row>(runner, text, values);
+        }
+      },
+    };
+  }
   private keepsPlans = true;
   private readonly plans = new WeakMap<object, { uses: number; sinceMs: number }>();
   private readonly names = new Map<string, string>();
@@ -100,7 +108,6 @@ export class OutboxDatabase implements Queryable {
     values: readonly unknown[],
   ): Promise<QueryOutcome<Row>> {
     const client = (await runner.connect()) as pg.ClientBase;
-    this.dataSource.logger.logQuery(text, [...values], runner);
     const now = systemClock.monotonic();
     const plans = this.plans.get(client) ?? { uses: 0, sinceMs: now };
     if (plans.uses++ >= PLAN_USES && now - plans.sinceMs >= PLAN_LIFE_MS) {
@@ -109,8 +116,30 @@ export class OutboxDatabase implements Queryable {
       plans.sinceMs = now;
     }
     this.plans.set(client, plans);
-    const { rows, rowCount } = await client.query({ name: this.nameOf(text), text, values: values as unknown[] });
-    return { rows: rows as Row[], rowCount: rowCount ?? rows.length };
+    return this.runNamed<Row>(client, runner, text, [...values]);
+  }
+
+  /** TypeORM has no statements with names; its logger, its subscribers and whoever catches an error see this one as every other. */
+  private async runNamed<Row>(
+    client: pg.ClientBase,
+    runner: QueryRunner,
+    text: string,
+    values: unknown[],
+  ): Promise<QueryOutcome<Row>> {
+    const { broadcaster } = runner;
+    const { logger } = this.dataSource;
+    logger.logQuery(text, values, runner);
+    await broadcaster.broadcast('BeforeQuery', text, values);
+    const begun = systemClock.monotonic();
+    try {
+      const result = await client.query({ name: this.nameOf(text), text, values });
+      await broadcaster.broadcast('AfterQuery', text, values, true, systemClock.monotonic() - begun, result, undefined);
+      return { rows: result.rows as Row[], rowCount: result.rowCount ?? result.rows.length };
+    } catch (error) {
+      logger.logQueryError(error as Error, text, values, runner);
+      await broadcaster.broadcast('AfterQuery', text, values, false, undefined, undefined, error);
+      throw new QueryFailedError(text, values, error as Error);
+    }
   }
 
   /** Of the text, so that two versions of this module behind one pooler never mean different statements by one name. */
