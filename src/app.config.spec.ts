@@ -72,6 +72,19 @@ describe('the configuration by environment', () => {
     ]);
   });
 
+  it('takes a cluster in the place of the URL, which is not needed then and does not stand in its way', () => {
+    const BATON_REDIS_RECONCILE_CLUSTER = 'redis://a:6379,redis://b:6379';
+    const { BATON_REDIS_URL: _, ...others } = ENOUGH;
+    for (const env of [others, ENOUGH])
+      expect(appConfigFromEnv({ ...env, BATON_REDIS_RECONCILE_CLUSTER })).toMatchObject({
+        redisReconcile: { connection: { cluster: ['redis://a:6379', 'redis://b:6379'] } },
+      });
+    expect(problemsOf({ ...others, BATON_REDIS_RECONCILE_CLUSTER: '' })).toContain('BATON_REDIS_URL is required');
+    expect(problemsOf({ ...others, BATON_REDIS_RECONCILE_CLUSTER: 'a:6379' })).toEqual([
+      expect.stringContaining('cluster'),
+    ]);
+  });
+
   it('refuses an address that can be reached from outside without a token', () => {
     expect(problemsOf({ ...ENOUGH, BATON_HOST: '0.0.0.0' })).toEqual([expect.stringContaining('BATON_API_TOKEN')]);
     expect(problemsOf({ ...ENOUGH, BATON_HOST: '0.0.0.0', BATON_API_TOKEN: 't' })).toEqual([]);

@@ -38,7 +38,6 @@ export interface AppConfig {
   readonly apiToken: string | undefined;
   readonly logFormat: 'text' | 'json';
   readonly databaseUrl: string;
-  readonly redisUrl: string;
   readonly ingest: IngestOptions;
   readonly pgStream: PgStreamOptions;
   readonly webhookOutbox: WebhookOutboxOptions;
@@ -106,7 +105,8 @@ export function appConfigFromEnv(env: Environment): AppConfig {
   const runs = report.collect(() => resolveRunsOptions(settings ?? {}, fixed), RUNS_ENVIRONMENT);
   if (report.problems.length > 0 || runs === undefined) throw new OptionsInvalidError('Baton', report.problems);
   const { ingest, pgStream, webhookOutbox, redisReconcile } = modules;
-  return { ...service, ingest, pgStream, webhookOutbox, redisReconcile, runs };
+  const { redisUrl: _, ...own } = service;
+  return { ...own, ingest, pgStream, webhookOutbox, redisReconcile, runs };
 }
 
 /** Collects the problems of many checks instead of stopping at the first. */
@@ -146,7 +146,8 @@ function readService(env: Environment, isProduction: boolean, report: Report) {
     apiToken: settings['BATON_API_TOKEN'] as string | undefined,
     logFormat: check.oneOf('BATON_LOG_FORMAT', isProduction ? 'json' : 'text', ['text', 'json']),
     databaseUrl: check.url('BATON_DATABASE_URL', ['postgres:', 'postgresql:']),
-    redisUrl: check.url('BATON_REDIS_URL', ['redis:', 'rediss:']),
+    // What is said for hand-offs alone is meant for them, also where a URL is set for everything.
+    redisUrl: hasCluster(env) ? undefined : check.url('BATON_REDIS_URL', ['redis:', 'rediss:']),
     migrations: check.oneOf('BATON_MIGRATIONS', isProduction ? 'verify' : 'auto', ['auto', 'verify', 'off']),
   };
   check.rule(
@@ -155,6 +156,10 @@ function readService(env: Environment, isProduction: boolean, report: Report) {
   );
   report.problems.push(...check.problems);
   return service;
+}
+
+function hasCluster(env: Environment): boolean {
+  return (env['BATON_REDIS_RECONCILE_CLUSTER'] ?? '').trim() !== '';
 }
 
 type Service = ReturnType<typeof readService>;
@@ -180,7 +185,10 @@ function readModules(env: Environment, service: Service, isProduction: boolean, 
     ...(isProduction ? {} : { keys: [DEVELOPMENT_KEY] }),
     ...fromEnv.webhookOutbox,
   } as WebhookOutboxOptions;
-  const redisReconcile = { connection: { url: redisUrl }, ...fromEnv.redisReconcile };
+  const redisReconcile = {
+    ...(redisUrl === undefined ? undefined : { connection: { url: redisUrl } }),
+    ...fromEnv.redisReconcile,
+  } as RedisReconcileOptions;
   const hasKeys = webhookOutbox.keys !== undefined;
   if (fromEnv.webhookOutbox !== undefined && !hasKeys)
     report.problems.push('BATON_WEBHOOK_OUTBOX_KEYS is required in production: id:key with 32 bytes in base64');

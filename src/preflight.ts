@@ -1,4 +1,5 @@
 import { errorCode, describeError } from '@nest-baton/core';
+import type { RedisConnectionOptions } from '@nest-baton/redis-reconcile';
 import { Redis } from 'ioredis';
 import { Client } from 'pg';
 import type { AppConfig } from './app.config.js';
@@ -11,7 +12,7 @@ const CONNECT_TIMEOUT_MS = 5_000;
  * that the first thing a reader sees is not the stack of whichever module happened to connect first.
  */
 export async function unreachableServers(config: AppConfig): Promise<readonly string[]> {
-  const answers = await Promise.all([askPostgres(config.databaseUrl), askRedis(config.redisUrl)]);
+  const answers = await Promise.all([askPostgres(config.databaseUrl), askRedis(config.redisReconcile.connection)]);
   return answers.filter((sentence) => sentence !== undefined);
 }
 
@@ -28,7 +29,15 @@ async function askPostgres(url: string): Promise<string | undefined> {
   }
 }
 
-async function askRedis(url: string): Promise<string | undefined> {
+/** Of a cluster one node that answers is enough: it knows the others. */
+async function askRedis(connection: RedisConnectionOptions): Promise<string | undefined> {
+  if ('url' in connection) return askNode(connection.url, 'BATON_REDIS_URL');
+  const urls = 'cluster' in connection ? connection.cluster.filter((node) => typeof node === 'string') : [];
+  const answers = await Promise.all(urls.map((url) => askNode(url, 'BATON_REDIS_RECONCILE_CLUSTER')));
+  return answers.includes(undefined) ? undefined : answers[0];
+}
+
+async function askNode(url: string, variable: string): Promise<string | undefined> {
   const redis = new Redis(url, {
     lazyConnect: true,
     connectTimeout: CONNECT_TIMEOUT_MS,
@@ -43,7 +52,7 @@ async function askRedis(url: string): Promise<string | undefined> {
     await redis.ping();
     return undefined;
   } catch (error) {
-    return unreachable('Redis', url, 'BATON_REDIS_URL', lastError ?? error);
+    return unreachable('Redis', url, variable, lastError ?? error);
   } finally {
     redis.disconnect();
   }

@@ -42,7 +42,7 @@ export async function placedOnEveryMaster(cluster: RedisCluster, count: number):
   const masters = await cluster.masters();
   for (;;) {
     const service = `bench-${randomUUID()}`;
-    const slots = Array.from({ length: count }, (_, p) => cluster.ownerOf(`{${service}:${p}}`));
+    const slots = Array.from({ length: count }, (_, p) => cluster.ownerOf(`{${service}:${p}/${count}}`));
     const owners = await Promise.all(slots);
     const partitions = masters.map((master) => owners.indexOf(master));
     if (!partitions.includes(-1)) return { service, partitions };

@@ -123,7 +123,8 @@ describe('the service in docker-compose.yml', () => {
   it.each(roles)('as %s it accepts its environment, on the servers that the file starts', (name, service) => {
     const config = appConfigFromEnv(fullEnvironmentOf(service));
     expect(config.role).toBe(name);
-    for (const url of [config.databaseUrl, config.redisUrl, config.ingest.url ?? '']) {
+    const { connection } = config.redisReconcile;
+    for (const url of [config.databaseUrl, 'url' in connection ? connection.url : '', config.ingest.url ?? '']) {
       const { hostname, port } = new URL(url);
       const server = compose.services[hostname];
       expect([hostname, server !== undefined]).toEqual([hostname, true]);

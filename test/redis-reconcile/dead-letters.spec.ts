@@ -252,7 +252,7 @@ describe('what is given up', () => {
       handle: async ({ dataStream }) => void seen.push(dataStream),
       options: { partitions: 2 },
     });
-    for (const p of [0, 1]) await redis.xadd(keysOf(service, p).stream, '*', 'stream', 'x');
+    for (const p of [0, 1]) await redis.xadd(keysOf(service, p, 2).stream, '*', 'stream', 'x');
     await waitFor(() => seen.length === 1, { description: 'one was taken' });
     await waitFor(async () => (await instance.service.stats()).dead === 1, { description: 'one was set aside' });
     expect(seen).toEqual(['x']);

@@ -82,7 +82,8 @@ describe('an owner that is gone', () => {
 
   it('is recovered exactly once by many scanners at once (XAckFirstDeduplicationAcrossConcurrentRecoverers)', async () => {
     const service = freshService();
-    const names = await orphans(service, 200);
+    // Leased until all have started: the look of a start must not take what the looks below are counted for.
+    const names = await orphans(service, 200, 600_000);
     const idle = { recovery: { interval: '1h', batchSize: 7 } } as const;
     const seen: string[] = [];
     const scanners = await Promise.all(
@@ -90,6 +91,11 @@ describe('an owner that is gone', () => {
         start({ service, options: idle, handle: async ({ dataStream }) => void seen.push(dataStream) }),
       ),
     );
+    await waitFor(() => scanners.every((one) => one.eventsOf('scanned').length > 0), {
+      description: 'the looks of all starts to be over',
+      timeoutMs: 30_000,
+    });
+    await redis.del(names.map((name) => keysOf(service).lease(name)));
     await waitFor(
       async () => (await redis.xpending(keysOf(service).stream, 'owners', 'IDLE', 1000, '-', '+', 200)).length === 200,
       {

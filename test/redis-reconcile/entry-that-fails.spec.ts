@@ -22,11 +22,11 @@ describe('an entry that the server cannot act on', () => {
     const service = freshService();
     const [bad = '', ...behind] = namesOf(0, 4);
     const [elsewhere = ''] = namesOf(1, 1);
-    const [keys, next] = [keysOf(service, 0), keysOf(service, 1)];
+    const [keys, next] = [keysOf(service, 0, 2), keysOf(service, 1, 2)];
     // No attempt is left to it, and the dead letters cannot take it.
     await redis.xadd(keys.stream, '*', 'stream', bad, 'count', '3');
     for (const name of behind) await redis.xadd(keys.stream, '*', 'stream', name);
-    await ownAsGhost(redis, service, 4);
+    await ownAsGhost(redis, service, 4, 0, keys);
     await redis.set(keys.dlq, 'no stream');
     await redis.xadd(next.stream, '*', 'stream', elsewhere);
     await redis.xgroup('CREATE', next.stream, 'owners', '0');

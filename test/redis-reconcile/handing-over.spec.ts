@@ -192,7 +192,7 @@ describe('handing over', () => {
     const names = Array.from({ length: 40 }, (_, i) => `stream-${i}`);
     await Promise.all(names.map((dataStream) => service.produce(dataStream)));
     await waitFor(() => seen.size === 40, { description: 'all arrived' });
-    for (let p = 0; p < 4; p++) expect(await redis.exists(keysOf(name, p).stream)).toBe(1);
+    for (let p = 0; p < 4; p++) expect(await redis.exists(keysOf(name, p, 4).stream)).toBe(1);
   });
 
   it('settles a hand-off by name and by object, once, and knows when it holds none', async () => {

@@ -59,7 +59,7 @@ async function surroundings() {
   const link = new RedisLink(connection, 1_000, systemClock);
   await link.connect();
   const service = freshService();
-  const partition = new Partition(new PartitionKeys(service, 0, 'dlq'), link);
+  const partition = new Partition(new PartitionKeys(service, 0, 1, 'dlq'), link);
   return { source, link, service, partition, logger: new Logger('lifecycle'), dispose: () => connection.close() };
 }
 
@@ -147,6 +147,7 @@ describe.each(['auto', 'off'] as const)('ExpiryListeners in mode %s:', (mode) =>
     };
     const one = new ExpiryListeners({
       service,
+      partitions: 1,
       database: 0,
       mode,
       logger,

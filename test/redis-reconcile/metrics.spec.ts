@@ -274,6 +274,25 @@ describe('a server of their own', () => {
   beforeAll(async () => void (server = await startRedis({ exclusive: true })));
   afterAll(() => server.stop());
 
+  it('count what is moved when the number of partitions changes, and show that it does', async () => {
+    const service = freshService();
+    const gate = new Gate();
+    const old = await start({ service, name: 'of-one', concurrency: 1, handle: () => gate.pass() });
+    await old.service.produce('owned');
+    await gate.arrived();
+    const producer = await start({ service, name: 'old' });
+    await redis.xadd(keysOf(service).dlq, '*', 'stream', 'dead', 'id', 'dead-id');
+    for (let i = 0; i < 3; i++) await redis.xadd(keysOf(service).stream, '*', 'x', 'unreadable');
+    await producer.service.repartition(2);
+    await reaches('repartition.moved', 'old', { handoffs: 3, dead_letters: 1 });
+    await start({ service, name: 'of-two', options: { partitions: 2 }, handle: async () => undefined });
+    expect(await shown('repartition.draining', 'of-two')).toBe(1);
+    gate.open();
+    await waitFor(async () => (await shown('repartition.draining', 'of-two')) === 0, {
+      description: 'the drain to be over',
+    });
+  });
+
   it('shows whether expiry events arrive, and counts those that did', async () => {
     const service = freshService();
     const own = openRedis(server.url);

@@ -85,7 +85,7 @@ describe('an option acts', () => {
     });
     await instance.service.produce('x');
     await waitFor(() => instance.eventsOf('deadLettered').length === 1, { description: 'it is given up' });
-    expect(await redis.xlen(`{${service}:0}:morgue`)).toBe(1);
+    expect(await redis.xlen(`{${service}:0/1}:morgue`)).toBe(1);
     expect(consumers).toEqual([expect.stringMatching(/^me~/)]);
   });
 });

@@ -33,7 +33,7 @@ describe('waiting for replicas', () => {
     const { service } = await producer(name);
     for (let i = 0; i < 20; i++) {
       await service.produce(`s${i}`, { waitReplicas: 1 });
-      expect(await copy.xlen(`{${name}:0}:handoffs`)).toBe(i + 1);
+      expect(await copy.xlen(`{${name}:0/1}:handoffs`)).toBe(i + 1);
     }
     const together = Array.from({ length: 50 }, (_, i) => service.produce(`t${i}`, { waitReplicas: 1 }));
     expect(new Set(await Promise.all(together)).size).toBe(50);

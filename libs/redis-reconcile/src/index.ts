@@ -36,6 +36,7 @@ export type {
   RedriveAllOptions,
   RedriveReport,
 } from './dead-letters/dead-letter.js';
+export type { RepartitionReport } from './repartitioning/repartition-report.js';
 export type { HandoffStats } from './partitions/handoff-stats.js';
 export type { RedisReconcileHealth } from './operating/reconcile-health.js';
 export type { ReconcileReport, RedisReconcileEvents, ShutdownReport } from './redis-reconcile.events.js';
@@ -56,5 +57,6 @@ export {
   NotificationsTakenError,
   PartitionsMismatchError,
   RedisUnavailableError,
+  RepartitionInProgressError,
   TopologyMismatchError,
 } from './redis-reconcile.errors.js';

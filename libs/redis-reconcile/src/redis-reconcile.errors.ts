@@ -60,9 +60,18 @@ export class ConsumerIdMissingError extends BatonError {
   override readonly code = 'CONSUMER_ID_MISSING';
 }
 
-/** The instance was first started with another number of partitions, which is stored in Redis. */
+/** The instance has another number of partitions than this process: it was first started with it, or was repartitioned since. Nothing was written. */
 export class PartitionsMismatchError extends BatonError {
   override readonly code = 'PARTITIONS_MISMATCH';
+}
+
+/** The number of partitions is on its way to another one than asked for: nothing was changed. The same call may succeed when that has come to its end. */
+export class RepartitionInProgressError extends BatonError {
+  override readonly code = 'REPARTITION_IN_PROGRESS';
+
+  constructor(message: string, options: { readonly cause?: unknown } = {}) {
+    super(message, { ...options, retryable: true });
+  }
 }
 
 /** A key of this service holds something of another type: somebody else writes under its name. Nothing heals that but you; see the keys in the README. */

@@ -1,3 +1,4 @@
+import type { RepartitionReport } from './repartitioning/repartition-report.js';
 import type { TopologyReport } from './topology/topology-report.js';
 
 interface HandoffEvent {
@@ -40,6 +41,8 @@ export interface RedisReconcileEvents {
   readonly coverageChanged: { readonly isCovered: boolean; readonly reason: string };
   /** The masters of the cluster, or who serves what, are others than before, and this process has followed; or it was told to look. */
   readonly topologyChanged: TopologyReport;
+  /** Nothing is left under the old number of partitions: this process took the last step. */
+  readonly repartitioned: RepartitionReport;
   /** A look at the pending entries has ended. */
   readonly scanned: ReconcileReport;
   /** The work of this process has ended, with the application or with its iterator: what became of what it owned. */

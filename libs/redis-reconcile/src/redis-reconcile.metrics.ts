@@ -134,6 +134,19 @@ export const REDIS_RECONCILE_METRICS = {
     'handoffs.held': { kind: 'gauge', unit: '{handoff}', description: 'In their back-off; also pending.' },
     'handoffs.dead': { kind: 'gauge', unit: '{handoff}', description: 'Dead letters that are kept.' },
     lag: { kind: 'gauge', unit: 's', description: 'Age of the oldest hand-off that is queued or pending.' },
+    // A change of the number of partitions
+    'repartition.moved': {
+      kind: 'counter',
+      unit: '{entry}',
+      by: 'kind',
+      values: ['handoffs', 'dead_letters'],
+      description: 'Moved by this process to the partitions of another number.',
+    },
+    'repartition.draining': {
+      kind: 'gauge',
+      unit: '1',
+      description: '1 while there may be something under the old number of partitions, else 0.',
+    },
     // Connection and shutdown
     'connection.up': { kind: 'gauge', unit: '1', description: '1 while Redis takes commands, else 0.' },
     'connection.gaps': {

@@ -8,6 +8,7 @@ import {
 } from '@nest-baton/core';
 import { checkConnection, type ResolvedConnection } from './connecting/check-connection.js';
 import type { RedisConnectionOptions } from './connecting/connection-source.js';
+import { MAX_PARTITIONS } from './partitions/partition-of.js';
 import { ConsumerIdMissingError } from './redis-reconcile.errors.js';
 
 export interface RecoveryOptions {
@@ -45,7 +46,7 @@ export interface RedisReconcileOptions {
   readonly topology?: 'single' | 'cluster';
   /** What all keys begin with; processes with one service share its work. Default: the instance's name. No braces, no white space, at most 100 bytes. */
   readonly service?: string;
-  /** How many streams the work is spread over. Stored at first start and then fixed. Default 1, in a cluster 8; at most 1 024. */
+  /** How many streams the work is spread over. Stored at first start; changed by `repartition()`. Default 1, in a cluster 8; at most 1 024. */
   readonly partitions?: number;
   /**
    * How long an owner may be silent before its work goes to somebody else. Renewed at a third of it. Too small: a long pause of the event loop
@@ -208,7 +209,7 @@ export function resolveRedisReconcileOptions(
   const resolved = {
     connection,
     service,
-    partitions: check.integer('partitions', partitions, { min: 1, max: 1024 }),
+    partitions: check.integer('partitions', partitions, { min: 1, max: MAX_PARTITIONS }),
     leaseMs,
     recovery: resolveRecovery(check, options?.recovery, leaseMs),
     nackBackoff: resolveNackBackoff(check, options?.nackBackoff),
@@ -269,7 +270,18 @@ function resolveRecovery(
   return Object.freeze(recovery);
 }
 
-const RESERVED_SUFFIXES = ['handoffs', 'owned', 'fence', 'waiting', 'revoked', 'lease', 'dedupe'];
+const RESERVED_SUFFIXES = [
+  'handoffs',
+  'owned',
+  'fence',
+  'waiting',
+  'revoked',
+  'lease',
+  'dedupe',
+  'layout',
+  'guards',
+  'arrived',
+];
 
 function resolveNackBackoff(
   parent: OptionsCheck<RedisReconcileOptions>,

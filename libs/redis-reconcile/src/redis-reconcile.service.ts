@@ -32,10 +32,13 @@ import type { HandoffNotifications } from './notifying/handoff-notifications.js'
 import { countEvents } from './operating/count-events.js';
 import { HandoffSpans } from './operating/handoff-spans.js';
 import { localGauges, sharedGauges } from './operating/gauges.js';
-import { decideHealth, type RedisReconcileHealth } from './operating/reconcile-health.js';
+import { askHealth, type RedisReconcileHealth } from './operating/reconcile-health.js';
 import { type HandoffStats, statsOf } from './partitions/handoff-stats.js';
 import type { Partition } from './partitions/partition.js';
 import type { ProduceOptions } from './producing/produce-options.js';
+import { DedupesOfBefore } from './repartitioning/dedupes-of-before.js';
+import { Repartitioner } from './repartitioning/repartitioner.js';
+import type { RepartitionReport } from './repartitioning/repartition-report.js';
 import { ConfirmedWrites } from './producing/confirmed-writes.js';
 import { Producer } from './producing/producer.js';
 import { cadenceOf } from './recovery/cadence.js';
@@ -52,9 +55,6 @@ import { Consuming } from './running/consuming.js';
 import { type TopologyKeeper, topologyOf } from './topology/topology-keeper.js';
 import { singleReport, type TopologyReport } from './topology/topology-report.js';
 import type { HandoffEngine } from './running/handoff-engine.js';
-
-/** A server that takes longer for PING, whatever `commandTimeout` allows, is of no use to anybody. */
-const HEALTH_TIMEOUT_MS = 3_000;
 
 /**
  * Hands work to one owner at a time.
@@ -76,6 +76,7 @@ export class RedisReconcileService
   private readonly topology: TopologyKeeper | undefined;
   private readonly producer: Producer;
   private readonly reconciler: Reconciler;
+  private readonly repartitioner: Repartitioner;
   private readonly consuming: Consuming;
   private started: Promise<void> | undefined;
   private isClosed = false;
@@ -99,7 +100,8 @@ export class RedisReconcileService
     this.connection.onGap(() => this.metrics.add('connection.gaps', 1));
     const { partitions } = this.connection;
     this.writes = new ConfirmedWrites(this.connection.source, commandTimeoutMs);
-    this.producer = new Producer(partitions, dedupeWindowMs, this.metrics, spans, this.writes);
+    const dedupes = new DedupesOfBefore(this.connection, dedupeWindowMs, systemClock);
+    this.producer = new Producer(partitions, dedupeWindowMs, this.metrics, spans, this.writes, dedupes);
     this.deadLetters = new DeadLetterStore(partitions, new DeadLetterChanges(partitions, this.events, systemClock));
     this.reconciler = new Reconciler({
       ...this.options,
@@ -115,10 +117,14 @@ export class RedisReconcileService
     };
     for (const partition of partitions) partition.link.onGap(() => onGap(partition));
     const { logger, events, metrics, reconciler, connection } = this;
+    const repartitioner = (this.repartitioner = new Repartitioner({
+      ...{ connection, options: this.options, clock: systemClock, events, metrics, logger },
+      onBuried: () => this.engine?.deadLettersCame(),
+    }));
     const watched = { ...this.options, name, registry, logger, events, metrics };
     this.topology = topologyOf(connection, { ...watched, onMoved: onGap });
     this.consuming = new Consuming({
-      ...{ name, handlers, registry, logger, events, metrics, spans, reconciler, connection },
+      ...{ name, handlers, registry, logger, events, metrics, spans, reconciler, repartitioner, connection },
       topology: this.topology,
       options: this.options,
       clock: systemClock,
@@ -133,7 +139,7 @@ export class RedisReconcileService
    */
   async onModuleInit(): Promise<void> {
     this.metrics.start(
-      () => localGauges(this.engine, this.connection.isAvailable, this.topology?.report),
+      () => localGauges(this.engine, this.connection.isAvailable, this.topology?.report, this.repartitioner.isDraining),
       async () => sharedGauges(await this.stats()),
     );
     try {
@@ -232,8 +238,20 @@ export class RedisReconcileService
     return this.topology?.reset() ?? Promise.resolve(this.report);
   }
 
+  /**
+   * Changes the number of partitions while there is work, or goes on with a change that was begun. From then on whoever runs with the old number
+   * is refused, and what it owns goes on. Resolves with how far it came; processes with the new number do the rest, and so does every further call.
+   *
+   * @throws OptionsInvalidError; RepartitionInProgressError: nothing was changed; ShuttingDownError; RedisUnavailableError: what was done stays
+   * done, call again.
+   */
+  async repartition(partitions: number): Promise<RepartitionReport> {
+    if (this.isClosed) throw new ShuttingDownError('The application has shut down: nothing is moved any more.');
+    return this.repartitioner.repartition(partitions);
+  }
+
   stats(): Promise<HandoffStats> {
-    return statsOf(this.connection.partitions, this.engine?.keeper.size ?? 0);
+    return statsOf([...this.connection.partitions, ...this.connection.oldPartitions], this.engine?.keeper.size ?? 0);
   }
 
   /** Listens to this instance, in this process; returns the function that stops listening. A listener that throws is logged. */
@@ -247,13 +265,10 @@ export class RedisReconcileService
   /** Asks the server. Never rejects. */
   async health(): Promise<RedisReconcileHealth> {
     if (this.isClosed) return { state: 'down', reason: 'closed', message: 'the application has shut down' };
-    try {
-      await this.connection.answers(HEALTH_TIMEOUT_MS);
-    } catch (error) {
-      return { state: 'down', reason: 'redis', message: describeError(error) };
-    }
-    const { engine, report: topology } = this;
-    return decideHealth({ hasHandler: engine !== undefined, events: engine?.coverage, topology });
+    return askHealth(this.connection, () => {
+      const { engine, report: topology } = this;
+      return { hasHandler: engine !== undefined, events: engine?.coverage, topology };
+    });
   }
 
   private get report(): TopologyReport {

@@ -98,7 +98,7 @@ describe('a cluster', () => {
     const owned = await Promise.all(
       (await mastersOf(under.cluster, service)).map(async (master, p) => ({
         master,
-        count: await under.admin.hlen(keysOf(service, p).owned),
+        count: await under.admin.hlen(keysOf(service, p, PARTITIONS).owned),
       })),
     );
     expect(owned.reduce((sum, { count }) => sum + count, 0)).toBe(30);

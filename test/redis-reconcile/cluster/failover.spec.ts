@@ -197,7 +197,7 @@ describe('a master', () => {
     const affected = new Set<string>();
     for (let p = 0; p < PARTITIONS; p++)
       if (masters[p] === victim)
-        for (const name of await under.admin.hkeys(keysOf(service, p).owned)) affected.add(name);
+        for (const name of await under.admin.hkeys(keysOf(service, p, PARTITIONS).owned)) affected.add(name);
     expect(affected.size).toBeGreaterThan(0);
     // For as long as we say nobody takes over, and the others go on without the slots of the frozen one.
     await everyNode('cluster-require-full-coverage', 'no');
@@ -242,7 +242,7 @@ describe('a master', () => {
     const instance = await under.start({ service, handle: async (handoff) => void seen.push(handoff) });
     // As one whose clock was ten minutes ahead has left it.
     const ahead = (Date.now() + 600_000) * 1000;
-    for (let p = 0; p < PARTITIONS; p++) await under.admin.set(`{${service}:${p}}:fence`, String(ahead));
+    for (let p = 0; p < PARTITIONS; p++) await under.admin.set(`{${service}:${p}/${PARTITIONS}}:fence`, String(ahead));
     for (const master of await under.cluster.masters()) await under.cluster.failover(master);
     for (let i = 0; i < 16; i++) await instance.service.produce(`s${i}`);
     await waitFor(() => seen.length === 16, { description: 'all to be done' });

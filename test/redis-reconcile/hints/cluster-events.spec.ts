@@ -45,7 +45,7 @@ describe('expiry events of a cluster', () => {
     for (let i = 0; i < count; i++) await producer.produce(`s${i}`);
     const names: { partition: number; dataStream: string }[] = [];
     for (let p = 0; p < PARTITIONS; p++) {
-      const keys = keysOf(service, p);
+      const keys = keysOf(service, p, PARTITIONS);
       await under.admin.xgroup('CREATE', keys.stream, 'owners', '0', 'MKSTREAM').catch(() => undefined);
       const read = ['GROUP', 'owners', 'ghost', 'COUNT', 1000, 'STREAMS', keys.stream, '>'];
       const reply = (await under.admin.call('XREADGROUP', read)) as [string, [string, string[]][]][] | null;
@@ -59,7 +59,9 @@ describe('expiry events of a cluster', () => {
       }
     }
     const lapse = () =>
-      Promise.all(names.map((one) => under.admin.pexpire(keysOf(service, one.partition).lease(one.dataStream), 200)));
+      Promise.all(
+        names.map((one) => under.admin.pexpire(keysOf(service, one.partition, PARTITIONS).lease(one.dataStream), 200)),
+      );
     return { names: names.map(({ dataStream }) => dataStream).toSorted(), lapse };
   };
 
@@ -175,7 +177,7 @@ describe('expiry events of a cluster', () => {
     });
     expect(orphans.names).toEqual([]);
     // Quiet for a lease after the change; then what the promoted one tells is acted on.
-    const key = keysOf(service).lease('told');
+    const key = keysOf(service, 0, PARTITIONS).lease('told');
     const heard = (await total('expiry_events.heard', 'default'))[''] ?? 0;
     await under.admin.set(key, 'x', 'PX', 10);
     await waitFor(async () => (await under.admin.exists(key)) === 0, { description: 'the expiry' });

@@ -180,7 +180,7 @@ describe('expiry events', () => {
     });
     for (const key of [
       keysOf(other).lease('x'),
-      `{${service}:99}:lease:x`,
+      `{${service}:99/100}:lease:x`,
       keysOf(service).lease('unknown'),
       'lease:x',
     ])

@@ -49,6 +49,7 @@ const EVENTS = [
   'purged',
   'coverageChanged',
   'topologyChanged',
+  'repartitioned',
   'scanned',
   'stopped',
 ] as const;
@@ -120,9 +121,9 @@ export function openRedis(url = sharedRedisUrl()): Redis {
   return new Redis(url, { disconnectTimeout: 100, maxRetriesPerRequest: 3 });
 }
 
-/** Keys of partition 0, as the README documents them. */
-export function keysOf(service: string, partition = 0) {
-  const tag = `{${service}:${partition}}`;
+/** Keys of a partition, of the only one if not told otherwise, as the README documents them. */
+export function keysOf(service: string, partition = 0, partitions = 1) {
+  const tag = `{${service}:${partition}/${partitions}}`;
   return {
     stream: `${tag}:handoffs`,
     owned: `${tag}:owned`,
@@ -135,8 +136,13 @@ export function keysOf(service: string, partition = 0) {
 /**
  * What a worker that died leaves behind: entries read and leased by a consumer that is no more. `leaseMs` 0: the lease has run out already.
  */
-export async function ownAsGhost(redis: Redis, service: string, count: number, leaseMs = 0): Promise<string[]> {
-  const keys = keysOf(service);
+export async function ownAsGhost(
+  redis: Redis,
+  service: string,
+  count: number,
+  leaseMs = 0,
+  keys = keysOf(service),
+): Promise<string[]> {
   await redis.xgroup('CREATE', keys.stream, 'owners', '0', 'MKSTREAM').catch(() => undefined);
   const reply = (await redis.call(
     'XREADGROUP',

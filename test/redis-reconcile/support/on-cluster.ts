@@ -78,7 +78,7 @@ export function mastersOf(
   service: string,
   partitions = PARTITIONS,
 ): Promise<RedisClusterNode[]> {
-  return Promise.all(Array.from({ length: partitions }, (_, p) => cluster.ownerOf(`{${service}:${p}}`)));
+  return Promise.all(Array.from({ length: partitions }, (_, p) => cluster.ownerOf(`{${service}:${p}/${partitions}}`)));
 }
 
 /** A service whose partitions lie with every master: which one that is, the name decides. */
@@ -95,6 +95,8 @@ export async function subscribersOf(cluster: RedisCluster, node: RedisClusterNod
   const patterns = (await cluster.command(node, 'CLIENT', 'LIST', 'TYPE', 'pubsub')) as string;
   const all = patterns.split('\n').filter((line) => / psub=[1-9]/.test(line)).length;
   // A node that nobody of this service listens to has no such channel; others of the suite are closed by then.
-  const heard = Number(await cluster.command(node, 'PUBLISH', `__keyspace@0__:{${service}:0}:lease:probe`, 'nothing'));
+  const heard = Number(
+    await cluster.command(node, 'PUBLISH', `__keyspace@0__:{${service}:0/${PARTITIONS}}:lease:probe`, 'nothing'),
+  );
   return Math.min(all, heard);
 }

@@ -19,8 +19,8 @@ export class ByHand {
 
   constructor(readonly redis: Redis) {}
 
-  partition(service: string, index = 0): Partition {
-    return new Partition(new PartitionKeys(service, index, 'dlq'), this.link);
+  partition(service: string, index = 0, partitions = 1): Partition {
+    return new Partition(new PartitionKeys(service, index, partitions, 'dlq'), this.link);
   }
 
   /** The same, but each of its scripts breaks off after so many commands: what they wrote before stays. */

@@ -4,6 +4,9 @@ import { Cluster } from 'ioredis';
 import type { Parameters, Sample, ServedSubject } from '../../../harness/index.js';
 import { startOurApp } from '../our-app.js';
 
+/** The default on a cluster. */
+const PARTITIONS = 8;
+
 const PROBE_EVERY_MS = 100;
 const PROBE_LASTS_MS = 20;
 
@@ -31,7 +34,9 @@ export async function startListener(setup: Parameters): Promise<ServedSubject> {
     for (const deadline = performance.now() + timeoutMs; missing().length > 0 && performance.now() < deadline;) {
       for (const p of missing())
         // As an owner's that does not renew; a command that a failover keeps from its end is made again.
-        redis.set(`{${service}:${p}}:lease:${nameOf(p)}`, 'probe', 'PX', PROBE_LASTS_MS).catch(() => undefined);
+        redis
+          .set(`{${service}:${p}/${PARTITIONS}}:lease:${nameOf(p)}`, 'probe', 'PX', PROBE_LASTS_MS)
+          .catch(() => undefined);
       await sleep(PROBE_EVERY_MS);
     }
     const times = partitions.flatMap((partition) => heardAt.get(nameOf(partition)) ?? []);

@@ -7,11 +7,12 @@ import { TopologyMismatchError } from '../redis-reconcile.errors.js';
 import type { ResolvedRedisReconcileOptions } from '../redis-reconcile.options.js';
 import type { ResolvedSingle } from './check-connection.js';
 import type { ReachableNode } from '../topology/cluster-nodes.js';
+import { fixLayout, readLayout, type StoredLayout } from '../repartitioning/stored-layout.js';
 import { ClusterSource } from './cluster-source.js';
 import { CommandConnection } from './command-connection.js';
 import type { ConnectionSource } from './connection-source.js';
 import { RedisLink } from './redis-link.js';
-import { checkCluster, checkServer, fixPartitions, leaseWarning } from './server-check.js';
+import { checkCluster, checkServer, leaseWarning } from './server-check.js';
 import { SingleSource } from './single-source.js';
 
 /** What an instance has of Redis: one connection for commands, and the partitions behind it. */
@@ -24,14 +25,16 @@ export class InstanceConnection {
   readonly link: RedisLink;
   private readonly connection: CommandConnection;
   private readonly ping: SharedLook<void>;
+  private readonly layouts = new Map<number, readonly Partition[]>();
+  private stored: StoredLayout | undefined;
 
   constructor(
     private readonly options: ResolvedRedisReconcileOptions,
-    clock: Clock,
+    private readonly clock: Clock,
     random: Random,
     private readonly logger: Logger,
   ) {
-    const { connection, commandTimeoutMs, service, recovery } = options;
+    const { connection, commandTimeoutMs } = options;
     this.cluster =
       connection.topology === 'cluster'
         ? new ClusterSource(connection.connection, commandTimeoutMs, clock, random)
@@ -42,14 +45,52 @@ export class InstanceConnection {
     this.ping = new SharedLook(async () => {
       if (this.cluster === undefined) await this.link.connect();
       else await this.cluster.nodes.look();
+      await this.lookAtLayout();
     });
-    this.partitions = Array.from({ length: options.partitions }, (_, p) => {
-      const keys = new PartitionKeys(service, p, recovery.dlqStream);
+    this.partitions = this.partitionsOf(options.partitions);
+  }
+
+  /** Those of this instance if it has so many; the same ones at each call. */
+  partitionsOf(count: number): readonly Partition[] {
+    const known = this.layouts.get(count);
+    if (known !== undefined) return known;
+    const { service, recovery, commandTimeoutMs } = this.options;
+    const partitions = Array.from({ length: count }, (_, p) => {
+      const keys = new PartitionKeys(service, p, count, recovery.dlqStream);
       if (this.cluster === undefined) return new Partition(keys, this.link);
       // A part of a cluster may be away while the rest works: each partition has its own gaps.
       const commands = this.cluster.commandsOf(keys.stream);
-      return new Partition(keys, new RedisLink(this.connection, commandTimeoutMs, clock, commands));
+      return new Partition(keys, new RedisLink(this.connection, commandTimeoutMs, this.clock, commands));
     });
+    this.layouts.set(count, partitions);
+    return partitions;
+  }
+
+  /** What is stored of the number of partitions, as this process has seen it last; `undefined` before it has. */
+  get layout(): StoredLayout | undefined {
+    return this.stored;
+  }
+
+  /** Why nothing is handed off or taken here any more; `undefined` while it is. */
+  get refusal(): string | undefined {
+    const { service, partitions } = this.options;
+    if (this.stored === undefined || this.stored.partitions === partitions) return undefined;
+    const now = this.stored.partitions;
+    return `service '${service}' has ${now} partitions by now, and this process runs with ${partitions}: restart it with partitions set to ${now}`;
+  }
+
+  /** Those under the old number, while they may hold something. */
+  get oldPartitions(): readonly Partition[] {
+    const { stored } = this;
+    return stored?.state === 'draining' && stored.change !== undefined ? this.partitionsOf(stored.change.from) : [];
+  }
+
+  /** Never throws because a part of a cluster is away: then it is as it was. @throws RedisUnavailableError on a single node. */
+  async lookAtLayout(): Promise<StoredLayout | undefined> {
+    await this.unlessAway(async () => {
+      this.stored = (await readLayout(this.link, this.options.service)) ?? this.stored;
+    });
+    return this.stored;
   }
 
   /** @throws RedisUnavailableError, ServerUnsupportedError, TopologyMismatchError, PartitionsMismatchError. */
@@ -64,9 +105,13 @@ export class InstanceConnection {
    *
    * @throws PartitionsMismatchError; RedisUnavailableError on a single node.
    */
-  async fixPartitions(): Promise<void> {
+  fixPartitions(): Promise<void> {
+    return this.unlessAway(() => this.storePartitions());
+  }
+
+  private async unlessAway(act: () => Promise<void>): Promise<void> {
     try {
-      await this.storePartitions();
+      await act();
     } catch (error) {
       if (this.cluster === undefined || errorCode(error) !== 'REDIS_UNAVAILABLE') throw error;
     }
@@ -119,8 +164,9 @@ export class InstanceConnection {
     if (warning !== undefined) this.logger.warn(warning);
   }
 
-  private storePartitions(): Promise<void> {
-    return fixPartitions(this.link, this.options.service, this.options.partitions);
+  private async storePartitions(): Promise<void> {
+    const { service, partitions } = this.options;
+    this.stored = await fixLayout(this.link, service, partitions);
   }
 
   private get links(): readonly RedisLink[] {

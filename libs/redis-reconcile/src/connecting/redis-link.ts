@@ -55,19 +55,25 @@ export class RedisLink {
     }
   }
 
-  /** Runs a script by its hash; sends the text only to a server that does not know it yet. */
+  /** Runs a script by its hash; sends the text only to a server that does not know it yet. `isBinary`: strings come as buffers. */
   async script(
     { sha, text }: Script,
     keys: readonly string[],
-    args: readonly (string | number)[],
-    timeoutMs?: number,
+    args: readonly (string | number | Buffer)[],
+    { timeoutMs, isBinary = false }: { readonly timeoutMs?: number; readonly isBinary?: boolean } = {},
   ): Promise<unknown> {
-    const parameters = [...keys, ...args];
+    const parameters = [keys.length, ...keys, ...args];
+    const send = (command: 'evalsha' | 'eval', script: string) =>
+      this.call(
+        (redis) =>
+          isBinary ? redis.callBuffer(command, script, ...parameters) : redis.call(command, script, ...parameters),
+        timeoutMs,
+      );
     try {
-      return await this.call((redis) => redis.evalsha(sha, keys.length, ...parameters), timeoutMs);
+      return await send('evalsha', sha);
     } catch (error) {
       if (!(error as { message?: string }).message?.startsWith('NOSCRIPT')) throw error;
-      return this.call((redis) => redis.eval(text, keys.length, ...parameters), timeoutMs);
+      return send('eval', text);
     }
   }
 

@@ -1,6 +1,6 @@
 import { isVersionAtLeast, ServerUnsupportedError } from '@nest-baton/core';
 import type { RedisCommander } from 'ioredis';
-import { PartitionsMismatchError, TopologyMismatchError } from '../redis-reconcile.errors.js';
+import { TopologyMismatchError } from '../redis-reconcile.errors.js';
 import { clusterInfoField } from '../topology/cluster-view.js';
 import type { ReachableNode } from '../topology/cluster-nodes.js';
 import { bounded } from './command-connection.js';
@@ -62,15 +62,4 @@ function checkVersion(info: string): void {
     throw new ServerUnsupportedError(
       `RedisReconcileModule needs Redis ${MINIMUM} or newer, and this server is ${version === '' ? 'of an unknown version' : version}.`,
     );
-}
-
-/** Stores the number of partitions when nobody has. @throws PartitionsMismatchError when another number is stored. */
-export async function fixPartitions(link: RedisLink, service: string, partitions: number): Promise<void> {
-  const key = `{${service}}:meta`;
-  await link.call((redis) => redis.hsetnx(key, 'partitions', partitions));
-  const stored = await link.call((redis) => redis.hget(key, 'partitions'));
-  if (stored === String(partitions)) return;
-  throw new PartitionsMismatchError(
-    `Service '${service}' was first started with ${stored} partitions and cannot run with ${partitions}: set partitions to ${stored}.`,
-  );
 }

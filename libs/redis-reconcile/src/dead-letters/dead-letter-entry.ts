@@ -18,7 +18,8 @@ export function toDeadLetter(id: string, flat: readonly string[], isHandled: boo
     lastOwner: fields['owner'] ?? '',
     lastError: fields['error'] ?? '',
     deadAt: new Date(Number(fields['dead'] ?? 0)),
-    isHandled: isHandled || isPoison,
+    // Told before it came here from another partition.
+    isHandled: isHandled || isPoison || fields['told'] === '1',
   };
 }
 

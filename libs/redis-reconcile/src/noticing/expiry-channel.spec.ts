@@ -3,23 +3,27 @@ import { expiryPattern, parseExpiryChannel } from './expiry-channel.js';
 import { coversExpiry, mergeFlags } from './keyspace-flags.js';
 
 describe('an expiry channel', () => {
+  const ours = { service: 'a:b', partitions: 1024, database: 0 };
+
   it('gives back any partition and any name', () => {
     fc.assert(
       fc.property(fc.nat(1023), fc.string({ minLength: 1 }), fc.nat(15), (partition, dataStream, database) => {
-        const channel = `__keyspace@${database}__:{a:b:${partition}}:lease:${dataStream}`;
-        expect(parseExpiryChannel(channel, 'a:b', database)).toEqual({ partition, dataStream });
-        expect(parseExpiryChannel(channel, 'a', database)).toBeUndefined();
-        expect(parseExpiryChannel(channel, 'a:b', database + 1)).toBeUndefined();
+        const channel = `__keyspace@${database}__:{a:b:${partition}/1024}:lease:${dataStream}`;
+        expect(parseExpiryChannel(channel, { ...ours, database })).toEqual({ partition, dataStream });
+        for (const others of [{ service: 'a' }, { database: database + 1 }, { partitions: 512 }])
+          expect(parseExpiryChannel(channel, { ...ours, database, ...others })).toBeUndefined();
       }),
     );
   });
 
   it('never throws for the channels of others', () => {
-    fc.assert(fc.property(fc.string(), (channel) => void parseExpiryChannel(channel, 'a', 0)));
+    fc.assert(fc.property(fc.string(), (channel) => void parseExpiryChannel(channel, ours)));
   });
 
   it('is asked for with the glob characters of the name escaped', () => {
-    expect(expiryPattern('a*?[x]^-\\', 0)).toBe('__keyspace@0__:{a\\*\\?\\[x\\]\\^\\-\\\\:*}:lease:*');
+    expect(expiryPattern({ ...ours, service: 'a*?[x]^-\\' })).toBe(
+      '__keyspace@0__:{a\\*\\?\\[x\\]\\^\\-\\\\:*/1024}:lease:*',
+    );
   });
 });
 

@@ -1,6 +1,14 @@
+/** Whose leases are meant. */
+export interface ListenedTo {
+  readonly service: string;
+  /** Their number: leases under another one are not ours. */
+  readonly partitions: number;
+  readonly database: number;
+}
+
 /** The pattern of all channels on which leases of a service expire. Glob characters of the name are escaped. Pure. */
-export function expiryPattern(service: string, database: number): string {
-  return `__keyspace@${database}__:{${service.replace(/[\\*?[\]^-]/g, '\\$&')}:*}:lease:*`;
+export function expiryPattern({ service, partitions, database }: ListenedTo): string {
+  return `__keyspace@${database}__:{${service.replace(/[\\*?[\]^-]/g, '\\$&')}:*/${partitions}}:lease:*`;
 }
 
 /**
@@ -9,11 +17,11 @@ export function expiryPattern(service: string, database: number): string {
  */
 export function parseExpiryChannel(
   channel: string,
-  service: string,
-  database: number,
+  { service, partitions, database }: ListenedTo,
 ): { readonly partition: number; readonly dataStream: string } | undefined {
   const prefix = `__keyspace@${database}__:{${service}:`;
   if (!channel.startsWith(prefix)) return undefined;
-  const match = /^(\d{1,4})\}:lease:([^]+)$/.exec(channel.slice(prefix.length));
-  return match === null ? undefined : { partition: Number(match[1]), dataStream: match[2] ?? '' };
+  const match = /^(\d{1,4})\/(\d{1,4})\}:lease:([^]+)$/.exec(channel.slice(prefix.length));
+  if (match === null || Number(match[2]) !== partitions) return undefined;
+  return { partition: Number(match[1]), dataStream: match[3] ?? '' };
 }

@@ -1,10 +1,9 @@
 import { type Random, ServerUnsupportedError } from '@nest-baton/core';
 import type { Logger } from '@nestjs/common';
+import type { ListenedTo } from './expiry-channel.js';
 import { type EventsMaster, ExpirySubscription } from './expiry-subscription.js';
 
-export interface ExpiryListenersOptions {
-  readonly service: string;
-  readonly database: number;
+export interface ExpiryListenersOptions extends ListenedTo {
   readonly mode: 'auto' | 'require' | 'verify' | 'off';
   readonly commandTimeoutMs: number;
   readonly random: Random;

@@ -2,7 +2,7 @@ import { backoffDelay, describeError, type Random } from '@nest-baton/core';
 import type { Logger } from '@nestjs/common';
 import type { Redis, RedisCommander } from 'ioredis';
 import { bounded } from '../connecting/command-connection.js';
-import { expiryPattern, parseExpiryChannel } from './expiry-channel.js';
+import { expiryPattern, type ListenedTo, parseExpiryChannel } from './expiry-channel.js';
 import { coversExpiry, mergeFlags } from './keyspace-flags.js';
 
 const RETRY = { baseMs: 250, factor: 2, capMs: 5000, jitter: 'equal' } as const;
@@ -19,10 +19,8 @@ export interface EventsMaster {
   call<T>(command: (redis: RedisCommander) => Promise<T>): Promise<T>;
 }
 
-export interface ExpirySubscriptionOptions {
+export interface ExpirySubscriptionOptions extends ListenedTo {
   readonly master: EventsMaster;
-  readonly service: string;
-  readonly database: number;
   readonly mode: 'auto' | 'require' | 'verify';
   readonly commandTimeoutMs: number;
   readonly random: Random;
@@ -107,7 +105,7 @@ export class ExpirySubscription {
   }
 
   private async subscribe(): Promise<void> {
-    const { master, service, database, commandTimeoutMs, onChange } = this.options;
+    const { master, commandTimeoutMs, onChange } = this.options;
     let redis: Redis | undefined;
     try {
       redis = await master.dedicated();
@@ -116,7 +114,7 @@ export class ExpirySubscription {
       this.redis = redis;
       this.listenTo(redis);
       await bounded(redis.connect(), 2 * commandTimeoutMs);
-      await bounded(redis.psubscribe(expiryPattern(service, database)), commandTimeoutMs);
+      await bounded(redis.psubscribe(expiryPattern(this.options)), commandTimeoutMs);
       this.isSubscribed = true;
       this.failures = 0;
       onChange();
@@ -132,10 +130,10 @@ export class ExpirySubscription {
   }
 
   private listenTo(redis: Redis): void {
-    const { service, database, onExpired } = this.options;
+    const { onExpired } = this.options;
     redis.on('pmessage', (_pattern: string, channel: string, event: string) => {
       if (event !== 'expired') return;
-      const lease = parseExpiryChannel(channel, service, database);
+      const lease = parseExpiryChannel(channel, this.options);
       if (lease !== undefined) onExpired(lease.partition, lease.dataStream);
     });
     redis.once('end', () => {

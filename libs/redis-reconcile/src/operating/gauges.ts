@@ -11,6 +11,7 @@ export function localGauges(
   engine: HandoffEngine | undefined,
   isAvailable: boolean,
   topology: TopologyReport | undefined,
+  isDraining: boolean,
 ): Gauges {
   return {
     'topology.masters': topology?.masters,
@@ -18,6 +19,7 @@ export function localGauges(
     'topology.settled': topology && Number(topology.isSettled),
     'handoffs.owned': engine?.keeper.size,
     'expiry_events.covered': engine?.coverage && Number(engine.coverage.isCovered),
+    'repartition.draining': Number(isDraining),
     'connection.up': Number(isAvailable),
   };
 }

@@ -1,3 +1,5 @@
+import { describeError } from '@nest-baton/core';
+import type { InstanceConnection } from '../connecting/instance-connection.js';
 import type { TopologyReport } from '../topology/topology-report.js';
 
 type Mode = 'listening' | 'scanning' | 'producing';
@@ -19,7 +21,7 @@ export interface MastersKnown {
  *   `events_lost`: expiry events were asked for and do not arrive, or the server does not let us see whether; the scan alone finds orphans.
  * - `down`: nothing can be handed off.
  *   `redis`: it refuses PING, or does not answer within `commandTimeout`, 3 s at most; in a cluster, no master answers. `closed`: the application
- *   has shut down.
+ *   has shut down. `repartitioned`: the number of partitions is another one than this process is set to: restart it with that.
  */
 export type RedisReconcileHealth =
   | ({ readonly state: 'up'; readonly mode: Mode } & MastersKnown)
@@ -29,13 +31,30 @@ export type RedisReconcileHealth =
       readonly reason: 'masters_away' | 'not_settled' | 'events_lost';
       readonly message: string;
     } & MastersKnown)
-  | { readonly state: 'down'; readonly reason: 'redis' | 'closed'; readonly message: string };
+  | { readonly state: 'down'; readonly reason: 'redis' | 'closed' | 'repartitioned'; readonly message: string };
 
 export interface ReconcileFacts {
   readonly hasHandler: boolean;
   /** `undefined`: they were not asked for. */
   readonly events: { readonly isCovered: boolean; readonly reason: string } | undefined;
   readonly topology: TopologyReport;
+}
+
+/** A server that takes longer for PING, whatever `commandTimeout` allows, is of no use to anybody. */
+const TIMEOUT_MS = 3_000;
+
+/** Asks the server. Never rejects. */
+export async function askHealth(
+  connection: Pick<InstanceConnection, 'answers' | 'refusal'>,
+  facts: () => ReconcileFacts,
+): Promise<RedisReconcileHealth> {
+  try {
+    await connection.answers(TIMEOUT_MS);
+  } catch (error) {
+    return { state: 'down', reason: 'redis', message: describeError(error) };
+  }
+  const { refusal } = connection;
+  return refusal === undefined ? decideHealth(facts()) : { state: 'down', reason: 'repartitioned', message: refusal };
 }
 
 /** What an operator needs to know when Redis has answered; pure. */

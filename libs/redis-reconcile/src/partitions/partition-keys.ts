@@ -1,5 +1,7 @@
 /**
- * The keys of one partition. All carry its hash tag `{service:p}`, so that each of its scripts touches one slot of a cluster.
+ * The keys of one partition. All carry its hash tag `{service:p/n}`, so that each of its scripts touches one slot of a cluster.
+ *
+ * - Partition 3 of 4 and partition 3 of 8 have no key in common: whoever runs with another number never meets what is not its own.
  */
 export class PartitionKeys {
   /** The hand-offs. */
@@ -15,6 +17,12 @@ export class PartitionKeys {
   readonly waitingIndex: string;
   /** Tokens that a scan took away, with the time; kept for an hour. */
   readonly revoked: string;
+  /** Whether the partition takes part: see the scripts of the layout. */
+  readonly layout: string;
+  /** Data streams whose owner is in an old partition, with its number; while the number of partitions changes. */
+  readonly guards: string;
+  /** What came from old partitions, by where it came from; for a day. */
+  readonly arrived: string;
   /** What each lease key begins with. */
   readonly leasePrefix: string;
   private readonly tag: string;
@@ -22,9 +30,11 @@ export class PartitionKeys {
   constructor(
     service: string,
     readonly partition: number,
+    /** How many partitions there are. */
+    readonly partitions: number,
     dlqStream: string,
   ) {
-    this.tag = `{${service}:${partition}}`;
+    this.tag = `{${service}:${partition}/${partitions}}`;
     this.stream = `${this.tag}:handoffs`;
     this.owned = `${this.tag}:owned`;
     this.fence = `${this.tag}:fence`;
@@ -32,6 +42,9 @@ export class PartitionKeys {
     this.deadIndex = `${this.tag}:${dlqStream}:index`;
     this.waitingIndex = `${this.tag}:waiting`;
     this.revoked = `${this.tag}:revoked`;
+    this.layout = `${this.tag}:layout`;
+    this.guards = `${this.tag}:guards`;
+    this.arrived = `${this.tag}:arrived`;
     this.leasePrefix = `${this.tag}:lease:`;
   }
 

@@ -1,3 +1,6 @@
+/** Each costs a process a connection, and a look at each scan. */
+export const MAX_PARTITIONS = 1024;
+
 /**
  * The partition of a data stream: FNV-1a, 32 bit, over the name's UTF-8 bytes, modulo the number of partitions. Pure, and part of the raw XADD format: whoever adds
  * entries without this library must compute the same.

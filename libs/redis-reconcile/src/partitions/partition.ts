@@ -58,6 +58,14 @@ export class Partition {
     await this.createGroup(this.keys.stream, OWNERS_GROUP);
   }
 
+  /** Unless the partition is shut: then nobody is to read there. False: it was not created. */
+  async restoreOwnersGroup(): Promise<boolean> {
+    const layout = await this.link.call((redis) => redis.get(this.keys.layout));
+    if (layout !== null && !layout.startsWith('open:')) return false;
+    await this.createOwnersGroup();
+    return true;
+  }
+
   async createHandlersGroup(): Promise<void> {
     await this.createGroup(this.keys.deadLetters, HANDLERS_GROUP);
   }
@@ -69,7 +77,7 @@ export class Partition {
     dedupe: { key: string; windowMs: number } | undefined,
     confirming?: (send: Send) => Promise<unknown>,
   ): Promise<string> {
-    const keys = [...this.keys.fixed, dedupe?.key ?? this.keys.fence];
+    const keys = [...this.keys.fixed, dedupe?.key ?? this.keys.fence, this.keys.layout];
     const args = [handoffId, dedupe?.windowMs ?? 0, confirming === undefined ? 0 : 1, ...fields];
     if (confirming === undefined) return (await this.link.script(PRODUCE, keys, args)) as string;
     const send: Send = (redis, isKnown) =>
@@ -90,7 +98,9 @@ export class Partition {
       keys.push(this.keys.lease(dataStream), this.keys.waiting(dataStream));
       args.push(id, dataStream, token);
     }
-    const answers = (await this.run(ACQUIRE, keys, [consumer, leaseMs, ...args])) as (string | Error)[];
+    const answers = (await this.run(ACQUIRE, [...keys, this.keys.layout], [consumer, leaseMs, ...args])) as (
+      string | Error
+    )[];
     return answers.map(acquiredFrom);
   }
 
@@ -159,20 +169,22 @@ export class Partition {
     const args = candidates.flatMap(({ id, dataStream, poison }) => [id, dataStream, poison]);
     const { minIdleMs, maxRetries, maxNeverLeased, cap, mode } = rules;
     const fixed = [minIdleMs, maxRetries, maxNeverLeased, cap, mode];
-    const answers = (await this.run(RECONCILE, keys, [...fixed, ...args])) as (ReconcileAnswer | Error)[];
+    const answers = (await this.run(RECONCILE, [...keys, this.keys.layout], [...fixed, ...args])) as (
+      ReconcileAnswer | Error
+    )[];
     return answers.map((answer, i) => reconciledFrom(answer, candidates[i]?.dataStream ?? ''));
   }
 
   /** For each entry what became of it, its handoff id and data stream. @throws what the server answered for the first that failed. */
   async redrive(ids: readonly string[]): Promise<(readonly ['redriven' | 'unreadable' | 'gone', string?, string?])[]> {
-    return unfailed(await this.run(REDRIVE, [], ids));
+    return unfailed(await this.run(REDRIVE, [this.keys.layout], ids));
   }
 
   async purge(
     ids: readonly string[],
     includeUntold: boolean,
   ): Promise<(readonly ['purged' | 'untold' | 'gone', string?, string?])[]> {
-    return unfailed(await this.run(PURGE, [], [includeUntold ? 1 : 0, ...ids]));
+    return unfailed(await this.run(PURGE, [this.keys.layout], [includeUntold ? 1 : 0, ...ids]));
   }
 
   /** The entry that the data stream's record names; `undefined` when it has none, or another than the ref says. */
@@ -229,7 +241,7 @@ export class Partition {
   }
 
   private run(script: Script, keys: readonly string[], args: readonly (string | number)[], timeoutMs?: number) {
-    return this.link.script(script, [...this.keys.fixed, ...keys], args, timeoutMs);
+    return this.link.script(script, [...this.keys.fixed, ...keys], args, { timeoutMs });
   }
 
   private async createGroup(stream: string, group: string): Promise<void> {

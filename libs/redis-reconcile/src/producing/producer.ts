@@ -5,6 +5,7 @@ import type { Partition } from '../partitions/partition.js';
 import type { RedisReconcileMetrics } from '../redis-reconcile.metrics.js';
 import { HandoffInvalidError, HandoffUnconfirmedError } from '../redis-reconcile.errors.js';
 import type { ConfirmedWrites } from './confirmed-writes.js';
+import type { DedupesOfBefore } from '../repartitioning/dedupes-of-before.js';
 import { checkDedupeId, encodeEntry } from './handoff-entry.js';
 import type { ProduceOptions } from './produce-options.js';
 
@@ -29,6 +30,7 @@ export class Producer {
     private readonly metrics: RedisReconcileMetrics,
     private readonly spans: HandoffSpans,
     private readonly writes: ConfirmedWrites,
+    private readonly dedupes: DedupesOfBefore,
   ) {}
 
   produce(dataStream: string, options: ProduceOptions): Promise<string> {
@@ -63,6 +65,7 @@ export class Producer {
     const fields = encodeEntry(handoffId, dataStream, info, trace);
     if (dedupeId !== undefined) checkDedupeId(dedupeId);
     const partition = this.partitions[partitionOf(dataStream, this.partitions.length)] as Partition;
+    if (dedupeId !== undefined) await this.dedupes.carryOver(partition, dataStream, dedupeId);
     const dedupe =
       dedupeId === undefined
         ? undefined

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Clock, describeError, randomToken } from '@nest-baton/core';
+import { type Clock, describeError, errorCode, randomToken } from '@nest-baton/core';
 import type { Logger } from '@nestjs/common';
 import type { HandoffRunner } from '../handling/handoff-runner.js';
 import type { LeaseKeeper } from '../handling/lease-keeper.js';
@@ -105,7 +105,8 @@ export class Intake {
       try {
         return { sentAt, outcomes: await partition.acquire(consumer, leaseMs, claims) };
       } catch (error) {
-        if (attempt === ACQUIRE_ATTEMPTS || this.isStopping) throw error;
+        const isOver = attempt === ACQUIRE_ATTEMPTS || errorCode(error) === 'PARTITIONS_MISMATCH';
+        if (isOver || this.isStopping) throw error;
         await sleep(ACQUIRE_RETRY_MS * attempt);
       }
     }

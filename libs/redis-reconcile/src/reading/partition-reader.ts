@@ -1,5 +1,5 @@
 import { setImmediate as turnOfTheLoop, setTimeout as sleep } from 'node:timers/promises';
-import { backoffDelay, type Random } from '@nest-baton/core';
+import { backoffDelay, errorCode, type Random } from '@nest-baton/core';
 import { describesReply, type Partition } from '../partitions/partition.js';
 import type { BlockingReader, RawEntry } from './blocking-reader.js';
 import type { Capacity } from './capacity.js';
@@ -133,15 +133,14 @@ export class PartitionReader {
     const { partition, onFailure, random } = this.options;
     if (describesReply(error, 'UNBLOCKED')) return;
     if (describesReply(error, 'NOGROUP')) {
-      const isCreated = await partition.createOwnersGroup().then(
-        () => true,
-        () => false,
-      );
+      const isCreated = await partition.restoreOwnersGroup().catch(() => false);
       if (isCreated) return;
     }
     this.failures++;
     onFailure(error, this.failures);
-    const delay = backoffDelay(this.failures, RETRY, random);
+    // What we read stays pending until it is moved: there is no use in reading more.
+    const isRefused = errorCode(error) === 'PARTITIONS_MISMATCH';
+    const delay = isRefused ? RETRY.capMs : backoffDelay(this.failures, RETRY, random);
     await sleep(delay, undefined, { signal: this.stopping.signal }).catch(() => undefined);
   }
 }

@@ -7,6 +7,7 @@ import type { Reconciler } from '../recovery/reconciler.js';
 import type { RedisReconcileEvents } from '../redis-reconcile.events.js';
 import type { RedisReconcileMetrics } from '../redis-reconcile.metrics.js';
 import type { ResolvedRedisReconcileOptions } from '../redis-reconcile.options.js';
+import type { Repartitioner } from '../repartitioning/repartitioner.js';
 import type { TopologyKeeper } from '../topology/topology-keeper.js';
 
 /** What an engine is given: what it works for, and what it works with. */
@@ -17,6 +18,7 @@ export interface HandoffEngineOptions {
   /** `undefined` on a single node. */
   readonly topology: TopologyKeeper | undefined;
   readonly reconciler: Reconciler;
+  readonly repartitioner: Repartitioner;
   readonly worker: HandoffWorker;
   readonly concurrency: number;
   readonly events: TypedEvents<RedisReconcileEvents>;

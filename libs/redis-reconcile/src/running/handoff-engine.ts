@@ -18,6 +18,8 @@ import type { HandoffEngineOptions } from './handoff-engine-options.js';
 
 /** A hold is looked at this long after it should have run out, by our clock. */
 const HOLD_MARGIN_MS = 30;
+/** Between two looks while the partitions of the old number drain. */
+const DRAIN_INTERVAL_MS = 1000;
 /** The longest wait for a dead letter that nobody told us of. */
 const COURIER_INTERVAL_MS = 10_000;
 
@@ -169,7 +171,7 @@ export class HandoffEngine {
   }
 
   private makeScan(): PollLoop {
-    const { name, registry, random, reconciler, metrics, connection, topology } = this.engine;
+    const { name, registry, random, reconciler, repartitioner, metrics, connection, topology } = this.engine;
     return new PollLoop({
       name: `baton:redis-reconcile:${name}:scan`,
       registry,
@@ -180,9 +182,14 @@ export class HandoffEngine {
         await connection.fixPartitions();
         await this.listeners.check();
         this.lastReport = await reconciler.pass(this.cadence.minIdleMs, signal);
+        await repartitioner.goOn();
       },
       // Cut short in the quiet after a gap, whose end is the time to look.
-      intervalMs: () => (reconciler.quietMs > 0 ? reconciler.quietMs + 1 : this.cadence.intervalMs),
+      intervalMs: () => {
+        if (reconciler.quietMs > 0) return reconciler.quietMs + 1;
+        const { intervalMs } = this.cadence;
+        return repartitioner.isDraining ? Math.min(intervalMs, DRAIN_INTERVAL_MS) : intervalMs;
+      },
       onError: (error) => {
         metrics.add('scan.failures', 1);
         this.warn('looking for orphans failed', error);
@@ -212,6 +219,7 @@ export class HandoffEngine {
     return new ExpiryListeners({
       ...this.engine,
       service: options.service,
+      partitions: options.partitions,
       database: connection.source.database,
       mode: this.eventsMode,
       commandTimeoutMs: options.commandTimeoutMs,

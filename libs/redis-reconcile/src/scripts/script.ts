@@ -25,10 +25,12 @@ export const OWNERS_GROUP = 'owners';
 export const HANDLERS_GROUP = 'handlers';
 /** The token of a record whose owner refused the work for now. */
 export const HOLD_TOKEN = 'hold';
+/** The token of a record that says: its owner is in another partition, from before the number of partitions was changed. */
+export const ELSEWHERE_TOKEN = 'elsewhere';
 
 const SHARED = `
 local STREAM, OWNED, FENCE, DLQ, DEAD, WAITING, REVOKED = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
-local GROUP, HOLD = '${OWNERS_GROUP}', '${HOLD_TOKEN}'
+local GROUP, HOLD, ELSEWHERE = '${OWNERS_GROUP}', '${HOLD_TOKEN}', '${ELSEWHERE_TOKEN}'
 
 local function nowMs()
   local t = redis.call('TIME')
@@ -51,6 +53,24 @@ local function attempt(act, ...)
   local isDone, answer = pcall(act, ...)
   if isDone then return answer end
   return redis.error_reply(type(answer) == 'table' and answer.err or tostring(answer))
+end
+
+-- What a partition is in a change of their number: 'open', 'closed' or 'sealed', since which change, and the number then. Where none ever was, open.
+local function layoutAt(key)
+  local state, epoch, count = string.match(redis.call('GET', key) or 'open:0:0', '^(%a+):(%d+):(%d+)$')
+  return state, tonumber(epoch), count
+end
+
+-- The answer to whoever would add or own here with a number of partitions that does not count any more, or not yet; nil when it does.
+local function refusal(key)
+  local text = redis.call('GET', key)
+  if not text or string.sub(text, 1, 5) == 'open:' then return nil end
+  return redis.error_reply('REPARTITIONED ' .. text)
+end
+
+-- Fences of another partition were as high: all that are handed out here from now on are higher.
+local function raiseFloor(fence)
+  if (tonumber(redis.call('GET', FENCE) or '0') or 0) < tonumber(fence) then redis.call('SET', FENCE, fence) end
 end
 
 local function recordOf(dataStream)

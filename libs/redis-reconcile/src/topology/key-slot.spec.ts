@@ -15,7 +15,7 @@ describe('keySlot', () => {
   it('gives all keys of a partition one slot, whatever their data streams are called', () => {
     fc.assert(
       fc.property(fc.string(), fc.string(), fc.nat(1023), (dataStream, dedupeId, partition) => {
-        const keys = new PartitionKeys('runs', partition, 'dlq');
+        const keys = new PartitionKeys('runs', partition, 1024, 'dlq');
         const all = [
           ...keys.fixed,
           keys.lease(dataStream),

@@ -3,13 +3,15 @@ import { HANDLERS_GROUP, script } from '../script.js';
 /**
  * Forgets dead letters.
  *
- * ARGV 1: '1' for those too that a handler was not told of, or has not acknowledged; then ids of entries.
+ * KEYS 8: layout. ARGV 1: '1' for those too that a handler was not told of, or has not acknowledged; then ids of entries.
  * Returns for each ['purged', handoff id, data stream], ['untold'] (kept), or ['gone'].
  * A script because a handler may be told between the look and the removal, and because the index goes with the entry.
  */
 export const PURGE = script(
   'purge',
   `
+local refused = refusal(KEYS[8])
+if refused then return refused end
 local told
 local groups = redis.pcall('XINFO', 'GROUPS', DLQ)
 if not groups.err then
@@ -20,7 +22,7 @@ if not groups.err then
 end
 
 local function isTold(id, fields)
-  if not told or fields.poison == '1' then return true end
+  if not told or fields.poison == '1' or fields.told == '1' then return true end
   if isBefore(told, id) then return false end
   return #redis.call('XPENDING', DLQ, '${HANDLERS_GROUP}', id, id, 1) == 0
 end

@@ -3,15 +3,18 @@ import { HANDLERS_GROUP, script } from '../script.js';
 /**
  * Hands dead letters off again.
  *
- * ARGV: ids of their entries.
- * Returns for each ['redriven', handoff id, data stream], ['unreadable', reason] (nobody could own it), or ['gone'] (somebody was faster).
+ * KEYS 8: layout. ARGV: ids of their entries.
+ * Returns for each ['redriven', handoff id, data stream], ['unreadable', reason] (nobody could own it), or ['gone'] (somebody was faster); for all of them
+ * REPARTITIONED.
  * A script because it must be added in the step that takes it from the dead letters: of two calls one redrives, and a crash in between neither
  * loses nor doubles it.
  */
 export const REDRIVE = script(
   'redrive',
   `
-local SAID_OF_THE_DEAD = { reason = true, attempts = true, fence = true, dead = true, entry = true }
+local refused = refusal(KEYS[8])
+if refused then return refused end
+local SAID_OF_THE_DEAD = { reason = true, attempts = true, fence = true, dead = true, entry = true, told = true }
 
 local function redrive(id)
   local found = redis.call('XRANGE', DLQ, id, id)[1]

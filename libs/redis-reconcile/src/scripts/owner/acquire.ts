@@ -3,9 +3,10 @@ import { script } from '../script.js';
 /**
  * Takes ownership of entries that were just read, oldest first.
  *
- * KEYS 8...: lease and waiting list of each. ARGV 1: consumer; 2: lease in ms; then entry id, data stream and token of each.
+ * KEYS 8...: lease and waiting list of each; the last: layout. ARGV 1: consumer; 2: lease in ms; then entry id, data stream and token of each.
  * Returns for each its fence when it is granted, else 'gone' (no longer pending for this consumer), 'owned' (read again although its owner
- * lives), 'waiting' (another hand-off of this data stream has an owner; this one now waits in the list), or the error that kept it from the list.
+ * lives), 'waiting' (another hand-off of this data stream has an owner; this one now waits in the list), or the error that kept it from the list; for
+ * all of them REPARTITIONED: they stay as they were read.
  * A script because between reading and leasing a scan may have given the entry to somebody else, and two entries of one data stream may be
  * read by two processes at once. One for all of a read, and in it one command for all where there is such a command: most of its time goes
  * into calls. Each entry is decided by itself.
@@ -13,6 +14,8 @@ import { script } from '../script.js';
 export const ACQUIRE = script(
   'acquire',
   `
+local refused = refusal(KEYS[#KEYS])
+if refused then return refused end
 local consumer, leaseMs = ARGV[1], ARGV[2]
 local count = (#ARGV - 2) / 3
 local ids, dataStreams, tokens, outcomes = {}, {}, {}, {}

@@ -17,7 +17,7 @@ local records, isAlive = redis.call('HMGET', OWNED, unpack(ARGV)), aliveOf(lease
 for i, dataStream in ipairs(ARGV) do
   local lease, waiting = KEYS[6 + 2 * i], KEYS[7 + 2 * i]
   local record = records[i] and not isAlive(i) and cjson.decode(records[i])
-  if record and not entryAt(record.id) then
+  if record and record.token ~= ELSEWHERE and not entryAt(record.id) then
     local next = oldestWaiting(waiting)
     putBack(waiting, dataStream, next)
     redis.call('XACK', STREAM, GROUP, record.id)

@@ -3,7 +3,7 @@ import { script } from '../script.js';
 /**
  * Decides about entries whose owner may be gone, and acts.
  *
- * KEYS 8...: lease and waiting list of each. ARGV 1: least idle time in ms; 2: most retries; 3: most times that an entry may be read
+ * KEYS 8...: lease and waiting list of each; the last: layout. ARGV 1: least idle time in ms; 2: most retries; 3: most times that an entry may be read
  * without ever being leased; 4: cap of the dead letters; 5: 'lapsed' to skip the idle check for entries that had a lease; then entry id,
  * data stream and, for an entry that cannot be read, the reason ('' otherwise) of each.
  * Returns for each [what, cause, handoff id, count, fence]: what is 'lost' (somebody was faster), 'gone', 'fresh', 'alive', 'requeued' or
@@ -15,6 +15,8 @@ import { script } from '../script.js';
 export const RECONCILE = script(
   'reconcile',
   `
+-- What nobody owns in an old partition is on its way to a new one: added again here, it would arrive there twice.
+local isShut = refusal(KEYS[#KEYS]) ~= nil
 local minIdle, maxRetries, maxNeverLeased, cap = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local function causeOf(record, id, deliveries)
@@ -62,14 +64,15 @@ local function decide(i, poison, lease, waiting)
     return { 'gone' }
   end
   local fields = toMap(flat)
+  local record = records[i] and cjson.decode(records[i]) or nil
+  if record and record.id ~= id then record = nil end
+  if isShut and not record then return { 'fresh' } end
   if poison ~= '' then
     local fence = bury(id, flat, { reason = poison, poison = '1', attempts = tostring(countOf(fields.count)) }, cap)
     ended[#ended + 1] = id
     return { 'buried', 'unparseable', fields.id or id, countOf(fields.count), fence }
   end
   if fields.stream ~= dataStream then return { 'lost' } end
-  local record = records[i] and cjson.decode(records[i]) or nil
-  if record and record.id ~= id then record = nil end
   if pending[3] < minIdle and not (record and ARGV[5] == 'lapsed') then return { 'fresh' } end
   if record and isAlive(i) then return { 'alive' } end
   local cause = causeOf(record, id, pending[4])

@@ -12,6 +12,8 @@ export const STRAYS = script(
   'strays',
   `
 local last
+-- Where the number of partitions changes, the stream of an old one goes when it is empty.
+if redis.call('EXISTS', STREAM) == 0 then return '' end
 for _, group in ipairs(redis.call('XINFO', 'GROUPS', STREAM)) do
   local info = toMap(group)
   if info['name'] == GROUP then last = info['last-delivered-id'] end
