@@ -91,6 +91,18 @@ describe('metrics', () => {
     expect(await points.look()).toMatchObject({ [`${PREFIX}fan_outs.pending default`]: 0 });
   });
 
+  it('count whose turn it was, and show keys that wait for somebody', async () => {
+    const app = await world.start();
+    await world.endpoint(app, 'x', { order: 'strict' });
+    world.receiver.answer([{}, { status: 400 }]);
+    await app.outbox.sendMany([1, 2, 3].map((data) => ({ type: 'a', data, orderKey: 'k' })));
+    await waitFor(async () => (await points.look())[`${PREFIX}lines.halted default`] === 1, {
+      description: 'the line to be shown',
+    });
+    const { told = 0, sweep = 0 } = await points.total(`${PREFIX}deliveries.promoted`, 'default');
+    expect(told + sweep).toBe(2);
+  });
+
   it('show what the relay holds and what waits, and count what a shutdown leaves', async () => {
     world.receiver.answer({ instead: 'never' });
     const app = await world.start({ maxInFlight: 1, batchSize: 5, shutdownTimeout: '200ms' });

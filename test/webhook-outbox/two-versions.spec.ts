@@ -5,7 +5,7 @@ let world: OutboxWorld;
 beforeEach(async () => void (world = await OutboxWorld.create()));
 afterEach(() => world.stop());
 
-const TABLES = ['endpoints', 'secrets', 'endpoint_states', 'events', 'hand_offs', 'deliveries', 'attempts'];
+const TABLES = ['endpoints', 'secrets', 'endpoint_states', 'events', 'hand_offs', 'lines', 'deliveries', 'attempts'];
 
 /** What the next version may do to tables that this one still works on: add to them. */
 async function upgrade(): Promise<void> {

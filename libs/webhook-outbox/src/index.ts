@@ -19,6 +19,7 @@ export type { ResolvedRetention, RetentionOptions } from './retaining/retention.
 export { DeliveryAttempt, OutboxDelivery, OutboxEvent, webhookOutboxEntities } from './schema/entities.js';
 export { EndpointState, WebhookEndpoint, WebhookSecret } from './schema/endpoint-entities.js';
 export { EventHandOff } from './schema/hand-off-entity.js';
+export { OutboxLine } from './schema/line-entity.js';
 
 // Using
 export { WebhookOutboxService } from './webhook-outbox.service.js';
@@ -43,6 +44,7 @@ export type {
   SentTest,
   TestEvent,
 } from './endpoints/endpoint.js';
+export type { EndpointOrder } from './ordering/endpoint-order.js';
 export type { EndpointLimits, EndpointRate } from './limiting/endpoint-limits.js';
 export {
   type ReplayManyRequest,
@@ -55,7 +57,7 @@ export type { DeliveryPage, PageOptions, StoredDelivery, TenantScope } from './d
 // Operating
 export type { DirectOutcome, DirectResult } from './sending-once/direct-requests.js';
 export type { SnapshotFacts } from './sending-once/endpoint-snapshot.js';
-export type { OutboxStats } from './webhook-outbox.service.js';
+export type { OutboxStats } from './operating/outbox-stats.js';
 export type { WebhookOutboxEvents } from './webhook-outbox.events.js';
 export { WEBHOOK_OUTBOX_METRICS } from './webhook-outbox.metrics.js';
 export type { WebhookOutboxHealth } from './operating/outbox-health.js';

@@ -12,6 +12,11 @@ export interface WebhookOutboxEvents {
   readonly failed: DeliveryReport;
   /** The schedule or the patience with crashes is used up. */
   readonly dead: DeadDelivery;
+  /**
+   * A delivery has failed or is dead, and its endpoint has `onDead: 'halt'`: later events of the key wait until somebody replays or abandons it. Told by the
+   * process that found it so, once; the gauge `lines.halted` tells how many wait.
+   */
+  readonly lineHalted: { readonly endpointId: string; readonly orderKey: string; readonly deliveryId: string };
   /** A claim of this process ended before its outcome was written; the delivery is or will be sent again, with the same `webhook-id`. */
   readonly leaseLost: { readonly deliveryId: string; readonly endpointId: string; readonly wasStarted: boolean };
   /** The endpoint's secret cannot be opened: its deliveries wait, without an attempt counted, and the secret is tried again now and then. */

@@ -2,6 +2,7 @@ import { Inject, Injectable, Module } from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
 import { type HealthIndicatorResult, HealthIndicatorService, TerminusModule } from '@nestjs/terminus';
 import { getWebhookOutboxToken } from './webhook-outbox.module-definition.js';
+import type { WebhookOutboxHealth } from './operating/outbox-health.js';
 import type { WebhookOutboxService } from './webhook-outbox.service.js';
 
 /**
@@ -25,19 +26,24 @@ export class WebhookOutboxHealthIndicator {
     const health = await service.health();
     switch (health.state) {
       case 'up':
-        return indicator.up({ mode: health.mode, lagMs: health.lagMs });
+        return indicator.up(shown(health));
       case 'down':
         return indicator.down({ reason: health.reason, message: health.message });
       case 'degraded': {
-        const { mode, reason, message, lagMs } = health;
+        const { reason, message } = health;
+        const figures = shown(health);
         // Terminus 11 knows only up and down.
         const degraded = (indicator as Partial<typeof indicator>).degraded?.bind(indicator);
         return degraded === undefined
-          ? indicator.up({ mode, reason, message, lagMs, degraded: true })
-          : degraded({ mode, reason, message, lagMs });
+          ? indicator.up({ ...figures, reason, message, degraded: true })
+          : degraded({ ...figures, reason, message });
       }
     }
   }
+}
+
+function shown({ mode, lagMs, haltedLines }: Exclude<WebhookOutboxHealth, { state: 'down' }>) {
+  return { mode, lagMs, ...(haltedLines !== undefined && { haltedLines }) };
 }
 
 /** Provides the indicator; import it beside `TerminusModule`. */

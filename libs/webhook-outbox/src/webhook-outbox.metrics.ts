@@ -38,6 +38,14 @@ export const WEBHOOK_OUTBOX_METRICS = {
       unit: '{event}',
       description: 'Events that more than 200 endpoints want and of which this process made the last deliveries.',
     },
+    'deliveries.promoted': {
+      kind: 'counter',
+      by: 'found',
+      values: ['told', 'sweep'],
+      unit: '{delivery}',
+      description:
+        'Deliveries of endpoints with an order that have got their turn; `sweep`: nobody had told, as who had to tell was gone.',
+    },
     'deliveries.settled': {
       kind: 'counter',
       by: 'state',
@@ -142,6 +150,12 @@ export const WEBHOOK_OUTBOX_METRICS = {
       kind: 'gauge',
       unit: '{event}',
       description: 'Such events of which deliveries are still to be made, of the whole table.',
+    },
+    'lines.halted': {
+      kind: 'gauge',
+      unit: '{line}',
+      description:
+        'Keys of endpoints with an order whose events wait for a replay or an abandonment, of the whole table. Missing where no relay runs.',
     },
     'endpoints.snapshot_age': {
       kind: 'gauge',

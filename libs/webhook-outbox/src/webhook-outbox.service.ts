@@ -10,11 +10,10 @@ import {
   Optional,
 } from '@nestjs/common';
 import { SchedulerRegistry } from '@nestjs/schedule';
-import type { DeliveryState } from './delivering/delivery.js';
 import type { DeliverySummary } from './consuming/delivery-summary.js';
 import { createRelay } from './delivering/create-relay.js';
 import { within } from './delivering/drain.js';
-import type { Relay, RelayStats } from './delivering/relay.js';
+import type { Relay } from './delivering/relay.js';
 import { EndpointDirectory } from './endpoints/endpoint-directory.js';
 import { EndpointStore } from './endpoints/endpoint-store.js';
 import { KeyRing } from './endpoints/key-ring.js';
@@ -23,13 +22,15 @@ import type { FanOut } from './fanning-out/fan-out.js';
 import { FanOutStore } from './fanning-out/fan-out-store.js';
 import { DeliveryReporter } from './operating/delivery-reporter.js';
 import { decideHealth, type WebhookOutboxHealth } from './operating/outbox-health.js';
+import { type OutboxStats, statesOf } from './operating/outbox-stats.js';
 import { OutboxSpans } from './operating/outbox-spans.js';
+import { createPromoter } from './ordering/create-promoter.js';
+import type { Promoter } from './ordering/promoter.js';
 import { type CommittedEvents, EventProducer } from './producing/event-producer.js';
 import type { SendOptions, SentEvent, WebhookEvent } from './producing/webhook-event.js';
 import type { Cleaner } from './retaining/cleaner.js';
 import { createCleaner } from './retaining/create-cleaner.js';
 import { createSendOnce } from './sending-once/create-send-once.js';
-import type { SnapshotFacts } from './sending-once/endpoint-snapshot.js';
 import type { SendOnce } from './sending-once/send-once.js';
 import { ReclaimStore } from './reclaiming/reclaim-store.js';
 import { Queueing } from './queueing/queueing.js';
@@ -41,18 +42,6 @@ import type { WebhookOutboxEvents } from './webhook-outbox.events.js';
 import type { WEBHOOK_OUTBOX_METRICS } from './webhook-outbox.metrics.js';
 import { OUTBOX_NAME, OUTBOX_OPTIONS, OUTBOX_QUEUE } from './webhook-outbox.module-definition.js';
 import type { ResolvedWebhookOutboxOptions } from './webhook-outbox.options.js';
-
-export interface OutboxStats {
-  /** Age of the oldest delivery that is due and not claimed; 0 when none is. */
-  readonly lagMs: number;
-  readonly byState: Readonly<Record<DeliveryState, number>>;
-  /** Events that more than 200 endpoints want, and of which a relay has still to make deliveries. */
-  readonly pendingFanOuts: number;
-  /** With `onPersistFailure: 'send-once'`: what this process knows of the endpoints. */
-  readonly endpointSnapshot: SnapshotFacts | undefined;
-  /** Of this process; `undefined` where no relay runs. */
-  readonly relay: RelayStats | undefined;
-}
 
 /** A database that takes longer for one look into an index is of no use to anybody. */
 const HEALTH_TIMEOUT_MS = 3_000;
@@ -80,6 +69,7 @@ export class WebhookOutboxService
   private readonly relay: Relay | undefined;
   private readonly fanOuts: FanOutStore;
   private readonly fanOut: FanOut | undefined;
+  private readonly promoter: Promoter;
   private readonly cleaner: Cleaner;
   private readonly sendOnce: SendOnce | undefined;
   private isShutDown = false;
@@ -108,10 +98,13 @@ export class WebhookOutboxService
     const spans = new OutboxSpans(name);
     const onFanOutDue = (): void => this.fanOut?.notify();
     const hasRelay = options.role !== 'producer';
-    this.relay = hasRelay ? createRelay({ ...setup, claims, underWay, spans, onFanOutDue }) : undefined;
-    this.fanOuts = new FanOutStore(database, database.schema, handOffGraceOf(options));
-    const { queueing, fanOuts: store } = this;
+    const { queueing } = this;
     const wakeUps = (): WakeUps => this.wakeUps;
+    const promoter = createPromoter({ database, reporter, queueing, wakeUps });
+    this.promoter = promoter;
+    this.relay = hasRelay ? createRelay({ ...setup, claims, underWay, spans, promoter, onFanOutDue }) : undefined;
+    this.fanOuts = new FanOutStore(database, database.schema, handOffGraceOf(options));
+    const { fanOuts: store } = this;
     const { leaseMs } = options;
     this.fanOut = hasRelay ? createFanOut({ name, store, leaseMs, registry, reporter, queueing, wakeUps }) : undefined;
     this.cleaner = createCleaner(setup);
@@ -123,6 +116,7 @@ export class WebhookOutboxService
       onDue: () => {
         this.wakeUps.committed();
         this.queueing.dueAgain();
+        if (options.hints === 'on') promoter.lookForAll();
       },
       onOff: () => options.hints === 'on' && this.relay?.lookAside(),
     });
@@ -188,13 +182,11 @@ export class WebhookOutboxService
   async stats(): Promise<OutboxStats> {
     await this.database.prepare();
     const { lagMs, byState } = await this.reclaims.count();
-    const pendingFanOuts = await this.fanOuts.pending();
-    const counts = { ready: 0, leased: 0, parked: 0, delivered: 0, failed: 0, dead: 0, abandoned: 0, expired: 0 };
-    for (const { state, count } of byState) counts[state as DeliveryState] = count;
     return {
       lagMs,
-      byState: counts,
-      pendingFanOuts,
+      byState: statesOf(byState),
+      pendingFanOuts: await this.fanOuts.pending(),
+      haltedLines: this.promoter.haltedLines,
       endpointSnapshot: this.sendOnce?.facts(),
       relay: this.relay?.stats(),
     };
@@ -218,6 +210,7 @@ export class WebhookOutboxService
       listener: wakeUps.listener,
       pollIntervalMs,
       lagMs,
+      haltedLines: this.promoter.haltedLines ?? 0,
     });
   }
 
@@ -257,6 +250,7 @@ export class WebhookOutboxService
     );
     if (this.relay !== undefined) this.reporter.stopped(await this.relay.drain());
     await this.queueing.stopDelivering();
+    await within(CLOSE_TIMEOUT_MS, this.promoter.idle());
     await ended;
     // The question for the lag needs the DataSource, which may be closed from here on.
     await this.reporter.metrics.stop();
@@ -264,6 +258,7 @@ export class WebhookOutboxService
 
   async onApplicationShutdown(): Promise<void> {
     this.isShutDown = true;
+    await within(CLOSE_TIMEOUT_MS, this.promoter.stop());
     await this.sendOnce?.close();
     await this.queueing.close();
     await this.wakeUps
@@ -271,10 +266,12 @@ export class WebhookOutboxService
       .catch((error: unknown) => this.logger.warn('stopping failed', { error: describeError(error) }));
   }
 
-  private committed({ ready, hasFanOut }: CommittedEvents): void {
+  private committed({ ready, keyed, hasFanOut }: CommittedEvents): void {
     this.wakeUps.committed();
     this.queueing.committed(ready);
-    if (hasFanOut && this.options.hints === 'on') this.fanOut?.notify();
+    if (this.options.hints === 'off') return;
+    if (hasFanOut) this.fanOut?.notify();
+    this.promoter.committed(keyed.map(({ outboxId }) => outboxId));
   }
 
   private gauges(): GaugeReadings<typeof WEBHOOK_OUTBOX_METRICS> {
@@ -282,6 +279,7 @@ export class WebhookOutboxService
     return {
       'requests.in_flight': relay?.inFlight,
       'claims.buffered': relay?.buffered,
+      'lines.halted': this.promoter.haltedLines,
       'endpoints.snapshot_age': this.sendOnce?.snapshotAgeSeconds,
       'outcomes.unsettled': relay?.unsettled,
     };

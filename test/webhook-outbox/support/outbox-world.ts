@@ -12,6 +12,7 @@ import {
 } from '@nest-baton/testing';
 import {
   type CreatedEndpoint,
+  type NewEndpoint,
   WebhookEndpointsService,
   WebhookOutboxModule,
   type WebhookOutboxOptions,
@@ -97,7 +98,7 @@ export class OutboxWorld {
   }
 
   /** An endpoint of its own path, so that tests that share a receiver tell their requests apart. */
-  endpoint(app: OutboxApp, path: string, more: { types?: string[]; tenant?: string } = {}): Promise<CreatedEndpoint> {
+  endpoint(app: OutboxApp, path: string, more: Omit<NewEndpoint, 'url'> = {}): Promise<CreatedEndpoint> {
     return app.endpoints.create({ url: `${this.receiver.url}${path}`, ...more });
   }
 
@@ -161,6 +162,8 @@ export interface DeliveryRow {
   readonly last_status: number | null;
   readonly last_error: string | null;
   readonly reason: string | null;
+  readonly line_id: string | null;
+  readonly seq: string | null;
   readonly started_at: Date | null;
   readonly settled_at: Date | null;
   readonly type: string;

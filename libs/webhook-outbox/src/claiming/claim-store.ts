@@ -26,6 +26,8 @@ export interface ClaimedDelivery extends Claim {
   readonly isSuspect: boolean;
   /** Its endpoint has failed lately, as the claim found it. */
   readonly isTroubled: boolean;
+  /** In which it has its turn; `null`: its endpoint wants no order, or its event has no key. */
+  readonly lineId: string | null;
   /** Of its endpoint's own, as the claim found it; `null`: the module's. */
   readonly maxInFlight: number | null;
 }
@@ -82,7 +84,7 @@ export const CLAIM_COLUMNS = `c.id, c.fence, c.event_id AS "outboxId", c.endpoin
               greatest(extract(epoch FROM statement_timestamp() - c.next_at) * 1000, 0)::float8 AS "waitedMs",
               (extract(epoch FROM clock_timestamp() - statement_timestamp()) * 1000)::float8 AS "lookedMs",
               c.lease_losses >= ${SUSPECT_AFTER} AS "isSuspect", c.is_troubled AS "isTroubled", c.max_in_flight AS "maxInFlight",
-              c.started_at::text AS "startedAt", e.body, e.trace,
+              c.started_at::text AS "startedAt", c.line_id AS "lineId", e.body, e.trace,
               coalesce(e.dedupe_key, '') AS "eventId", coalesce(e.type, '') AS type, coalesce(e.tenant, '') AS tenant`;
 
 const NEXT_FENCE = nextFence('d');
@@ -257,7 +259,7 @@ export function leaseOf(schema: string, due: string, leaseMs: string): string {
           SET state = 'leased', fence = ${NEXT_FENCE}, lease_until = ${leaseUntil(leaseMs)},
               attempts = d.attempts + 1, last_outcome = 'unknown', started_at = clock_timestamp()
          FROM ${due} WHERE d.id = ${due}.id
-    RETURNING d.id, d.fence, d.event_id, d.endpoint_id, d.attempts - 1 AS attempts, d.started_at, d.lease_losses, d.next_at, ${due}.version, ${due}.is_troubled,
+    RETURNING d.id, d.fence, d.event_id, d.endpoint_id, d.attempts - 1 AS attempts, d.started_at, d.lease_losses, d.next_at, d.line_id, ${due}.version, ${due}.is_troubled,
               ${due}.max_in_flight`;
 }
 

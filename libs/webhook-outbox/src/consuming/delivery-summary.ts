@@ -7,10 +7,11 @@ import type { FoundDelivery, FoundEvent } from './consumed-store.js';
  * - `settled`: nobody sends it again.
  * - `retryAt`: it is due again then, or is due and its endpoint's rate lets the next request through not before.
  * - `heldElsewhere`: another process sends it at this moment.
- * - `deferred`: it is due, and could not be sent now: its endpoint has no free slot, is paused or fails, or the process stops.
+ * - `deferred`: it is due, and could not be sent now: its endpoint has no free slot, is paused or fails, it waits for
+ *   its turn, of which the queue is told, or the process stops.
  */
 export type DeliveryStanding = { readonly deliveryId: string; readonly endpointId: string } & (
-  | { readonly result: 'settled'; readonly state: Exclude<DeliveryState, 'ready' | 'leased'> }
+  | { readonly result: 'settled'; readonly state: Exclude<DeliveryState, 'queued' | 'ready' | 'leased'> }
   | { readonly result: 'retryAt'; readonly retryAt: Date }
   | { readonly result: 'heldElsewhere' }
   | { readonly result: 'deferred' }
@@ -36,6 +37,8 @@ function standingOf({ id: deliveryId, endpointId, state, isDue, nextAt, tokenAt 
   switch (state) {
     case 'leased':
       return { deliveryId, endpointId, result: 'heldElsewhere' };
+    case 'queued':
+      return { deliveryId, endpointId, result: 'deferred' };
     case 'ready':
       if (isDue && tokenAt === null) return { deliveryId, endpointId, result: 'deferred' };
       return { deliveryId, endpointId, result: 'retryAt', retryAt: (isDue ? tokenAt : null) ?? nextAt };

@@ -34,6 +34,7 @@ export interface CheckedPage {
 const KEYS = ['tenant', 'endpointId', 'state', 'type', 'outboxId', 'eventId', 'createdAfter', 'createdBefore'] as const;
 
 const STATES: readonly DeliveryState[] = [
+  'queued',
   'ready',
   'leased',
   'parked',

@@ -8,6 +8,7 @@ export type DeliveryRow = Omit<StoredDelivery, 'webhookId'>;
 
 /** Of deliveries `d` and their events `e`. */
 export const DELIVERY_COLUMNS = `d.id, d.event_id AS "outboxId", e.dedupe_key AS "eventId", e.type, e.tenant, d.endpoint_id AS "endpointId", d.state,
+              CASE WHEN d.line_id IS NOT NULL THEN e.order_key END AS "orderKey", 
               d.attempts, d.last_outcome AS outcome, d.reason, d.last_status AS status, d.last_error AS error, d.next_at AS "nextAt",
               d.lease_until AS "leaseUntil", d.created_at AS "createdAt", d.settled_at AS "settledAt"`;
 

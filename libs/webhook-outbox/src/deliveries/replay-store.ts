@@ -2,7 +2,7 @@ import type { Queryable } from '@nest-baton/core';
 import type { DeliveryState } from '../delivering/delivery.js';
 import { type CheckedFilter, filterSql } from './delivery-filter.js';
 import { DELIVERY_COLUMNS, type DeliveryRow, storedDelivery } from './delivery-records.js';
-import { ABANDONABLE, REPLAYABLE, type StoredDelivery } from './stored-delivery.js';
+import { ABANDONABLE, IN_THE_WAY, REPLAYABLE, type StoredDelivery } from './stored-delivery.js';
 import { nextFence } from '../schema/next-fence.js';
 
 /** What became of one delivery that was to be moved; `moved` undefined: it was in a state that forbids it. */
@@ -41,8 +41,8 @@ const PAGE = 500;
 
 const NEXT_FENCE = nextFence('d');
 
-/** What a replay writes: new attempts under a new fence. What the last one came to stays until the next has an outcome. */
-const AS_NEW = `state = 'ready', fence = ${NEXT_FENCE}, attempts = 0, lease_losses = 0, started_at = NULL, reason = NULL, settled_at = NULL`;
+/** What a replay writes: new attempts under a new fence, in a line at the old place. What the last one came to stays until the next has an outcome. */
+const AS_NEW = `state = CASE WHEN d.line_id IS NULL THEN 'ready' ELSE 'queued' END, fence = ${NEXT_FENCE}, attempts = 0, lease_losses = 0, started_at = NULL, reason = NULL, settled_at = NULL`;
 
 const AS_ABANDONED = `state = 'abandoned', reason = 'abandoned', settled_at = clock_timestamp()`;
 
@@ -65,7 +65,7 @@ export class ReplayStore {
   async replay(id: string, tenant: string | undefined): Promise<Moved | undefined> {
     return this.moveOne(
       `event AS MATERIALIZED (
-         SELECT e.id, e.tenant, e.type, e.dedupe_key FROM ${this.schema}.webhook_events e
+         SELECT e.id, e.tenant, e.type, e.dedupe_key, e.order_key FROM ${this.schema}.webhook_events e
           WHERE e.id = (SELECT event_id FROM ${this.schema}.webhook_deliveries WHERE id = $1::bigint) AND ($2::text IS NULL OR e.tenant = $2)
             FOR KEY SHARE)`,
       `${AS_NEW}, next_at = clock_timestamp()`,
@@ -81,7 +81,7 @@ export class ReplayStore {
          SELECT e.* FROM ${this.schema}.webhook_events e
           WHERE e.id = (SELECT event_id FROM ${this.schema}.webhook_deliveries WHERE id = $1::bigint) AND ($2::text IS NULL OR e.tenant = $2))`,
       AS_ABANDONED,
-      `found.state IN (${list(ABANDONABLE)})`,
+      `(${isAbandonable('found')})`,
       [id, tenant ?? null],
     );
   }
@@ -90,7 +90,7 @@ export class ReplayStore {
     const { rows } = await this.on.query<DeliveryRow & { found: DeliveryState; isEndpointActive: boolean }>(
       `WITH ${event},
        found AS MATERIALIZED (
-         SELECT d.id, d.state, coalesce(p.state = 'active', false) AS "isEndpointActive" FROM ${this.schema}.webhook_deliveries d
+         SELECT d.id, d.state, d.line_id, coalesce(p.state = 'active', false) AS "isEndpointActive" FROM ${this.schema}.webhook_deliveries d
            JOIN event ON event.id = d.event_id LEFT JOIN ${this.schema}.webhook_endpoints p ON p.id = d.endpoint_id
           WHERE d.id = $1::bigint FOR UPDATE OF d
        ), moved AS (
@@ -117,6 +117,7 @@ export class ReplayStore {
     return this.movePage(filter, walk, `${AS_NEW}, next_at = ${due}`, [done, rate], true);
   }
 
+  /** Of those that are over, only those for which others may wait. */
   async abandonPage(filter: CheckedFilter, walk: Walk): Promise<MovedPage> {
     return this.movePage(filter, walk, AS_ABANDONED, [], false);
   }
@@ -145,7 +146,7 @@ export class ReplayStore {
          SELECT d.id, coalesce(p.state = 'active', false) AS is_active FROM ${this.schema}.webhook_deliveries d
            JOIN page ON page.id = d.id JOIN event ON event.id = d.event_id
            LEFT JOIN ${this.schema}.webhook_endpoints p ON p.id = d.endpoint_id
-          WHERE d.state IN (${states}) ORDER BY d.id FOR UPDATE OF d
+          WHERE d.state IN (${states})${isReplay ? '' : ` AND (${isAbandonable('d')})`} ORDER BY d.id FOR UPDATE OF d
        ), chosen AS (
          SELECT id, row_number() OVER (ORDER BY id) AS nth FROM found ${isReplay ? 'WHERE is_active' : ''}
        ), moved AS (
@@ -197,6 +198,11 @@ function pageOf(row: PageRow | undefined): MovedPage {
   const { looked = 0, after = null, until = '0', startedAt = '', moved = 0, lastDueAt = null } = row ?? {};
   const walk = { after: after ?? until, until, startedAt };
   return { ...walk, next: looked < PAGE ? undefined : walk, moved, skipped: looked - moved, lastDueAt };
+}
+
+/** As SQL: nobody sends the delivery, and it is not over, or is in the way of others. */
+function isAbandonable(delivery: string): string {
+  return `${delivery}.state IN (${list(ABANDONABLE)}) OR (${delivery}.line_id IS NOT NULL AND ${delivery}.state IN (${list(IN_THE_WAY)}))`;
 }
 
 function list(states: readonly DeliveryState[]): string {

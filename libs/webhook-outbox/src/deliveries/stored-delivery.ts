@@ -11,6 +11,8 @@ export interface StoredDelivery extends DeliveryNames {
   /** What receivers see as `webhook-id`: the same for each attempt, also after a replay. */
   readonly webhookId: string;
   readonly state: DeliveryState;
+  /** In whose line it has its place; `null`: its endpoint wants no order, or its event has no key. */
+  readonly orderKey: string | null;
   /** Requests started since it was sent or, if it was, replayed. */
   readonly attempts: number;
   /** Of the last attempt. */
@@ -24,7 +26,7 @@ export interface StoredDelivery extends DeliveryNames {
   /** Of one that is `leased`. */
   readonly leaseUntil: Date | null;
   readonly createdAt: Date;
-  /** When it came into the state it is in, unless that is `ready` or `leased`. */
+  /** When it came into the state it is in, unless that is `queued`, `ready` or `leased`. */
   readonly settledAt: Date | null;
 }
 
@@ -59,4 +61,7 @@ export const REPLAYABLE = [
 ] as const satisfies readonly DeliveryState[];
 
 /** The states in which a delivery is not over, and in nobody's hands. */
-export const ABANDONABLE = ['ready', 'parked'] as const satisfies readonly DeliveryState[];
+export const ABANDONABLE = ['queued', 'ready', 'parked'] as const satisfies readonly DeliveryState[];
+
+/** The states in which others of its key may wait for a delivery although it is over. */
+export const IN_THE_WAY = ['failed', 'dead', 'expired'] as const satisfies readonly DeliveryState[];

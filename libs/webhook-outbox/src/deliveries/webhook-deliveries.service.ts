@@ -22,6 +22,7 @@ import { type Moved, type MovedPage, ReplayStore, type Walk, WALK_FROM_START } f
 import {
   ABANDONABLE,
   type DeliveryPage,
+  IN_THE_WAY,
   type PageOptions,
   REPLAYABLE,
   type StoredDelivery,
@@ -30,8 +31,8 @@ import {
 
 export interface ReplayManyRequest {
   /**
-   * At least one condition. Without `state`: whatever is over and was not delivered; `delivered` has to be asked for. One that is `ready` or
-   * `leased` is never in it.
+   * At least one condition. Without `state`: whatever is over and was not delivered; `delivered` has to be asked for. One that is `queued`, `ready`
+   * or `leased` is never in it.
    */
   readonly filter: DeliveryFilter;
   /** Deliveries a second that become due, so that receivers and live traffic are not flooded. 0.01 to 10 000. Default 100. */
@@ -106,10 +107,11 @@ export class WebhookDeliveriesService {
   }
 
   /**
-   * Sends a delivery again that is over or parked, now, with all attempts of the schedule. `webhook-id` is as before, and the history is kept.
+   * Sends a delivery again that is over or parked, now, with all attempts of the schedule. `webhook-id` is as before, and the history is kept. Where it has a
+   * place in an order, it is sent before those that wait there, when what is being sent has ended.
    *
    * @throws DeliveryNotFoundError | EndpointNotActiveError | OptionsInvalidError
-   * @throws DeliveryStateError when it is `ready` or `leased`, in which case it is retryable.
+   * @throws DeliveryStateError when it is `queued` or `ready`, or `leased`, in which case it is retryable.
    */
   async replay(id: string, scope?: TenantScope): Promise<StoredDelivery> {
     const { tenant } = checkScope(scope);
@@ -146,7 +148,8 @@ export class WebhookDeliveriesService {
 
   /**
    * Gives up what is not over and in nobody's hands: one delivery, or whatever a filter (of at least one condition) matches when it is called.
-   * Returns how many.
+   * Returns how many. Of an endpoint with an order also one that has failed, is dead or has expired, which a filter has to ask for by `state`: those that
+   * wait for it are sent then.
    *
    * @throws DeliveryNotFoundError | DeliveryStateError when one is asked for that is `leased`, in which case it is retryable, or over.
    * @throws OptionsInvalidError
@@ -154,7 +157,10 @@ export class WebhookDeliveriesService {
   async abandon(which: string | DeliveryFilter, scope?: TenantScope): Promise<number> {
     if (typeof which === 'string') return this.abandonOne(which, scope);
     const filter = scope === undefined ? which : { ...which, ...checkScope(scope) };
-    const checked = checkNarrowFilter(filter, ABANDONABLE);
+    const checked = checkNarrowFilter(
+      filter,
+      filter?.state === undefined ? ABANDONABLE : [...ABANDONABLE, ...IN_THE_WAY],
+    );
     await this.database.prepare();
     const { replayed: count } = await this.walk(undefined, (walk) => this.replays.abandonPage(checked, walk));
     this.abandoned(count);
@@ -193,7 +199,9 @@ export class WebhookDeliveriesService {
   }
 
   private abandoned(count: number): void {
-    if (count > 0) this.reporter.endpoints.putAside({ parked: 0, abandoned: count });
+    if (count === 0) return;
+    this.reporter.endpoints.putAside({ parked: 0, abandoned: count });
+    this.due.tell();
   }
 }
 

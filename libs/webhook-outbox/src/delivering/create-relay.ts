@@ -4,14 +4,17 @@ import type { EndpointDirectory } from '../endpoints/endpoint-directory.js';
 import { EndpointHealthStore } from '../endpoint-health/endpoint-health-store.js';
 import type { OutboxSpans } from '../operating/outbox-spans.js';
 import type { DeliveryReporter } from '../operating/delivery-reporter.js';
-import type { ReclaimStore } from '../reclaiming/reclaim-store.js';
+import type { Promoter } from '../ordering/promoter.js';
+import type { ReclaimedDelivery, ReclaimStore } from '../reclaiming/reclaim-store.js';
 import type { OutboxDatabase } from '../schema/outbox-database.js';
 import { TracedSender } from '../sending/traced-sender.js';
 import type { ResolvedWebhookOutboxOptions } from '../webhook-outbox.options.js';
 import { type ClaimedDelivery, type Claims, ClaimStore } from '../claiming/claim-store.js';
 import { ClaimsByLimit } from '../claiming/claims-by-limit.js';
 import { LimitedCircle } from '../claiming/limited-circle.js';
+import type { Settlement } from '../outcomes/outcome.js';
 import { DeliveryStore } from './delivery-store.js';
+import type { Held } from './held-deliveries.js';
 import { MAX_REQUESTS, Relay } from './relay.js';
 
 export interface RelaySetup {
@@ -26,13 +29,14 @@ export interface RelaySetup {
   readonly claims: Claims | undefined;
   readonly underWay: ClaimsUnderWay;
   readonly spans: OutboxSpans;
+  readonly promoter: Promoter;
   /** Deliveries of an event wait to be made. */
   readonly onFanOutDue: () => void;
 }
 
 /** A relay over the module's database, telling the reporter. */
 export function createRelay(setup: RelaySetup): Relay {
-  const { name, options, database, directory, reclaims, reporter, registry, underWay } = setup;
+  const { name, options, database, directory, reclaims, reporter, registry, underWay, promoter } = setup;
   const { schema } = database;
   const parts = {
     claims: setup.claims ?? whateverIsDue(database, reporter),
@@ -43,8 +47,15 @@ export function createRelay(setup: RelaySetup): Relay {
     sender: new TracedSender({ ...options, maxConnections: MAX_REQUESTS }, systemClock, setup.spans),
   };
   const hooks = {
-    onSettled: reporter.settled.bind(reporter),
-    onReclaimedDead: reporter.reclaimedDead.bind(reporter),
+    onSettled: (held: Held, settlement: Settlement) => {
+      reporter.settled(held, settlement);
+      promoter.settled(held.claim.lineId, settlement.state);
+    },
+    onReclaimedDead: (delivery: ReclaimedDelivery) => {
+      reporter.reclaimedDead(delivery);
+      promoter.settled(delivery.lineId, delivery.state);
+    },
+    onLookedForQueued: promoter.sweep.bind(promoter),
     onPutAside: reporter.endpoints.putAside.bind(reporter.endpoints),
     onFanOutDue: setup.onFanOutDue,
     onLate: reporter.late.bind(reporter),

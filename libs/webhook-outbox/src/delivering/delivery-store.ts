@@ -18,7 +18,7 @@ export interface EndedAttempt extends Claim {
 }
 
 /** Open, and in nobody's hands. */
-const UNHELD = `'ready', 'parked'`;
+const UNHELD = `'queued', 'ready', 'parked'`;
 
 const FENCED = `unnest($1::bigint[], $2::bigint[]) AS w(id, fence)`;
 

@@ -1,13 +1,15 @@
 /**
  * Where a delivery, one event for one endpoint, stands.
  *
+ * `queued`: of an endpoint with an order, ended when those of its key before it have ended, or when it is put aside.
  * `ready`: due at some time, ended by a claim. `leased`: one relay sends it, ended by its settle or by the lease's expiry.
  * `parked`: kept for an endpoint that is disabled, ended by a replay, an abandonment or its retention.
  * Terminal: `delivered` (the receiver answered 2xx), `failed` (a final answer, 3xx included), `dead` (the schedule or the patience with
  * crashes is used up), `abandoned` (its endpoint was deleted, or somebody asked for it), `expired` (parked for
- * longer than its retention). A replay makes each of them `ready` again.
+ * longer than its retention). A replay makes each of them `ready` again, or `queued` at its old place.
  */
-export type DeliveryState = 'ready' | 'leased' | 'parked' | 'delivered' | 'failed' | 'dead' | 'abandoned' | 'expired';
+export type DeliveryState =
+  'queued' | 'ready' | 'leased' | 'parked' | 'delivered' | 'failed' | 'dead' | 'abandoned' | 'expired';
 
 /** What the last attempt came to. `unknown`: a request was started, and nobody lived to record its answer. */
 export type AttemptOutcome = 'delivered' | 'failed' | 'retry' | 'unknown';

@@ -14,6 +14,7 @@ describe('checkEndpoint', () => {
       legacySignature: null,
       signatures: ['v1'],
       limits: { scheduleMs: undefined, maxInFlight: undefined, rate: undefined, globalMaxInFlight: undefined },
+      order: { order: 'none', onDead: null },
       secret: undefined,
     });
   });

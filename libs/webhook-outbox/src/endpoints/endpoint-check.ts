@@ -1,5 +1,6 @@
 import { checkDestination, type DestinationRules } from '../sending/destination.js';
 import { type CheckedLimits, checkLimits, LIMIT_NAMES } from '../limiting/endpoint-limits.js';
+import { type CheckedOrder, checkOnDead, checkOrder } from '../ordering/endpoint-order.js';
 import { refusedHeader } from '../sending/header-rules.js';
 import { checkLegacySignature, legacyHeaderNames, type LegacySignature } from '../signing/legacy-signature.js';
 import { readKey, type SignatureKind } from '../signing/signing-key.js';
@@ -14,6 +15,7 @@ export interface CheckedChange {
   /** `null`: none any more. */
   readonly legacySignature: LegacySignature | null | undefined;
   readonly limits: CheckedLimits;
+  readonly onDead: 'halt' | 'skip' | undefined;
 }
 
 export interface CheckedEndpoint {
@@ -24,6 +26,7 @@ export interface CheckedEndpoint {
   readonly legacySignature: LegacySignature | null;
   readonly signatures: readonly SignatureKind[];
   readonly limits: CheckedLimits;
+  readonly order: CheckedOrder;
   /** Absent: one is made. */
   readonly secret: Buffer | undefined;
 }
@@ -48,11 +51,12 @@ export function checkEndpoint(endpoint: NewEndpoint, rules: DestinationRules): C
     legacySignature: checkLegacy(endpoint.legacySignature, headers) ?? null,
     signatures: checkSignatures(endpoint.signatures ?? ['v1']),
     limits: checkLimits(endpoint),
+    order: checkOrder(endpoint),
     secret: endpoint.secret === undefined ? undefined : checkSecret(endpoint.secret),
   };
 }
 
-const CHANGEABLE: readonly string[] = ['url', 'types', 'headers', 'legacySignature', ...LIMIT_NAMES];
+const CHANGEABLE: readonly string[] = ['url', 'types', 'headers', 'legacySignature', 'onDead', ...LIMIT_NAMES];
 
 /** Pure. @throws EndpointInvalidError also for a field that cannot be changed, or for no change at all. */
 export function checkChange(change: EndpointChange, rules: DestinationRules): CheckedChange {
@@ -68,6 +72,7 @@ export function checkChange(change: EndpointChange, rules: DestinationRules): Ch
     headers,
     legacySignature: checkLegacy(change.legacySignature, headers ?? {}),
     limits: checkLimits(change),
+    onDead: checkOnDead(change.onDead),
   };
 }
 

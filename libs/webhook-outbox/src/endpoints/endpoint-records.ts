@@ -66,10 +66,14 @@ export class EndpointRecords {
   async update(
     id: string,
     tenant: string | undefined,
-    { url, types, headers, legacySignature, limits }: CheckedChange,
+    { url, types, headers, legacySignature, limits, onDead }: CheckedChange,
     sealed: { readonly headers: SealedSecret | null; readonly legacy: SealedSecret | null },
   ): Promise<Endpoint | undefined> {
-    const columns = [...limitColumns(limits), ...legacyColumns(legacySignature, sealed.legacy)];
+    const columns = [
+      ...limitColumns(limits),
+      ...legacyColumns(legacySignature, sealed.legacy),
+      ...(onDead === undefined ? [] : [{ column: 'on_dead', type: 'text', value: onDead }]),
+    ];
     const areKept = '$5::text[] IS NULL';
     return this.set(
       id,
@@ -177,7 +181,8 @@ export class EndpointRecords {
               e.schedule_ms AS "scheduleMs",
               e.max_in_flight AS "maxInFlight",
               e.global_max_in_flight AS "globalMaxInFlight",
-              CASE WHEN e.rate_per_second IS NOT NULL THEN jsonb_build_object('perSecond', e.rate_per_second, 'burst', e.rate_burst) END AS rate, e.state, e.disabled_reason AS "disabledReason",
+              CASE WHEN e.rate_per_second IS NOT NULL THEN jsonb_build_object('perSecond', e.rate_per_second, 'burst', e.rate_burst) END AS rate,
+              coalesce(e.order_mode, 'none') AS order, e.on_dead AS "onDead", e.state, e.disabled_reason AS "disabledReason",
               e.created_at AS "createdAt", e.updated_at AS "updatedAt", (
               SELECT coalesce(jsonb_agg(jsonb_build_object('id', s.id, 'kind', s.kind, 'publicKey', s.public_key,
                                                            'createdAt', s.created_at, 'expiresAt', s.expires_at)

@@ -1,5 +1,6 @@
 import type { Queryable } from '@nest-baton/core';
 import { type CheckedLimits, limitColumns } from '../limiting/endpoint-limits.js';
+import { type CheckedOrder, orderColumns } from '../ordering/endpoint-order.js';
 import type { ShownLegacySignature } from '../signing/legacy-signature.js';
 import type { SignatureKind } from '../signing/signing-key.js';
 import type { SealedSecret } from './key-ring.js';
@@ -46,6 +47,7 @@ export interface NewEndpointRow {
   readonly legacySignature: ShownLegacySignature | null;
   readonly legacy: SealedSecret | null;
   readonly limits: CheckedLimits;
+  readonly order: CheckedOrder;
   readonly secrets: readonly NewSecret[];
 }
 
@@ -77,8 +79,8 @@ export class EndpointStore {
 
   /** An id is made by the caller, who seals the secret for it, so nothing can collide. */
   async insert(row: NewEndpointRow): Promise<void> {
-    const { id, tenant, url, types, headerNames, headers, legacySignature, legacy, limits, secrets } = row;
-    const more = limitColumns(limits);
+    const { id, tenant, url, types, headerNames, headers, legacySignature, legacy, limits, order, secrets } = row;
+    const more = [...limitColumns(limits), ...orderColumns(order)];
     await this.on.query(
       `WITH endpoint AS (
          INSERT INTO ${this.schema}.webhook_endpoints

@@ -1,11 +1,12 @@
 import type { Duration } from '@nest-baton/core';
 import type { EndpointLimits } from '../limiting/endpoint-limits.js';
+import type { EndpointOrder } from '../ordering/endpoint-order.js';
 import type { SentEvent } from '../producing/webhook-event.js';
 import type { LegacySignature, ShownLegacySignature } from '../signing/legacy-signature.js';
 import type { SignatureKind } from '../signing/signing-key.js';
 
 /** Where events go. */
-export interface NewEndpoint extends EndpointLimits {
+export interface NewEndpoint extends EndpointLimits, EndpointOrder {
   /** `https:` only, unless `allowHttp`; without credentials; not an address that the guard refuses. */
   readonly url: string;
   /** Event types wanted: exact, or with `*` for any characters (`run.*`). Default `['*']`. */
@@ -26,7 +27,7 @@ export interface NewEndpoint extends EndpointLimits {
  * What is left out stays as it is; `headers`, `types` and `legacySignature` are replaced as a whole. A limit that is `null` is the module's again, and a
  * `legacySignature` that is `null` is sent no more.
  */
-export type EndpointChange = Partial<Pick<NewEndpoint, 'url' | 'types' | 'headers' | 'legacySignature'>> &
+export type EndpointChange = Partial<Pick<NewEndpoint, 'url' | 'types' | 'headers' | 'legacySignature' | 'onDead'>> &
   EndpointLimits;
 
 export type EndpointStanding = 'active' | 'disabled' | 'deleted';
@@ -77,6 +78,9 @@ export interface Endpoint {
   readonly rate: { readonly perSecond: number; readonly burst: number } | null;
   /** `null`: as many as the processes make of `maxInFlight`. */
   readonly globalMaxInFlight: number | null;
+  readonly order: 'none' | 'strict';
+  /** `null` without an order. */
+  readonly onDead: 'halt' | 'skip' | null;
   readonly state: EndpointStanding;
   /** `gone`: it answered 410; `failing`: nothing but failures for `disableAfter`; `requested`: by `disable()`. */
   readonly disabledReason: string | null;

@@ -12,6 +12,7 @@ import { shownLegacySignature } from '../signing/legacy-signature.js';
 import { newKey, sealedPlace, type SignatureKind, verifierText } from '../signing/signing-key.js';
 import { DueSignal } from '../waking/due-signal.js';
 import {
+  EndpointInvalidError,
   EndpointLimitError,
   EndpointNotActiveError,
   EndpointNotFoundError,
@@ -120,7 +121,11 @@ export class WebhookEndpointsService {
       headers: headers === undefined ? null : sealHeaders(this.ring, headers, boundTo(id)),
       legacy: sealLegacy(this.ring, legacySignature, boundTo(id)),
     };
-    return this.on(id, scope, (tenant) => this.records.update(id, tenant, checked, sealed));
+    if (checked.onDead !== undefined && (await this.get(id, scope)).order === 'none')
+      throw new EndpointInvalidError("onDead is for endpoints with order: 'strict'.");
+    const updated = await this.on(id, scope, (tenant) => this.records.update(id, tenant, checked, sealed));
+    if (checked.onDead === 'skip') this.due.tell();
+    return updated;
   }
 
   /** Nothing is sent to it from now on; what is open is parked, and what is sent meanwhile too. @throws EndpointNotFoundError | OptionsInvalidError */

@@ -60,7 +60,8 @@ export class FanOutStore {
    * All of it or nothing. Undefined: the lease is not ours, and nothing was written.
    *
    * Locks the hand-off, so two steps of one event never run at a time. A delivery that is there already is left as it is: the unique index makes
-   * a second one impossible, whoever thinks that he holds the lease.
+   * a second one impossible, whoever thinks that he holds the lease. Endpoints with an order have theirs of an event with a key since it was sent; one
+   * that was made since is not subscribed to it.
    */
   async step({ outboxId, fence }: ClaimedFanOut, leaseMs: number): Promise<FanOutStep | undefined> {
     const { rows } = await this.on.query<FannedOut & { readonly isDone: boolean; readonly made: number }>(
@@ -68,11 +69,11 @@ export class FanOutStore {
          SELECT event_id, count, coalesce(endpoints_until, ${BEFORE_FIRST}) AS until FROM ${this.schema}.webhook_hand_offs
           WHERE event_id = $1 AND fence = $2 AND kind = 'fan-out' AND lease_until IS NOT NULL FOR UPDATE
        ), event AS MATERIALIZED (
-         SELECT e.id, e.tenant, e.type, e.dedupe_key FROM ${this.schema}.webhook_events e JOIN mine ON e.id = mine.event_id
+         SELECT e.id, e.tenant, e.type, e.dedupe_key, e.order_key FROM ${this.schema}.webhook_events e JOIN mine ON e.id = mine.event_id
        ), page AS MATERIALIZED (
          SELECT p.id, p.state FROM ${this.schema}.webhook_endpoints p
           WHERE p.tenant = (SELECT tenant FROM event) AND p.id > (SELECT until FROM mine) AND p.state <> 'deleted'
-            AND ${wants('p.types', '(SELECT type FROM event)')}
+            AND (p.order_mode IS NULL OR (SELECT order_key FROM event) IS NULL) AND ${wants('p.types', '(SELECT type FROM event)')}
           ORDER BY p.id LIMIT ${FAN_OUT_BATCH}
        ), delivery AS (
          INSERT INTO ${this.schema}.webhook_deliveries

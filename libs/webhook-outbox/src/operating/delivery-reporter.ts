@@ -15,6 +15,7 @@ import type { ResolvedWebhookOutboxOptions } from '../webhook-outbox.options.js'
 import { CleanupReporter } from './cleanup-reporter.js';
 import { EndpointReporter } from './endpoint-reporter.js';
 import { HandOffReporter } from './hand-off-reporter.js';
+import { LineReporter } from './line-reporter.js';
 import { SendOnceReporter } from './send-once-reporter.js';
 
 /** Tells the log, the listeners, the instruments and `onDead` what happens. What any of them throws is logged and reaches nothing else. */
@@ -25,6 +26,7 @@ export class DeliveryReporter {
   readonly handOffs: HandOffReporter;
   readonly cleanup: CleanupReporter;
   readonly sendOnce: SendOnceReporter;
+  readonly lines: LineReporter;
 
   constructor(
     name: string,
@@ -38,6 +40,7 @@ export class DeliveryReporter {
     );
     this.handOffs = new HandOffReporter(this.events, this.metrics, logger);
     this.sendOnce = new SendOnceReporter(this.events, this.metrics, logger);
+    this.lines = new LineReporter(this.events, this.metrics, logger);
     this.cleanup = new CleanupReporter(this.events, this.metrics, logger);
     this.endpoints = new EndpointReporter(this.events, this.metrics, logger, options.disableAfterMs);
   }

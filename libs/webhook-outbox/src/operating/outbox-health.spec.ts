@@ -7,6 +7,7 @@ function health(relay: Partial<RelayFacts> | undefined, facts: Partial<OutboxFac
     listener: 'off',
     pollIntervalMs: 1_000,
     lagMs: 86_400_000,
+    haltedLines: 0,
     relay: relay && { ...RELAY, ...relay },
     ...facts,
   });

@@ -9,15 +9,23 @@
  *   `database`: it refuses to tell the lag, or does not within 3 s. `relay_stopped`: this process should run a relay and does not.
  *   `relay_stalled`: none of its looks succeeded for 30 s (three times `pollInterval` where that is longer), or no write for 30 s.
  *   `closed`: the application has shut down.
+ *
+ * `haltedLines`: so many keys of endpoints with an order wait until somebody replays or abandons what was given up; not there when none does.
  */
 export type WebhookOutboxHealth =
-  | { readonly state: 'up'; readonly mode: 'listening' | 'polling' | 'producing'; readonly lagMs: number }
+  | {
+      readonly state: 'up';
+      readonly mode: 'listening' | 'polling' | 'producing';
+      readonly lagMs: number;
+      readonly haltedLines?: number;
+    }
   | {
       readonly state: 'degraded';
       readonly mode: 'listening' | 'polling';
       readonly reason: 'listener_lost' | 'writes_failing' | 'endpoints_unusable';
       readonly message: string;
       readonly lagMs: number;
+      readonly haltedLines?: number;
     }
   | {
       readonly state: 'down';
@@ -41,14 +49,16 @@ export interface OutboxFacts {
   readonly listener: 'off' | 'listening' | 'lost';
   readonly pollIntervalMs: number;
   readonly lagMs: number;
+  readonly haltedLines: number;
 }
 
 const STALLED_AFTER_MS = 30_000;
 
 /** What an operator needs to know when the database has answered; pure. */
 export function decideHealth(facts: OutboxFacts): WebhookOutboxHealth {
-  const { relay, listener, pollIntervalMs, lagMs } = facts;
-  if (relay === undefined) return { state: 'up', mode: 'producing', lagMs };
+  const { relay, listener, pollIntervalMs } = facts;
+  const figures = { lagMs: facts.lagMs, ...(facts.haltedLines > 0 && { haltedLines: facts.haltedLines }) };
+  if (relay === undefined) return { state: 'up', mode: 'producing', ...figures };
   if (!relay.isRunning) return { state: 'down', reason: 'relay_stopped', message: 'the relay does not run' };
   if (relay.sinceLookMs >= Math.max(STALLED_AFTER_MS, 3 * pollIntervalMs))
     return stalled(`no look for due deliveries succeeded for ${seconds(relay.sinceLookMs)}`);
@@ -58,13 +68,13 @@ export function decideHealth(facts: OutboxFacts): WebhookOutboxHealth {
   const degraded = (
     reason: 'listener_lost' | 'writes_failing' | 'endpoints_unusable',
     message: string,
-  ): WebhookOutboxHealth => ({ state: 'degraded', mode, reason, message, lagMs });
+  ): WebhookOutboxHealth => ({ state: 'degraded', mode, reason, message, ...figures });
   if (relay.writesFailingMs !== undefined)
     return degraded('writes_failing', 'attempts or outcomes cannot be written; it is tried again');
   if (listener === 'lost') return degraded('listener_lost', 'LISTEN was lost; the poll goes on');
   if (relay.unusableEndpoints > 0)
     return degraded('endpoints_unusable', `the secrets of ${relay.unusableEndpoints} endpoint(s) cannot be opened`);
-  return { state: 'up', mode, lagMs };
+  return { state: 'up', mode, ...figures };
 }
 
 function stalled(message: string): WebhookOutboxHealth {

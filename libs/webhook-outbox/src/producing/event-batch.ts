@@ -10,6 +10,17 @@ export interface NewEvent extends EventText {
   readonly key: string;
 }
 
+/** What storing an event found or made. */
+export interface StoredEvent {
+  readonly wasInserted: boolean;
+  /** An event under its key was visible to the statement. */
+  readonly isTaken: boolean;
+  /** Endpoints that want it; of an inserted event each has a delivery, unless a relay is to make some. */
+  readonly subscribers: number;
+  /** More than `MOST_AT_ONCE` want it. */
+  readonly hasFanOut: boolean;
+}
+
 /** Events of one call, each key once. */
 export interface EventBatch {
   /** Errors tell which event they are about. */
@@ -88,4 +99,17 @@ function atIndex<T>(index: number, read: () => T): T {
     }
     throw error;
   }
+}
+
+/** As parameters: lists beside each other. */
+export function columnsOf(events: readonly NewEvent[]): unknown[] {
+  const of = <T>(read: (event: NewEvent) => T): T[] => events.map(read);
+  return [
+    of(({ outboxId }) => outboxId),
+    of(({ tenant }) => tenant),
+    of(({ key }) => key),
+    of(({ type }) => type),
+    of(({ body }) => body),
+    of(({ contentHash }) => contentHash),
+  ];
 }

@@ -23,6 +23,8 @@ export type ProducerOptions = Pick<ResolvedWebhookOutboxOptions, 'maxPayloadByte
 export interface CommittedEvents {
   /** Their deliveries are made. */
   readonly ready: readonly NewEvent[];
+  /** Those with an order key: the first of each line is to be made ready. */
+  readonly keyed: readonly NewEvent[];
   /** The deliveries of some others wait to be made. */
   readonly hasFanOut: boolean;
 }
@@ -130,9 +132,12 @@ function unknown(cause: unknown, { events, places }: EventBatch): PersistUnknown
 
 function committedOf({ events, places }: EventBatch, sent: readonly SentEvent[]): CommittedEvents {
   const isNew = ({ duplicate, state }: SentEvent): boolean => !duplicate && state === 'persisted';
-  const ready = places.filter((_, i) => isNew(sent[i] as SentEvent) && sent[i]?.deliveries !== null);
+  const stored = places.flatMap(({ nth }, i) =>
+    isNew(sent[i] as SentEvent) ? [{ event: events[nth] as NewEvent, sent: sent[i] }] : [],
+  );
   return {
-    ready: ready.map(({ nth }) => events[nth] as NewEvent),
+    ready: stored.filter(({ sent: one }) => one?.deliveries !== null).map(({ event }) => event),
+    keyed: stored.filter(({ event }) => event.orderKey !== null).map(({ event }) => event),
     hasFanOut: sent.some((one) => isNew(one) && one.deliveries === null),
   };
 }

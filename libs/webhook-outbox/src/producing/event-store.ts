@@ -1,15 +1,8 @@
 import type { Queryable } from '@nest-baton/core';
-import type { NewEvent } from './event-batch.js';
+import { columnsOf, type NewEvent, type StoredEvent } from './event-batch.js';
+import { KeyedEvents } from '../ordering/keyed-events.js';
+import { keptHandOff } from './kept-hand-off.js';
 import { COUNTED, MOST_AT_ONCE, standingOf, wants } from './subscribers.js';
-
-/** What `insert` found or made, for each event in order. */
-export interface StoredEvent {
-  readonly wasInserted: boolean;
-  /** An event under its key was visible to the statement. */
-  readonly isTaken: boolean;
-  /** Endpoints that want it; of an inserted event each has a delivery, unless there are more than `MOST_AT_ONCE`. */
-  readonly subscribers: number;
-}
 
 /** The event that holds a key. */
 export interface KeyHolder {
@@ -21,11 +14,15 @@ export interface KeyHolder {
 
 /** The statements of `send` and `sendMany`. They run on the module's pool or in the caller's transaction. */
 export class EventStore {
+  private readonly keyed: KeyedEvents;
+
   /** @param handOffGraceMs after which a sweep looks for the event; undefined where relays send whatever is due. */
   constructor(
     private readonly schema: string,
     private readonly handOffGraceMs: number | undefined,
-  ) {}
+  ) {
+    this.keyed = new KeyedEvents(schema, handOffGraceMs);
+  }
 
   /**
    * Stores each event and one delivery for each active endpoint of its tenant whose types match, all in one statement; of an event nothing when
@@ -41,6 +38,7 @@ export class EventStore {
   async insert(on: Queryable, events: readonly NewEvent[], trace: string | null): Promise<readonly StoredEvent[]> {
     const [first, ...others] = events;
     if (first === undefined) return [];
+    if (events.some(({ orderKey }) => orderKey !== null)) return this.keyed.insert(on, events, trace);
     return others.length === 0 ? this.insertOne(on, first, trace) : this.insertMany(on, events, trace);
   }
 
@@ -63,8 +61,9 @@ export class EventStore {
                 (event_id, endpoint_id, state, reason, settled_at, next_at, fence, attempts, lease_losses, created_at)
          SELECT event.id, subscriber.id, ${standingOf('subscriber')}, clock_timestamp(), 0, 0, 0, clock_timestamp() FROM event, subscriber
           WHERE (SELECT size FROM audience) <= ${MOST_AT_ONCE} ORDER BY subscriber.id
-       ), ${this.handOff('FROM event, audience', '$8')}
-       SELECT EXISTS (SELECT FROM event) AS "wasInserted", EXISTS (SELECT FROM taken) AS "isTaken", size AS subscribers FROM audience`,
+       ), ${keptHandOff(this.schema, 'FROM event, audience', this.graceOf('$8'))}
+       SELECT EXISTS (SELECT FROM event) AS "wasInserted", EXISTS (SELECT FROM taken) AS "isTaken", size AS subscribers,
+              size > ${MOST_AT_ONCE} AS "hasFanOut" FROM audience`,
       [event.outboxId, event.tenant, event.key, event.type, event.body, event.contentHash, trace, ...this.grace()],
     );
     return rows;
@@ -107,8 +106,9 @@ export class EventStore {
            JOIN audience ON audience.tenant = event.tenant AND audience.type = event.type AND audience.size <= ${MOST_AT_ONCE}
            JOIN subscriber ON subscriber.tenant = event.tenant AND subscriber.type = event.type
           ORDER BY given.n, subscriber.id
-       ), ${this.handOff('FROM event JOIN audience USING (tenant, type)', '$8')}
-       SELECT g.n, event.id IS NOT NULL AS "wasInserted", taken.id IS NOT NULL AS "isTaken", coalesce(audience.size, 0) AS subscribers
+       ), ${keptHandOff(this.schema, 'FROM event JOIN audience USING (tenant, type)', this.graceOf('$8'))}
+       SELECT g.n, event.id IS NOT NULL AS "wasInserted", taken.id IS NOT NULL AS "isTaken", coalesce(audience.size, 0) AS subscribers,
+              coalesce(audience.size, 0) > ${MOST_AT_ONCE} AS "hasFanOut"
          FROM given g LEFT JOIN event ON event.id = g.id LEFT JOIN taken ON taken.id = g.id
          LEFT JOIN audience ON audience.tenant = g.tenant AND audience.type = g.type
         ORDER BY g.n`,
@@ -143,35 +143,11 @@ export class EventStore {
     );
   }
 
+  private graceOf(parameter: string): string | undefined {
+    return this.handOffGraceMs === undefined ? undefined : parameter;
+  }
+
   private grace(): readonly number[] {
     return this.handOffGraceMs === undefined ? [] : [this.handOffGraceMs];
   }
-
-  /**
-   * Kept of each event whose deliveries a relay is to make, and, where events go to a queue, of each until its deliveries have settled: in the same
-   * statement, so that no such event is without one.
-   */
-  private handOff(from: string, graceMs: string): string {
-    const isQueued = this.handOffGraceMs !== undefined;
-    const isMany = `size > ${MOST_AT_ONCE}`;
-    const sweepAt = `clock_timestamp() + make_interval(secs => ${graceMs}::float8 / 1000)`;
-    return `hand_off AS (
-         INSERT INTO ${this.schema}.webhook_hand_offs (event_id, kind, next_at, fence, count)
-         SELECT event.id, ${isQueued ? `CASE WHEN ${isMany} THEN 'fan-out' ELSE 'sweep' END` : `'fan-out'`},
-                ${isQueued ? `CASE WHEN ${isMany} THEN clock_timestamp() ELSE ${sweepAt} END` : 'clock_timestamp()'}, 0, 0
-           ${from} ${isQueued ? '' : `WHERE ${isMany}`}
-       )`;
-  }
-}
-
-function columnsOf(events: readonly NewEvent[]): unknown[] {
-  const of = <T>(read: (event: NewEvent) => T): T[] => events.map(read);
-  return [
-    of(({ outboxId }) => outboxId),
-    of(({ tenant }) => tenant),
-    of(({ key }) => key),
-    of(({ type }) => type),
-    of(({ body }) => body),
-    of(({ contentHash }) => contentHash),
-  ];
 }

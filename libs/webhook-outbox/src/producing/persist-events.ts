@@ -1,8 +1,7 @@
 import type { Queryable } from '@nest-baton/core';
 import { EventConflictError } from '../webhook-outbox.errors.js';
-import type { EventBatch, NewEvent } from './event-batch.js';
-import type { EventStore, KeyHolder, StoredEvent } from './event-store.js';
-import { MOST_AT_ONCE } from './subscribers.js';
+import type { EventBatch, NewEvent, StoredEvent } from './event-batch.js';
+import type { EventStore, KeyHolder } from './event-store.js';
 import type { SentEvent } from './webhook-event.js';
 
 interface Persisted {
@@ -78,6 +77,6 @@ function sentOf({ event, stored, holder }: Persisted, isRepetition: boolean): Se
   if (holder !== undefined)
     return { id, outboxId: holder.outboxId, deliveries: holder.deliveries, duplicate: true, state: 'persisted' };
   if (!stored.wasInserted) return { id, outboxId: null, deliveries: 0, duplicate: false, state: 'nobody_subscribed' };
-  const deliveries = stored.subscribers > MOST_AT_ONCE ? null : stored.subscribers;
+  const deliveries = stored.hasFanOut ? null : stored.subscribers;
   return { id, outboxId, deliveries, duplicate: isRepetition, state: 'persisted' };
 }

@@ -7,8 +7,8 @@ export const COUNTED = MOST_AT_ONCE + 1;
 /**
  * As SQL: state, reason and end of a new delivery for an endpoint. For one that is disabled it is kept, and sent when somebody replays it.
  */
-export function standingOf(endpoint: string): string {
-  return `CASE ${endpoint}.state WHEN 'active' THEN 'ready' ELSE 'parked' END,
+export function standingOf(endpoint: string, open: 'ready' | 'queued' = 'ready'): string {
+  return `CASE ${endpoint}.state WHEN 'active' THEN '${open}' ELSE 'parked' END,
                 CASE WHEN ${endpoint}.state <> 'active' THEN 'endpoint-disabled' END,
                 CASE WHEN ${endpoint}.state <> 'active' THEN clock_timestamp() END`;
 }

@@ -10,6 +10,11 @@ export interface WebhookEvent {
   readonly data: unknown;
   /** Dedupe key in its tenant, at most 256 characters. The same id with other data is a conflict. */
   readonly id?: string;
+  /**
+   * What it is about, such as the id of an order; at most 256 characters. Endpoints with `order: 'strict'` get the events of a key one after another, in
+   * the order in which they were committed; until its commit a transaction keeps others from adding to the key.
+   */
+  readonly orderKey?: string;
 }
 
 export interface SendOptions {
@@ -24,7 +29,7 @@ export interface SentEvent {
   readonly id: string;
   /** The stored event; `null` when nobody subscribed, or it could not be stored. */
   readonly outboxId: string | null;
-  /** Deliveries made of it, or, when it is `unconfirmed`, requests that are made once, `null` when your queue has it; `null`: more than 200 endpoints want it, and a relay is making them. */
+  /** Deliveries made of it, or, when it is `unconfirmed`, requests that are made once, `null` when your queue has it; `null`: more than 200 endpoints want it, and a relay is making the rest of them. */
   readonly deliveries: number | null;
   /** An event with this id was stored before; nothing was written. */
   readonly duplicate: boolean;

@@ -9,6 +9,7 @@ export interface ReclaimedDelivery extends DeliveryNames {
   readonly reason: 'exhausted' | 'crash-loop';
   readonly status: number | null;
   readonly error: string | null;
+  readonly lineId: string | null;
 }
 
 export interface Reclaimed {
@@ -20,6 +21,8 @@ export interface Reclaimed {
   readonly isFanOutDue: boolean;
   /** Open deliveries wait for endpoints that are not active. */
   readonly isAsideDue: boolean;
+  /** Deliveries wait for their turn. */
+  readonly isAnyQueued: boolean;
 }
 
 /** How many deliveries were put aside, by what they are now. */
@@ -83,7 +86,7 @@ export class ReclaimStore {
          SELECT id, attempts, started_at, 'unknown', 'lease-lost', false FROM taken WHERE started_at IS NOT NULL ORDER BY id
        )
        SELECT t.id, t.event_id AS "outboxId", t.endpoint_id AS "endpointId", t.state, t.attempts, t.last_outcome AS outcome, t.reason,
-              t.last_status AS status, t.last_error AS error, e.dedupe_key AS "eventId", e.type, e.tenant,
+              t.last_status AS status, t.last_error AS error, t.line_id AS "lineId", e.dedupe_key AS "eventId", e.type, e.tenant,
               s.*
          FROM (SELECT EXISTS (SELECT FROM ${this.schema}.webhook_deliveries
                                WHERE state = 'ready' AND lease_losses >= 2 AND next_at <= statement_timestamp()) AS "isSuspectWaiting",
@@ -91,6 +94,7 @@ export class ReclaimStore {
                       EXISTS (SELECT FROM ${this.schema}.webhook_endpoint_states s WHERE ${isProbeDue('s', this.schema)}) AS "isProbeDue",
                       EXISTS (SELECT FROM ${this.schema}.webhook_hand_offs
                                WHERE kind = 'fan-out' AND next_at <= statement_timestamp()) AS "isFanOutDue",
+                      EXISTS (SELECT FROM ${this.schema}.webhook_deliveries WHERE state = 'queued') AS "isAnyQueued",
                       $2::bool AND EXISTS (SELECT FROM ${this.schema}.webhook_endpoints e WHERE ${this.isAsideDue('e')}) AS "isAsideDue") s
          LEFT JOIN (taken t JOIN ${this.schema}.webhook_events e ON e.id = t.event_id) ON true`,
       [maxAttempts, isFull, isFull || this.seenUntil === undefined ? '-infinity' : this.seenUntil],
@@ -103,6 +107,7 @@ export class ReclaimStore {
       isProbeDue: rows[0]?.isProbeDue === true,
       isFanOutDue: rows[0]?.isFanOutDue === true,
       isAsideDue: rows[0]?.isAsideDue === true,
+      isAnyQueued: rows[0]?.isAnyQueued === true,
     };
   }
 
@@ -123,6 +128,11 @@ export class ReclaimStore {
            SELECT r.id FROM ${this.schema}.webhook_deliveries r WHERE r.endpoint_id = off.id AND r.state = 'ready'
             ORDER BY r.next_at, r.id LIMIT ${BATCH} FOR UPDATE SKIP LOCKED) d
           LIMIT ${BATCH}
+       ), waiting AS MATERIALIZED (
+         SELECT d.id, off.state FROM off CROSS JOIN LATERAL (
+           SELECT r.id FROM ${this.schema}.webhook_deliveries r WHERE r.endpoint_id = off.id AND r.state = 'queued'
+            ORDER BY r.line_id, r.id LIMIT ${BATCH} FOR UPDATE SKIP LOCKED) d
+          LIMIT ${BATCH}
        ), kept AS MATERIALIZED (
          SELECT d.id, off.state FROM off CROSS JOIN LATERAL (
            SELECT r.id FROM ${this.schema}.webhook_deliveries r WHERE r.endpoint_id = off.id AND r.state = 'parked'
@@ -133,7 +143,7 @@ export class ReclaimStore {
             SET state = CASE o.state WHEN 'deleted' THEN 'abandoned' ELSE 'parked' END,
                 reason = CASE o.state WHEN 'deleted' THEN 'endpoint-deleted' ELSE 'endpoint-disabled' END,
                 settled_at = clock_timestamp()
-           FROM (SELECT * FROM open UNION ALL SELECT * FROM kept) o WHERE d.id = o.id RETURNING d.state)
+           FROM (SELECT * FROM open UNION ALL SELECT * FROM waiting UNION ALL SELECT * FROM kept) o WHERE d.id = o.id RETURNING d.state)
        SELECT state, count(*)::int AS count FROM moved GROUP BY state`,
     );
     const of = (state: string): number => rows.find((row) => row.state === state)?.count ?? 0;
@@ -177,6 +187,6 @@ export class ReclaimStore {
   private isAsideDue(endpoint: string): string {
     const has = (state: string): string =>
       `EXISTS (SELECT FROM ${this.schema}.webhook_deliveries r WHERE r.endpoint_id = ${endpoint}.id AND r.state = '${state}')`;
-    return `${endpoint}.state <> 'active' AND (${has('ready')} OR (${endpoint}.state = 'deleted' AND ${has('parked')}))`;
+    return `${endpoint}.state <> 'active' AND (${has('ready')} OR ${has('queued')} OR (${endpoint}.state = 'deleted' AND ${has('parked')}))`;
   }
 }

@@ -5,6 +5,8 @@ export interface UpkeepHooks {
   readonly onReclaimedDead: (delivery: ReclaimedDelivery) => void;
   readonly onPutAside: (counts: PutAside) => void;
   readonly onFanOutDue: () => void;
+  /** Resolves when lines were looked at in which deliveries wait for their turn. */
+  readonly onLookedForQueued: (isAny: boolean) => Promise<void>;
 }
 
 /** Also the longest that a database is not asked whether anything is to be done, since this doubles as the idle look. */
@@ -52,7 +54,7 @@ export class Upkeep {
     this.reclaimedAt = this.clock.monotonic();
     const isFull = this.reclaimedAt < this.looksAsideUntil || this.reclaimedAt - this.fullAt >= FULL_INTERVAL_MS;
     if (isFull) this.fullAt = this.reclaimedAt;
-    const { deliveries, isSuspectWaiting, isProbeDue, isFanOutDue, isAsideDue } = await this.store.reclaim(
+    const { deliveries, isSuspectWaiting, isProbeDue, isFanOutDue, isAsideDue, isAnyQueued } = await this.store.reclaim(
       this.maxAttempts,
       isFull,
     );
@@ -61,5 +63,6 @@ export class Upkeep {
     this.isProbeDue = isProbeDue;
     this.isAsideDue ||= isAsideDue;
     for (const delivery of deliveries) if (delivery.state === 'dead') this.hooks.onReclaimedDead(delivery);
+    await this.hooks.onLookedForQueued(isAnyQueued);
   }
 }

@@ -1,6 +1,6 @@
 import { PollLoop, type Runnable, type TimeoutRegistry } from '@nest-baton/core';
 import type { EndpointRemains } from './endpoint-remains.js';
-import { FIRST_EVENT, type Removed, type RetentionStore } from './retention-store.js';
+import { FIRST_EVENT, FIRST_LINE, type Removed, type RetentionStore } from './retention-store.js';
 
 export interface CleanerHooks {
   readonly onExpired: (count: number) => void;
@@ -22,13 +22,14 @@ export interface CleanerSetup {
 /** Rows of a statement: a commit now and then, and no lock for long, however much there is to remove. */
 const BATCH = 500;
 
-/** Events that one pass looks at for being without deliveries; the next goes on behind them. */
+/** Pages of events, and of lines, that one pass looks at for being without deliveries; the next goes on behind them. */
 const PAGES = 10;
 
 /** Removes in the background what has been kept for as long as `retention` says, and what endpoints leave behind. What a pass leaves undone, the next one or another process does. */
 export class Cleaner implements Runnable {
   private readonly loop: PollLoop;
   private after = FIRST_EVENT;
+  private afterLine = FIRST_LINE;
   private isStopped = false;
 
   constructor(private readonly setup: CleanerSetup) {
@@ -77,6 +78,11 @@ export class Cleaner implements Runnable {
       const { next, events } = await store.removeLone(this.after, BATCH);
       hooks.onRemoved({ deliveries: {}, events });
       this.after = next ?? FIRST_EVENT;
+      if (next === undefined) break;
+    }
+    for (let page = 0; page < PAGES && !signal.aborted; page++) {
+      const { next } = await store.removeLines(this.afterLine, BATCH);
+      this.afterLine = next ?? FIRST_LINE;
       if (next === undefined) break;
     }
     for (let count = BATCH; count === BATCH && !signal.aborted;) count = await remains.removeExpiredSecrets(BATCH);

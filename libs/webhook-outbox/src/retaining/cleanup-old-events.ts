@@ -1,7 +1,7 @@
 import { adaptTransaction, OptionsCheck, quoteIdentifier, type TransactionLike } from '@nest-baton/core';
 import { resolveRetention, type RetentionOptions } from './retention.options.js';
-import { FIRST_EVENT, RetentionStore } from './retention-store.js';
-import { isUuid } from '../deliveries/delivery-filter.js';
+import { FIRST_EVENT, FIRST_LINE, RetentionStore } from './retention-store.js';
+import { isDeliveryId, isUuid } from '../deliveries/delivery-filter.js';
 
 export interface CleanupOptions {
   /** Default `'baton'`. */
@@ -20,7 +20,7 @@ export interface CleanedUp {
   /** Removed, with their attempts. */
   readonly deliveries: number;
   readonly events: number;
-  /** For the next call; undefined when all events were looked at. */
+  /** For the next call; undefined when all was looked at. */
   readonly cursor: string | undefined;
   /** There is more to do, by another call with `cursor`, better in another transaction. */
   readonly isMore: boolean;
@@ -41,19 +41,43 @@ export async function cleanupOldEvents(transaction: TransactionLike, options: Cl
   ]);
   const schema = check.string('schema', 'baton');
   const limit = check.integer('limit', 500, { min: 1, max: 10_000 });
-  const after = check.string('cursor', FIRST_EVENT);
-  if (!isUuid(after)) check.problem('cursor must be that of the call before');
+  const after = placeOf(check.string('cursor', cursorOf(FIRST_PLACE) ?? ''));
+  if (after === undefined) check.problem('cursor must be that of the call before');
   const retention = resolveRetention(options?.retention, (problem) => check.problem(problem));
   check.finish();
   const store = new RetentionStore(await adaptTransaction(transaction), quoteIdentifier(schema), retention);
   const expired = await store.expire(limit);
   const removed = await store.remove(limit);
-  const { next: cursor, events } = await store.removeLone(after, limit);
+  const { event, line } = after ?? FIRST_PLACE;
+  const lone = event === undefined ? NONE : await store.removeLone(event, limit);
+  const lines = line === undefined ? NONE : await store.removeLines(line, limit);
+  const cursor = cursorOf({ event: lone.next, line: lines.next });
   return {
     expired,
     deliveries: Object.values(removed.deliveries).reduce((sum, count) => sum + count, 0),
-    events: removed.events + events,
+    events: removed.events + lone.events,
     cursor,
     isMore: expired === limit || removed.isMore || cursor !== undefined,
   };
+}
+
+/** Where pages of events and of lines begin; undefined: all were looked at. */
+interface Place {
+  readonly event: string | undefined;
+  readonly line: string | undefined;
+}
+
+const FIRST_PLACE: Place = { event: FIRST_EVENT, line: FIRST_LINE };
+
+const NONE = { next: undefined, events: 0 };
+
+function cursorOf({ event, line }: Place): string | undefined {
+  return event === undefined && line === undefined ? undefined : `${event ?? ''}.${line ?? ''}`;
+}
+
+function placeOf(cursor: string): Place | undefined {
+  const [event = '', line = '', ...more] = cursor.split('.');
+  const isKnown = (event === '' || isUuid(event)) && (line === '' || line === FIRST_LINE || isDeliveryId(line));
+  if (!isKnown || more.length > 0) return undefined;
+  return { event: event || undefined, line: line || undefined };
 }

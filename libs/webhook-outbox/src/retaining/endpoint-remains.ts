@@ -29,7 +29,7 @@ export class EndpointRemains {
       `WITH gone AS MATERIALIZED (
          SELECT e.id FROM ${this.schema}.webhook_endpoints e
           WHERE e.state = 'deleted' AND e.updated_at <= ${ago('$2')} - interval '${LATEST_COMMIT}'
-            AND NOT ${has(`d.state = 'ready'`)} AND NOT ${has(`d.state IN (${GIVEN_UP})`)} AND NOT ${has(`d.state = 'leased'`)}
+            AND NOT ${has(`d.state = 'queued'`)} AND NOT ${has(`d.state = 'ready'`)} AND NOT ${has(`d.state IN (${GIVEN_UP})`)} AND NOT ${has(`d.state = 'leased'`)}
             AND NOT ${has(`d.state = 'delivered' AND d.settled_at <= e.updated_at + interval '${LATEST_COMMIT}'`)}
           ORDER BY e.id LIMIT $1 FOR UPDATE SKIP LOCKED
        ), state AS (

@@ -13,11 +13,20 @@ export interface Removed {
   readonly events: number;
 }
 
+export interface RemovedLines {
+  /** Where the next page begins; `undefined` after the last. */
+  readonly next: string | undefined;
+  readonly lines: number;
+}
+
 export interface RemovedEvents {
   /** Where the next page begins; `undefined` after the last. */
   readonly next: string | undefined;
   readonly events: number;
 }
+
+/** Before the first line. */
+export const FIRST_LINE = '0';
 
 /** Before the first event. */
 export const FIRST_EVENT = '00000000-0000-0000-0000-000000000000';
@@ -54,6 +63,8 @@ export class RetentionStore {
    * Deliveries, their attempts, and events of which nothing is left and whose id need not stay taken. An event that is left without deliveries is
    * found by `removeLone`.
    *
+   * One that was given up while others of its key wait for it is kept: without it they would be sent as if it had been delivered.
+   *
    * Race: an outcome that comes late is added to the history of a delivery that is over. Whoever adds it writes the delivery's row too: before it is
    * locked here, and then it is another version than was read, and left to the next look; or after, and finds it gone.
    */
@@ -64,7 +75,7 @@ export class RetentionStore {
            FROM (VALUES ${REMOVABLE.map((state, nth) => `('${state}', $${nth + 2}::float8)`).join(', ')}) k(state, ms)
           CROSS JOIN LATERAL (
             SELECT r.id, r.event_id, r.xmin AS version FROM ${this.schema}.webhook_deliveries r
-             WHERE r.state = k.state AND r.settled_at <= ${ago('k.ms')} ORDER BY r.settled_at LIMIT $1) d
+             WHERE r.state = k.state AND r.settled_at <= ${ago('k.ms')} AND NOT (${this.isWaitedFor('r')}) ORDER BY r.settled_at LIMIT $1) d
           LIMIT $1
        ), event AS MATERIALIZED (
          SELECT e.id, e.created_at FROM ${this.schema}.webhook_events e WHERE e.id IN (SELECT event_id FROM due)
@@ -116,6 +127,33 @@ export class RetentionStore {
     );
     const { last = null, isMore = false, events = 0 } = rows[0] ?? {};
     return { next: isMore === true && last !== null ? last : undefined, events };
+  }
+
+  /**
+   * One page of the lines: those of which no delivery is left, so that the next event of the key begins a new one.
+   *
+   * Race: a producer that adds to the line. Who has locked it is left alone; who has added to it since it was read is found by the place it took.
+   */
+  async removeLines(after: string, limit: number): Promise<RemovedLines> {
+    const { rows } = await this.on.query<{ last: string | null; looked: number; lines: number }>(
+      `WITH page AS MATERIALIZED (
+         SELECT id, last_seq FROM ${this.schema}.webhook_lines WHERE id > $1::bigint ORDER BY id LIMIT $2
+       ), lone AS MATERIALIZED (
+         SELECT l.id FROM ${this.schema}.webhook_lines l JOIN page ON page.id = l.id AND page.last_seq = l.last_seq
+          WHERE NOT EXISTS (SELECT FROM ${this.schema}.webhook_deliveries d WHERE d.line_id = l.id)
+          ORDER BY l.id FOR UPDATE OF l SKIP LOCKED
+       ), removed AS (
+         DELETE FROM ${this.schema}.webhook_lines l USING lone WHERE l.id = lone.id RETURNING l.id)
+       SELECT (SELECT max(id) FROM page) AS last, (SELECT count(*)::int FROM page) AS looked, (SELECT count(*)::int FROM removed) AS lines`,
+      [after, limit],
+    );
+    const { last = null, looked = 0, lines = 0 } = rows[0] ?? {};
+    return { next: looked === limit && last !== null ? last : undefined, lines };
+  }
+
+  private isWaitedFor(delivery: string): string {
+    return `${delivery}.line_id IS NOT NULL AND ${delivery}.state IN ('failed', 'dead', 'expired')
+               AND EXISTS (SELECT FROM ${this.schema}.webhook_deliveries q WHERE q.line_id = ${delivery}.line_id AND q.state = 'queued')`;
   }
 }
 

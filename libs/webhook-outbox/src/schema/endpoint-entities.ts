@@ -52,6 +52,10 @@ export class WebhookEndpoint {
   rateBurst: number | null;
   /** Deliveries that all processes together may have claimed; `null`: as many as there are. */
   globalMaxInFlight: number | null;
+  /** `null`: none. */
+  orderMode: 'strict' | null;
+  /** What one that was given up means for those behind it; `null` without an order. */
+  onDead: 'halt' | 'skip' | null;
   state: 'active' | 'disabled' | 'deleted';
   /** `gone`: it answered 410; `failing`: nothing but failures for `disableAfter`; `requested`: by a call. */
   disabledReason: string | null;
@@ -125,6 +129,8 @@ export function endpointSchema(schema: string): EntitySchema<WebhookEndpoint> {
       ratePerSecond: nullable({ name: 'rate_per_second', type: 'double precision' }),
       rateBurst: nullable(integer('rate_burst')),
       globalMaxInFlight: nullable(integer('global_max_in_flight')),
+      orderMode: nullable(text('order_mode')),
+      onDead: nullable(text('on_dead')),
       state: text('state'),
       disabledReason: nullable(text('disabled_reason')),
       version: integer('version'),
@@ -138,6 +144,7 @@ export function endpointSchema(schema: string): EntitySchema<WebhookEndpoint> {
         columns: ['id'],
         where: '(rate_per_second IS NOT NULL OR global_max_in_flight IS NOT NULL)',
       },
+      { name: 'webhook_endpoints_strict', columns: ['tenant', 'id'], where: `order_mode = 'strict'` },
       { name: 'webhook_endpoints_off', columns: ['id'], where: `state <> 'active'` },
     ],
   });

@@ -9,6 +9,7 @@ import type {
 import { integer, nullable, text, timestamp, uuid } from './entity-columns.js';
 import { endpointSchema, endpointStateSchema, secretSchema } from './endpoint-entities.js';
 import { handOffSchema } from './hand-off-entity.js';
+import { lineSchema } from './line-entity.js';
 
 /** What was sent, once for all its deliveries. Read-only: the module writes it by SQL. */
 export class OutboxEvent {
@@ -21,6 +22,8 @@ export class OutboxEvent {
   body: string;
   /** SHA-256 of type and data, to tell a repetition from a conflict. */
   contentHash: Buffer;
+  /** Endpoints with `order: 'strict'` get the events of a key in the order of their commits. */
+  orderKey: string | null;
   /** The W3C `traceparent` of the call that sent it. */
   trace: string | null;
   createdAt: Date;
@@ -47,6 +50,10 @@ export class OutboxDelivery {
   reason: DeliveryReason | PutAsideReason | null;
   lastStatus: number | null;
   lastError: string | null;
+  /** Of one that has its turn: the `OutboxLine` in which it stands; `bigint`, as text. */
+  lineId: string | null;
+  /** Its place there; `bigint`, as text. */
+  seq: string | null;
   createdAt: Date;
   settledAt: Date | null;
 }
@@ -83,6 +90,7 @@ export function webhookOutboxEntities(options: { readonly schema?: string } = {}
     endpointStateSchema(schema),
     secretSchema(schema),
     handOffSchema(schema),
+    lineSchema(schema),
   ];
 }
 
@@ -100,6 +108,7 @@ function eventSchema(schema: string): EntitySchema<OutboxEvent> {
       type: text('type'),
       body: text('body'),
       contentHash: { name: 'content_hash', type: 'bytea' },
+      orderKey: nullable(text('order_key')),
       trace: nullable(text('trace')),
       createdAt: timestamp('created_at'),
     },
@@ -129,6 +138,8 @@ function deliverySchema(schema: string): EntitySchema<OutboxDelivery> {
       reason: nullable(text('reason')),
       lastStatus: nullable(integer('last_status')),
       lastError: nullable(text('last_error')),
+      lineId: nullable({ name: 'line_id', type: 'bigint' }),
+      seq: nullable({ name: 'seq', type: 'bigint' }),
       createdAt: timestamp('created_at'),
       settledAt: nullable(timestamp('settled_at')),
     },
@@ -144,6 +155,14 @@ function deliverySchema(schema: string): EntitySchema<OutboxDelivery> {
       { name: 'webhook_deliveries_parked', columns: ['endpointId', 'id'], where: `state = 'parked'` },
       { name: 'webhook_deliveries_settled', columns: ['state', 'settledAt'], where: 'settled_at IS NOT NULL' },
       { name: 'webhook_deliveries_suspect', columns: ['nextAt'], where: `state = 'ready' AND lease_losses >= 2` },
+      {
+        name: 'webhook_deliveries_turn',
+        columns: ['lineId'],
+        unique: true,
+        where: `line_id IS NOT NULL AND state IN ('ready', 'leased')`,
+      },
+      { name: 'webhook_deliveries_line', columns: ['lineId', 'state', 'seq'], where: 'line_id IS NOT NULL' },
+      { name: 'webhook_deliveries_queued', columns: ['endpointId', 'lineId'], where: `state = 'queued'` },
     ],
   });
 }

@@ -7,12 +7,15 @@ import type { Migration } from '@nest-baton/core';
  * - `webhook_attempts` is only added to. What an endpoint does wrong is in `webhook_endpoint_states`, away from the endpoint's own row, and one that
  *   does nothing wrong has no row there, unless it has a limit that all processes share. `webhook_hand_offs` has rows only while an event waits to be
  *   handed on (`sweep`) or for the rest of its deliveries (`fan-out`: made for the endpoints up to `endpoints_until`).
+ * - `webhook_lines` counts the events of each key for each endpoint with `order: 'strict'`. Whoever appends holds the row to the end of its transaction, so
+ *   places are in the order of commits; nobody else locks it but what removes it. That one delivery of a line at most is `ready` or `leased` is the
+ *   unique index's to say.
  * - Deliveries are rewritten three times each, so vacuum goes by number of dead rows and not by a fraction of a table that keeps its history.
  */
 export const MIGRATIONS: readonly Migration[] = [
   {
     name: '0001-events-deliveries-endpoints',
-    statements: (schema) => [...endpoints(schema), ...events(schema), ...deliveries(schema)],
+    statements: (schema) => [...endpoints(schema), ...events(schema), ...lines(schema), ...deliveries(schema)],
   },
 ];
 
@@ -37,6 +40,8 @@ function endpoints(schema: string): string[] {
        rate_per_second double precision,
        rate_burst integer,
        global_max_in_flight integer,
+       order_mode text,
+       on_dead text,
        state text NOT NULL,
        disabled_reason text,
        version integer NOT NULL,
@@ -45,6 +50,7 @@ function endpoints(schema: string): string[] {
     `CREATE INDEX webhook_endpoints_tenant ON ${schema}.webhook_endpoints (tenant, id)`,
     `CREATE INDEX webhook_endpoints_off ON ${schema}.webhook_endpoints (id) WHERE state <> 'active'`,
     `CREATE INDEX webhook_endpoints_limited ON ${schema}.webhook_endpoints (id) WHERE (rate_per_second IS NOT NULL OR global_max_in_flight IS NOT NULL)`,
+    `CREATE INDEX webhook_endpoints_strict ON ${schema}.webhook_endpoints (tenant, id) WHERE order_mode = 'strict'`,
     `CREATE TABLE ${schema}.webhook_secrets (
        endpoint_id uuid NOT NULL,
        id uuid NOT NULL,
@@ -83,6 +89,7 @@ function events(schema: string): string[] {
        type text NOT NULL,
        body text NOT NULL,
        content_hash bytea NOT NULL,
+       order_key text,
        trace text,
        created_at timestamptz NOT NULL)`,
     `CREATE UNIQUE INDEX webhook_events_dedupe ON ${schema}.webhook_events (tenant, dedupe_key)`,
@@ -96,6 +103,18 @@ function events(schema: string): string[] {
        endpoints_until uuid)`,
     `CREATE INDEX webhook_hand_offs_sweep ON ${schema}.webhook_hand_offs (next_at) WHERE kind = 'sweep'`,
     `CREATE INDEX webhook_hand_offs_fan_out ON ${schema}.webhook_hand_offs (next_at) WHERE kind = 'fan-out'`,
+  ];
+}
+
+function lines(schema: string): string[] {
+  return [
+    `CREATE TABLE ${schema}.webhook_lines (
+       id bigserial PRIMARY KEY,
+       endpoint_id uuid NOT NULL,
+       order_key text NOT NULL,
+       last_seq bigint NOT NULL)
+     WITH (fillfactor = 70)`,
+    `CREATE UNIQUE INDEX webhook_lines_key ON ${schema}.webhook_lines (endpoint_id, order_key)`,
   ];
 }
 
@@ -116,6 +135,8 @@ function deliveries(schema: string): string[] {
        reason text,
        last_status integer,
        last_error text,
+       line_id bigint,
+       seq bigint,
        created_at timestamptz NOT NULL,
        settled_at timestamptz)
      WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0)`,
@@ -126,6 +147,9 @@ function deliveries(schema: string): string[] {
     `CREATE INDEX webhook_deliveries_given_up ON ${schema}.webhook_deliveries (endpoint_id, id) WHERE state IN (${GIVEN_UP})`,
     `CREATE INDEX webhook_deliveries_parked ON ${schema}.webhook_deliveries (endpoint_id, id) WHERE state = 'parked'`,
     `CREATE INDEX webhook_deliveries_settled ON ${schema}.webhook_deliveries (state, settled_at) WHERE settled_at IS NOT NULL`,
+    `CREATE UNIQUE INDEX webhook_deliveries_turn ON ${schema}.webhook_deliveries (line_id) WHERE line_id IS NOT NULL AND state IN ('ready', 'leased')`,
+    `CREATE INDEX webhook_deliveries_line ON ${schema}.webhook_deliveries (line_id, state, seq) WHERE line_id IS NOT NULL`,
+    `CREATE INDEX webhook_deliveries_queued ON ${schema}.webhook_deliveries (endpoint_id, line_id) WHERE state = 'queued'`,
     `CREATE TABLE ${schema}.webhook_attempts (
        id bigserial NOT NULL,
        delivery_id bigint NOT NULL,

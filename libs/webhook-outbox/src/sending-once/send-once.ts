@@ -31,6 +31,7 @@ export interface SendOnceSetup {
  *
  * - Where relays send, one request is made to each endpoint that wanted the event a moment ago, in the background, and nothing stands for it: no row, no
  *   second attempt, nobody told but the log, the listeners and the instruments. Where a queue says what is sent, it is given the event itself.
+ * - An event with an order key is never sent so, nor what is in one call with it: the caller gets the error.
  * - When that cannot be done either, for all of the call, nothing is done, and the caller gets the error.
  * - An event that may be stored all the same has the same `webhook-id` here and there, and so has one that is sent again from this process
  *   under its `id`.
@@ -89,7 +90,8 @@ export class SendOnce {
 
   /** What the call comes to; undefined: the error. */
   async insteadOf(error: unknown, batch: EventBatch, trace: string | null): Promise<readonly SentEvent[] | undefined> {
-    if (!isPersistFailure(error)) return undefined;
+    // What has a key would be sent before events of the key that are stored and wait.
+    if (!isPersistFailure(error) || batch.events.some(({ orderKey }) => orderKey !== null)) return undefined;
     const endpoints = this.isQueued ? await this.giveToQueue(batch.events) : this.request(batch.events, trace);
     if (endpoints === undefined) return undefined;
     this.ids.remember(batch.events);

@@ -23,7 +23,7 @@ export interface SweepLook {
   readonly events: readonly ClaimedEvent[];
 }
 
-export type GivenUpDelivery = Omit<ReclaimedDelivery, 'state' | 'reason'> & { readonly reason: 'given-up' };
+export type GivenUpDelivery = Omit<ReclaimedDelivery, 'state' | 'reason' | 'lineId'> & { readonly reason: 'given-up' };
 
 const NEXT_FENCE = nextFence('h');
 
@@ -105,7 +105,7 @@ export class HandOffStore {
   }
 
   /**
-   * Makes every open delivery of the event dead that nobody holds; one that is leased settles as it may. `undefined`: the sweep lease is not
+   * Makes every open delivery of the event dead that nobody holds, also one that waits for its turn; one that is leased settles as it may. `undefined`: the sweep lease is not
    * ours, and nothing was written. Waits for whoever has locked such a row at this moment: a delivery that was claimed meanwhile is left alone.
    */
   async fail(claim: ClaimedEvent, error: string): Promise<readonly GivenUpDelivery[] | undefined> {
@@ -113,7 +113,7 @@ export class HandOffStore {
       `WITH mine AS MATERIALIZED (${this.mine()}),
        open AS MATERIALIZED (
          SELECT d.id FROM ${this.schema}.webhook_deliveries d JOIN mine ON d.event_id = mine.event_id
-          WHERE d.state = 'ready' ORDER BY d.id FOR UPDATE OF d
+          WHERE d.state IN ('queued', 'ready') ORDER BY d.id FOR UPDATE OF d
        ), dead AS (
          UPDATE ${this.schema}.webhook_deliveries d
             SET state = 'dead', reason = 'given-up', last_error = $3, settled_at = clock_timestamp()

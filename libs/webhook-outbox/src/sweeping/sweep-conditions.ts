@@ -1,7 +1,7 @@
 import { lacksToken } from '../limiting/token-bucket.js';
 
 /** As SQL: states of a delivery that somebody may still have to send. */
-export const OPEN = `'ready', 'leased'`;
+export const OPEN = `'queued', 'ready', 'leased'`;
 
 /** As SQL: a request to the endpoint `e` with the state `s` may be started now. */
 export const IS_ELIGIBLE = `e.state = 'active' AND (s.paused_until IS NULL OR s.paused_until <= statement_timestamp())
