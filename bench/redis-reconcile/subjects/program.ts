@@ -10,8 +10,8 @@ serveSubjects({
   transporter: async (setup) => (await import('./transporter-subject.js')).startTransporter(setup),
   holder: async (setup) => (await import('./holding-subjects.js')).startHolder(setup),
   rescuer: async (setup) => (await import('./holding-subjects.js')).startRescuer(setup),
-  listener: async (setup) => (await import('./listening-subject.js')).startListener(setup),
-  chaosWorker: async (setup) => (await import('./chaos-subjects.js')).startChaosWorker(setup),
-  chaosProducer: async (setup) => (await import('./chaos-subjects.js')).startChaosProducer(setup),
+  listener: async (setup) => (await import('./cluster/listening-subject.js')).startListener(setup),
+  chaosWorker: async (setup) => (await import('./cluster/chaos-subjects.js')).startChaosWorker(setup),
+  chaosProducer: async (setup) => (await import('./cluster/chaos-subjects.js')).startChaosProducer(setup),
   reconciler: async (setup) => (await import('./holding-subjects.js')).startReconciler(setup),
 });

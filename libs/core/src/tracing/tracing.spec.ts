@@ -85,6 +85,18 @@ describe('spans', () => {
     expect(tracing.begin('sync').run(() => 7)).toBe(7);
   });
 
+  it('are heeded with an SDK, also one that comes later or is broken, and where a context is active', () => {
+    const tracing = new Tracing(SCOPE, 'default');
+    expect(tracing.isHeeded).toBe(false);
+    register();
+    expect(tracing.isHeeded).toBe(true);
+    trace.disable();
+    expect(tracing.isHeeded).toBe(false);
+    context.with(ROOT_CONTEXT.setValue(Symbol('of the application'), 1), () => expect(tracing.isHeeded).toBe(true));
+    trace.setGlobalTracerProvider(brokenTracerProvider('getTracer'));
+    expect(tracing.isHeeded).toBe(true);
+  });
+
   it('tell the type of an error and not a word of it', async () => {
     const collected = register();
     const tracing = new Tracing(SCOPE, 'default');

@@ -2,6 +2,7 @@ import {
   type Attributes,
   context,
   type Context,
+  ProxyTracerProvider,
   ROOT_CONTEXT,
   type SpanContext,
   SpanKind,
@@ -53,6 +54,22 @@ export class Tracing {
     private readonly scope: TracingScope,
     private readonly instance: string,
   ) {}
+
+  /**
+   * False: no SDK is registered and no context is active, so a span would do nothing at all. For hot paths, where even describing one costs more
+   * than what it is about.
+   */
+  get isHeeded(): boolean {
+    try {
+      const provider = trace.getTracerProvider();
+      // Another one belongs to an SDK, or to another copy of the API.
+      if (!(provider instanceof ProxyTracerProvider)) return true;
+      const { package: name, version } = this.scope;
+      return provider.getDelegateTracer(name, version) !== undefined || context.active() !== ROOT_CONTEXT;
+    } catch {
+      return true;
+    }
+  }
 
   /** Call `end()` on it, come what may; `inSpan` does. */
   begin(

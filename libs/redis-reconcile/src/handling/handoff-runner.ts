@@ -112,7 +112,7 @@ export class HandoffRunner {
     const startedAt = systemClock.monotonic();
     let failure: { readonly thrown: unknown } | undefined;
     try {
-      await spans.handling(handoff.attempt, handoff.trace, async () =>
+      await spans.handling(handoff.attempt, handoff.trace, () =>
         currentHandoff.run(handoff, () => worker.handle(handoff)),
       );
     } catch (thrown) {

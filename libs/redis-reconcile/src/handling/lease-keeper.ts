@@ -28,7 +28,7 @@ export interface LeaseKeeperOptions {
  * - A hand-off whose record is gone is lost; one that nothing was heard of until its deadline has lapsed. Both abort its signal.
  */
 export class LeaseKeeper {
-  private readonly held = new Map<string, OwnedHandoff>();
+  private readonly held = new Set<OwnedHandoff>();
   private ticker: NodeJS.Timeout | undefined;
   private deadlines: NodeJS.Timeout | undefined;
   private deadlinesAt = Infinity;
@@ -44,24 +44,24 @@ export class LeaseKeeper {
   }
 
   all(): readonly OwnedHandoff[] {
-    return [...this.held.values()];
+    return [...this.held];
   }
 
   find(dataStream: string): OwnedHandoff | undefined {
-    for (const handoff of this.held.values()) if (handoff.dataStream === dataStream) return handoff;
+    for (const handoff of this.held) if (handoff.dataStream === dataStream) return handoff;
     return undefined;
   }
 
   add(handoff: OwnedHandoff): void {
     handoff.nextRenewalAt = handoff.deadline - this.options.leaseMs + this.intervalMs;
-    this.held.set(handoff.token, handoff);
+    this.held.add(handoff);
     this.arm(handoff.deadline);
     this.ticker ??= setInterval(() => this.tick(), this.intervalMs / TICKS_PER_INTERVAL);
   }
 
   /** Neither renewed nor watched any more. */
   remove(handoff: OwnedHandoff): void {
-    this.held.delete(handoff.token);
+    this.held.delete(handoff);
     if (this.held.size > 0) return;
     clearInterval(this.ticker);
     clearTimeout(this.deadlines);
@@ -78,7 +78,7 @@ export class LeaseKeeper {
   private tick(): void {
     const now = this.options.clock.monotonic();
     const due = new Map<Partition, OwnedHandoff[]>();
-    for (const handoff of this.held.values()) {
+    for (const handoff of this.held) {
       if (handoff.isRenewing || handoff.state === 'settled' || handoff.state === 'lost') continue;
       handoff.checkDeadline();
       if (handoff.nextRenewalAt > now) continue;
@@ -150,7 +150,7 @@ export class LeaseKeeper {
   private checkDeadlines(): void {
     this.deadlinesAt = Infinity;
     let earliest = Infinity;
-    for (const handoff of this.held.values()) {
+    for (const handoff of this.held) {
       handoff.checkDeadline();
       if (handoff.state === 'held') earliest = Math.min(earliest, handoff.deadline);
     }

@@ -29,6 +29,7 @@ export class HandoffSpans {
   async producing(
     fn: (trace: string | undefined) => Promise<{ readonly handoffId: string; readonly outcome: string }>,
   ): Promise<string> {
+    if (!this.tracing.isHeeded) return (await fn(undefined)).handoffId;
     const attributes = { ...MESSAGING, 'messaging.operation.name': 'produce', 'messaging.operation.type': 'send' };
     const span = this.tracing.begin('produce', { kind: SpanKind.PRODUCER, attributes });
     try {
@@ -41,9 +42,9 @@ export class HandoffSpans {
     }
   }
 
-  /** Runs a handler in a span; resolves and rejects as it does. */
-  async handling(attempt: number, trace: string | undefined, fn: () => Promise<void>): Promise<void> {
-    await this.processing('handle', { 'baton.attempt': attempt }, trace, fn);
+  /** Runs a handler in a span; returns, resolves and rejects as it does. */
+  handling(attempt: number, trace: string | undefined, fn: () => Promise<void>): Promise<void> {
+    return this.tracing.isHeeded ? this.processing('handle', { 'baton.attempt': attempt }, trace, fn) : fn();
   }
 
   async tellingDeath(attempts: number, trace: string | undefined, fn: () => Promise<void>): Promise<void> {

@@ -6,6 +6,7 @@ export const MAX_PARTITIONS = 1024;
  * entries without this library must compute the same.
  */
 export function partitionOf(dataStream: string, partitions: number): number {
+  if (partitions === 1) return 0;
   let hash = 0x811c9dc5;
   for (const byte of Buffer.from(dataStream, 'utf8')) hash = Math.imul(hash ^ byte, 0x01000193);
   return (hash >>> 0) % partitions;

@@ -4,15 +4,13 @@ import { partitionOf } from '../partitions/partition-of.js';
 import { poisonOf } from '../producing/handoff-entry.js';
 import type { ReconcileReport, RedisReconcileEvents } from '../redis-reconcile.events.js';
 import type { Candidate, Reconciled, ReconcileRules } from '../scripts/recovery/reconcile.js';
+import { Mender } from './mender.js';
+import { isReply, steppingOver, throwFirst } from './stepping-over.js';
 
 /** Times that an entry may be read and lost before anybody leased it: more is no accident. */
 const MAX_NEVER_LEASED = 10;
 /** A pass goes on to the end of the list, but no longer than this; the next one starts where it stopped. */
 const MAX_PASS_MS = 5000;
-/** Entries of the stream that a pass looks at, to find those that are not pending any more. */
-const STRAYS_A_PASS = 100;
-/** Data streams whose records one script looks at. */
-const MEND_CHUNK = 200;
 /** A consumer that has neither read nor renewed for so many leases is gone; the next read of a living one would create it again. */
 const CONSUMER_GONE_LEASES = 5;
 
@@ -38,10 +36,12 @@ export interface ReconcilerOptions {
  */
 export class Reconciler {
   private readonly places = new Map<Partition, string>();
-  private readonly strayPlaces = new Map<Partition, string>();
+  private readonly mender: Mender;
   private readonly quietUntil = new Map<Partition, number>();
 
-  constructor(private readonly options: ReconcilerOptions) {}
+  constructor(private readonly options: ReconcilerOptions) {
+    this.mender = new Mender(options.clock);
+  }
 
   /** A living one reads again after each `block`. */
   private get consumerGoneMs(): number {
@@ -80,8 +80,8 @@ export class Reconciler {
       try {
         await this.lookAt(partition, failures, [
           () => this.scanPartition(partition, minIdleMs, tally, failures, signal),
-          () => this.mend(partition, failures),
-          () => this.mendStrays(partition),
+          () => this.mender.mend(partition, failures),
+          () => this.mender.mendStrays(partition),
           () => partition.forgetConsumers(this.consumerGoneMs).then(() => undefined),
         ]);
       } catch (error) {
@@ -163,22 +163,25 @@ export class Reconciler {
   ): Promise<void> {
     const { batchSize, clock } = this.options;
     const until = clock.monotonic() + MAX_PASS_MS;
+    let page = await partition.scan(minIdleMs, this.places.get(partition), batchSize);
     for (;;) {
-      const page = await partition.scan(minIdleMs, this.places.get(partition), batchSize);
       // This look may have been what ended a gap.
       if (this.quietOf(partition) > 0) return;
       tally.scanned += page.length;
-      const outcomes = await this.reconcile(
-        partition,
-        this.toCandidates(partition, page),
-        this.rules(minIdleMs, 'idle'),
-        failures,
-      );
-      for (const { what } of outcomes) tally[TALLY[what]]++;
       const last = page.at(-1);
-      if (page.length < batchSize || last === undefined) return void this.places.delete(partition);
+      const isEnd = page.length < batchSize || last === undefined;
+      const isOver = isEnd || clock.monotonic() >= until || signal?.aborted === true;
+      const candidates = this.toCandidates(partition, page);
+      // The next page is asked for behind what is acted on: the server has something to do while this process looks at its answers.
+      const [acted, next] = await Promise.allSettled([
+        this.reconcile(partition, candidates, this.rules(minIdleMs, 'idle'), failures),
+        isOver ? [] : partition.scan(minIdleMs, last.id, batchSize),
+      ]);
+      for (const { what } of valueOf(acted)) tally[TALLY[what]]++;
+      if (isEnd) return void this.places.delete(partition);
       this.places.set(partition, last.id);
-      if (clock.monotonic() >= until || signal?.aborted === true) return;
+      if (isOver) return;
+      page = valueOf(next);
     }
   }
 
@@ -229,28 +232,6 @@ export class Reconciler {
     onBuried();
   }
 
-  private async mend(partition: Partition, failures: unknown[]): Promise<void> {
-    const act = (names: readonly string[]) => partition.mend(names);
-    for (const key of [partition.keys.owned, partition.keys.waitingIndex]) {
-      let cursor = '0';
-      do {
-        const from = cursor;
-        const page = await partition.link.call((redis) => redis.hscan(key, from, 'COUNT', MEND_CHUNK));
-        cursor = page[0];
-        const names = page[1].filter((_, i) => i % 2 === 0);
-        for (let i = 0; i < names.length; i += MEND_CHUNK)
-          await steppingOver(names.slice(i, i + MEND_CHUNK), act, failures);
-      } while (cursor !== '0');
-    }
-  }
-
-  /** A page a pass: nothing of ours makes strays, and a long list must not cost each pass. */
-  private async mendStrays(partition: Partition): Promise<void> {
-    const next = await partition.mendStrays(this.strayPlaces.get(partition), STRAYS_A_PASS);
-    if (next === undefined) this.strayPlaces.delete(partition);
-    else this.strayPlaces.set(partition, next);
-  }
-
   private rules(minIdleMs: number, mode: ReconcileRules['mode']): ReconcileRules {
     const { maxRetries, dlqMaxLen: cap } = this.options;
     return { minIdleMs, maxRetries, maxNeverLeased: MAX_NEVER_LEASED, cap, mode };
@@ -269,29 +250,9 @@ const TALLY = {
   buried: 'deadLettered',
 } as const;
 
-/** Acts on a batch; where the server fails on something in it, on each alone. Those before it in the batch find their work done. */
-async function steppingOver<T>(
-  batch: readonly T[],
-  act: (part: readonly T[]) => Promise<unknown>,
-  failures: unknown[],
-): Promise<void> {
-  try {
-    await act(batch);
-  } catch (error) {
-    if (!isReply(error) || describesReply(error, 'NOGROUP')) throw error;
-    if (batch.length > 1) for (const one of batch) await steppingOver([one], act, failures);
-    else if (failures.length === 0) failures.push(error);
-  }
-}
-
-function throwFirst(failures: readonly unknown[]): void {
-  if (failures.length > 0) throw failures[0];
-}
-
-/** The server's own word, and none that time heals: the link has made another error of those. */
-function isReply(error: unknown): boolean {
-  const { name, code } = (error ?? {}) as { name?: unknown; code?: unknown };
-  return name === 'ReplyError' || code === 'KEY_TYPE_CONFLICT';
+function valueOf<T>(settled: PromiseSettledResult<T>): T {
+  if (settled.status === 'rejected') throw settled.reason;
+  return settled.value;
 }
 
 function entryOf(record: string | null | undefined): string | undefined {

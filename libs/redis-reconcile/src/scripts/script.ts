@@ -91,6 +91,24 @@ local function entryAt(id)
   return found[1][2]
 end
 
+-- Field lists of the entries between two ids, by id. Not all of them where others lie in between: those are asked for one by one.
+local function entriesOf(first, last, count)
+  local page, entries = redis.pcall('XRANGE', STREAM, first, last, 'COUNT', count), {}
+  if not page.err then
+    for _, entry in ipairs(page) do entries[entry[1]] = entry[2] end
+  end
+  return entries
+end
+
+-- Whether a lease is there, for each of the leases: with one question for all where the answer is the same for all.
+local function aliveOf(leases)
+  local alive = redis.call('EXISTS', unpack(leases))
+  return function(i)
+    if alive == 0 or alive == #leases then return alive > 0 end
+    return redis.call('EXISTS', leases[i]) == 1
+  end
+end
+
 local function toMap(flat)
   local map = {}
   for i = 1, #flat, 2 do

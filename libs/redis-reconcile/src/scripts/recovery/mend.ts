@@ -3,7 +3,7 @@ import { script } from '../script.js';
 /**
  * Frees data streams that a deleted entry would block for ever: the scan walks pending entries, and these have none.
  *
- * KEYS 8...: lease and waiting list of each. ARGV: data streams.
+ * KEYS 8...: lease and waiting list of each. ARGV: data streams, each once.
  * Returns how many were freed: a record whose lease is gone and whose entry is neither in the stream nor pending, or waiters whose data
  * stream has no owner.
  * A script because an owner may appear between the look and the removal.
@@ -11,17 +11,19 @@ import { script } from '../script.js';
 export const MEND = script(
   'mend',
   `
-local freed = 0
+local freed, leases = 0, {}
+for i = 1, #ARGV do leases[i] = KEYS[6 + 2 * i] end
+local records, isAlive = redis.call('HMGET', OWNED, unpack(ARGV)), aliveOf(leases)
 for i, dataStream in ipairs(ARGV) do
   local lease, waiting = KEYS[6 + 2 * i], KEYS[7 + 2 * i]
-  local record = recordOf(dataStream)
-  if record and record.token ~= ELSEWHERE and redis.call('EXISTS', lease) == 0 and not entryAt(record.id) then
+  local record = records[i] and not isAlive(i) and cjson.decode(records[i])
+  if record and record.token ~= ELSEWHERE and not entryAt(record.id) then
     local next = oldestWaiting(waiting)
     putBack(waiting, dataStream, next)
     redis.call('XACK', STREAM, GROUP, record.id)
     forget(lease, dataStream)
     freed = freed + 1
-  elseif not record then
+  elseif not records[i] then
     local next = oldestWaiting(waiting)
     if next then
       putBack(waiting, dataStream, next)

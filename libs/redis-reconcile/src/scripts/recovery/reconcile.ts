@@ -9,8 +9,8 @@ import { script } from '../script.js';
  * Returns for each [what, cause, handoff id, count, fence]: what is 'lost' (somebody was faster), 'gone', 'fresh', 'alive', 'requeued' or
  * 'buried'; cause is 'crash', 'nack', 'never_leased' or 'unparseable'. For one that the server cannot act on its error; it stays as it was.
  * A script because looking at record and lease, adding, and acknowledging must be one step: of any number of scanners one wins, and
- * an owner cannot renew in between. Each is decided by itself; what ends is deleted, acknowledged and forgotten with one command for all, since
- * most of the time goes into calls.
+ * an owner cannot renew in between. Each is decided by itself; what is asked for, and what ends, is asked for, deleted, acknowledged and forgotten
+ * with one command for all, since most of the time goes into calls.
  */
 export const RECONCILE = script(
   'reconcile',
@@ -40,19 +40,25 @@ local function endOf(fields, cause, record)
 end
 
 local count = (#ARGV - 5) / 3
-local ids, dataStreams, outcomes = {}, {}, {}
-for i = 1, count do ids[i], dataStreams[i] = ARGV[3 + 3 * i], ARGV[4 + 3 * i] end
+local ids, dataStreams, leaseKeys, outcomes = {}, {}, {}, {}
+for i = 1, count do ids[i], dataStreams[i], leaseKeys[i] = ARGV[3 + 3 * i], ARGV[4 + 3 * i], KEYS[6 + 2 * i] end
 local records = redis.call('HMGET', OWNED, unpack(dataStreams))
 local waiters = redis.call('HMGET', WAITING, unpack(dataStreams))
+local entries = entriesOf(ids[1], ids[count], count)
+local isAlive = aliveOf(leaseKeys)
+local page, pendings = redis.pcall('XPENDING', STREAM, GROUP, ids[1], ids[count], count), {}
+if not page.err then
+  for _, one in ipairs(page) do pendings[one[1]] = one end
+end
 -- What is added again, or buried, and ends here; and what of it had an owner.
 local ended, revoked, leases, owned = {}, {}, {}, {}
 local now = nowMs()
 
 local function decide(i, poison, lease, waiting)
   local id, dataStream = ids[i], dataStreams[i]
-  local pending = redis.call('XPENDING', STREAM, GROUP, id, id, 1)[1]
+  local pending = pendings[id] or redis.call('XPENDING', STREAM, GROUP, id, id, 1)[1]
   if not pending then return { 'lost' } end
-  local flat = entryAt(id)
+  local flat = entries[id] or entryAt(id)
   if not flat then
     redis.call('XACK', STREAM, GROUP, id)
     return { 'gone' }
@@ -68,7 +74,7 @@ local function decide(i, poison, lease, waiting)
   end
   if fields.stream ~= dataStream then return { 'lost' } end
   if pending[3] < minIdle and not (record and ARGV[5] == 'lapsed') then return { 'fresh' } end
-  if record and redis.call('EXISTS', lease) == 1 then return { 'alive' } end
+  if record and isAlive(i) then return { 'alive' } end
   local cause = causeOf(record, id, pending[4])
   local changes, count, reason = endOf(fields, cause, record)
   -- Without a record of its own this entry leaves the waiters to the one that has it.

@@ -18,9 +18,11 @@ if ARGV[4] == '' then
 else
   found = redis.call('XPENDING', STREAM, GROUP, 'IDLE', ARGV[1], from, '+', ARGV[3], ARGV[4])
 end
+if #found == 0 then return found end
+local entries = entriesOf(found[1][1], found[#found][1], #found)
 local page = {}
 for i, pending in ipairs(found) do
-  local flat = entryAt(pending[1]) or {}
+  local flat = entries[pending[1]] or entryAt(pending[1]) or {}
   page[i] = { pending[1], #flat / 2, toMap(flat).stream or '' }
 end
 return page

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { openLoop, type Parameters, type Sample, type ServedSubject } from '../../harness/index.js';
-import { nameOf } from '../handoffs.js';
-import { startOurApp } from './our-app.js';
+import { openLoop, type Parameters, type Sample, type ServedSubject } from '../../../harness/index.js';
+import { nameOf } from '../../handoffs.js';
+import { startOurApp } from '../our-app.js';
 
 interface Setup {
   readonly cluster: readonly string[];

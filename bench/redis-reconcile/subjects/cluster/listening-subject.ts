@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { HandoffNotifications } from '@nest-baton/redis-reconcile';
 import { Cluster } from 'ioredis';
-import type { Parameters, Sample, ServedSubject } from '../../harness/index.js';
-import { startOurApp } from './our-app.js';
+import type { Parameters, Sample, ServedSubject } from '../../../harness/index.js';
+import { startOurApp } from '../our-app.js';
 
 /** The default on a cluster. */
 const PARTITIONS = 8;
