@@ -165,6 +165,21 @@ describe('a Redis that breaks', () => {
     );
   });
 
+  it('answered while our process stood still: what is there in the socket is read before anything counts as late', async () => {
+    const { service } = await start({ service: freshService(), options: { commandTimeout: 300 } });
+    await service.produce('warm');
+    // For longer than a command may take, and for longer than a connection may be silent.
+    for (const ms of [600, 1500, 600]) {
+      const call = service.produce(`x${ms}`);
+      // It is sent in this turn of the loop; then nothing runs here.
+      for (let n = 0; n < 100; n++) await Promise.resolve();
+      const until = performance.now() + ms;
+      while (performance.now() < until);
+      expect(await call).toEqual(expect.any(String));
+    }
+    expect(await service.stats()).toMatchObject({ queued: 4 });
+  });
+
   it('froze for longer than the lease: scanners wait until owners could hand back, also when a handler does not listen', async () => {
     const service = freshService();
     const deaf = new Gate();

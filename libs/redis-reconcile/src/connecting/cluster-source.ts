@@ -7,9 +7,9 @@ import {
   type ConnectionSource,
   reconnectDelay,
   settingsOfAll,
-  settingsOfCommands,
   settingsOfDedicated,
 } from './connection-source.js';
+import { withPatience } from './patience.js';
 
 /**
  * Connections to a cluster: the driver's pool for commands, and connections of their own to single masters.
@@ -33,6 +33,7 @@ export class ClusterSource implements ConnectionSource {
     random: Random,
   ) {
     this.client = this.create();
+    this.client.on('+node', (node: Redis) => withPatience(node, commandTimeoutMs));
     this.client.on('error', () => undefined);
     this.client.on('node error', (error: Error) => (this.problem = error.message));
     this.client.on('ready', () => (this.problem = undefined));
@@ -95,7 +96,7 @@ export class ClusterSource implements ConnectionSource {
   private create(): Cluster {
     const timeoutMs = this.commandTimeoutMs;
     const { enableOfflineQueue: _, ...ofAll } = settingsOfAll(timeoutMs);
-    const ofNodes: RedisOptions = { ...ofAll, ...settingsOfCommands(timeoutMs) };
+    const ofNodes: RedisOptions = { ...ofAll, commandTimeout: undefined, socketTimeout: undefined };
     const settings: ClusterOptions = {
       lazyConnect: true,
       enableReadyCheck: false,

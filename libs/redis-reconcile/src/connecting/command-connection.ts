@@ -1,4 +1,5 @@
 import type { CommandClient, ConnectionSource } from './connection-source.js';
+import { whenOverdue } from './patience.js';
 
 /** The instance's connection for commands, and whoever waits for it. */
 export class CommandConnection {
@@ -41,14 +42,14 @@ export class CommandConnection {
 
 /** @throws Error when it takes longer; what it comes to then is nobody's concern. */
 export async function bounded<T>(promise: Promise<T>, restMs: number, timeoutMs = restMs): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
+  let cancel: () => void = () => undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${timeoutMs} ms`)), restMs);
+    cancel = whenOverdue(restMs, () => reject(new Error(`no answer within ${timeoutMs} ms`)));
   });
   try {
     return await Promise.race([promise, late]);
   } finally {
-    clearTimeout(timer);
+    cancel();
     promise.catch(() => undefined);
   }
 }

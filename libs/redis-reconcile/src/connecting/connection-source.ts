@@ -76,14 +76,6 @@ export function settingsOfAll(commandTimeoutMs: number): RedisOptions {
   };
 }
 
-export function settingsOfCommands(commandTimeoutMs: number): RedisOptions {
-  return {
-    commandTimeout: commandTimeoutMs,
-    // A server that keeps the connection open and answers nothing: drop it, so that the next command tries a new one.
-    socketTimeout: commandTimeoutMs * 3,
-  };
-}
-
 /** Lives once, takes its time. */
 export function settingsOfDedicated(commandTimeoutMs: number): RedisOptions {
   return { ...settingsOfAll(commandTimeoutMs), retryStrategy: () => null };

@@ -1,11 +1,6 @@
 import { Redis, type RedisOptions } from 'ioredis';
-import {
-  type ConnectionSource,
-  reconnectDelay,
-  settingsOfAll,
-  settingsOfCommands,
-  settingsOfDedicated,
-} from './connection-source.js';
+import { type ConnectionSource, reconnectDelay, settingsOfAll, settingsOfDedicated } from './connection-source.js';
+import { withPatience } from './patience.js';
 
 /** Connections to one node. */
 export class SingleSource implements ConnectionSource {
@@ -20,11 +15,9 @@ export class SingleSource implements ConnectionSource {
   ) {}
 
   commands(): Redis {
-    return (this.client ??= this.create({
-      ...settingsOfAll(this.commandTimeoutMs),
-      ...settingsOfCommands(this.commandTimeoutMs),
-      retryStrategy: reconnectDelay,
-    }));
+    const timeoutMs = this.commandTimeoutMs;
+    const settings = { ...settingsOfAll(timeoutMs), retryStrategy: reconnectDelay };
+    return (this.client ??= withPatience(this.create(settings), timeoutMs));
   }
 
   commandsOf(): Redis {
@@ -60,7 +53,7 @@ export class SingleSource implements ConnectionSource {
     const redis =
       'url' in this.connection
         ? new Redis(this.connection.url, settings)
-        : this.connection.instance.duplicate({ commandTimeout: undefined, ...settings });
+        : this.connection.instance.duplicate({ commandTimeout: undefined, socketTimeout: undefined, ...settings });
     // Each failure also rejects a command or ends the connection, where it is handled; without a listener ioredis would print it.
     redis.on('error', () => undefined);
     return redis;
