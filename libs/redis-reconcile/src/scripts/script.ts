@@ -184,6 +184,16 @@ local function isBefore(a, b)
   return tonumber(aseq) < tonumber(bseq)
 end
 
+-- The last id that somebody of the group was given; nil where there is no such group, or no stream.
+local function lastDelivered(key, group)
+  local groups = redis.pcall('XINFO', 'GROUPS', key)
+  if groups.err then return nil end
+  for _, one in ipairs(groups) do
+    local info = toMap(one)
+    if info['name'] == group then return info['last-delivered-id'] end
+  end
+end
+
 -- Removes a few of the oldest above the cap, but none that a handler was not told of or has not acknowledged.
 local function trimDead(cap)
   local excess = redis.call('XLEN', DLQ) - cap

@@ -12,14 +12,7 @@ export const PURGE = script(
   `
 local refused = refusal(KEYS[8])
 if refused then return refused end
-local told
-local groups = redis.pcall('XINFO', 'GROUPS', DLQ)
-if not groups.err then
-  for _, group in ipairs(groups) do
-    local info = toMap(group)
-    if info['name'] == '${HANDLERS_GROUP}' then told = info['last-delivered-id'] end
-  end
-end
+local told = lastDelivered(DLQ, '${HANDLERS_GROUP}')
 
 local function isTold(id, fields)
   if not told or fields.poison == '1' or fields.told == '1' then return true end

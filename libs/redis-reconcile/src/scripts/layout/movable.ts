@@ -15,14 +15,7 @@ export const MOVABLE = script(
 local isDead = ARGV[1] == 'dead'
 local key = isDead and DLQ or STREAM
 local from = ARGV[2] == '-' and '-' or '(' .. ARGV[2]
-local told
-local groups = isDead and redis.pcall('XINFO', 'GROUPS', DLQ) or { err = '' }
-if not groups.err then
-  for _, group in ipairs(groups) do
-    local info = toMap(group)
-    if info['name'] == '${HANDLERS_GROUP}' then told = info['last-delivered-id'] end
-  end
-end
+local told = isDead and lastDelivered(DLQ, '${HANDLERS_GROUP}') or nil
 
 -- Whether a letter may go, and whether a handler has had it.
 local function isFree(id)
