@@ -1,3 +1,4 @@
+import { waitFor } from '@nest-baton/testing';
 import { WebhookDeliveriesService } from '@nest-baton/webhook-outbox';
 import { OutboxWorld } from './support/outbox-world.js';
 
@@ -50,6 +51,8 @@ describe('two versions during a deployment', () => {
     await started.endpoints.enable(id);
     await started.endpoints.delete(id);
     expect((await started.outbox.health()).state).toBe('up');
-    expect((await started.outbox.stats()).byState).toMatchObject({ dead: 0, leased: 0, ready: 0 });
+    const byState = async () => (await started.outbox.stats()).byState;
+    await waitFor(async () => (await byState()).leased === 0, { description: 'the last outcomes to be written' });
+    expect(await byState()).toMatchObject({ dead: 0, leased: 0, ready: 0 });
   }, 90_000);
 });
