@@ -3,6 +3,7 @@ import { type Claim, leaseUntil } from '../delivering/delivery-store.js';
 import { isLimited } from '../limiting/token-bucket.js';
 import { DueBounds } from './due-bounds.js';
 import { nextFence } from '../schema/next-fence.js';
+import { reachedLast } from './reached-last.js';
 
 export interface ClaimedDelivery extends Claim {
   readonly outboxId: string;
@@ -123,9 +124,12 @@ export class ClaimStore implements Claims {
         claims.map(({ endpointId, dueAtUs }) => ({ endpointId, dueAtUs: Number(dueAtUs) })),
       );
       if (behind > 0) this.onFoundLate(behind);
-      const last = claims.at(-1);
-      if (last !== undefined && claims.length >= limit) {
-        this.after = last.endpointId;
+      if (claims.length > 0 && claims.length >= limit) {
+        this.after =
+          reachedLast(
+            claims.map(({ endpointId }) => endpointId),
+            this.after,
+          ) ?? this.after;
         return claimed;
       }
       isRound ||= edge <= this.after;

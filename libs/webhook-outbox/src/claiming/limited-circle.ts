@@ -11,6 +11,7 @@ import { isLimited } from '../limiting/token-bucket.js';
 import { type ClaimedDelivery, type ClaimRequest, LOWEST_ID, type SlotsTaken } from './claim-store.js';
 import type { LimitedLooks } from './claims-by-limit.js';
 import { DueBounds } from './due-bounds.js';
+import { reachedLast } from './reached-last.js';
 
 /** Endpoints that one statement looks at. */
 const SLICE = 1_000;
@@ -46,9 +47,12 @@ export class LimitedCircle implements LimitedLooks {
       const look = await this.claims.claim('due', { ...request, limit }, this.slice(bounds));
       this.note(look);
       claimed.push(...look.claims);
-      const last = look.claims.at(-1);
-      if (last !== undefined && look.claims.length >= limit) {
-        this.after = last.endpointId;
+      if (look.claims.length > 0 && look.claims.length >= limit) {
+        this.after =
+          reachedLast(
+            look.claims.map(({ endpointId }) => endpointId),
+            this.after,
+          ) ?? this.after;
         return claimed;
       }
       const edge = look.edge ?? LOWEST_ID;

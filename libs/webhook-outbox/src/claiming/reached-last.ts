@@ -1,0 +1,13 @@
+/**
+ * Of endpoints that had their turn on the way round the circle of ids from behind `after`, the one that was reached last; undefined for none. In whatever
+ * order they are given: the rows of a statement that updates and joins come as its plan has it. Pure.
+ */
+export function reachedLast(endpointIds: readonly string[], after: string): string | undefined {
+  const beyond = endpointIds.filter((id) => id > after);
+  const roundTheEnd = endpointIds.filter((id) => id <= after);
+  return highest(roundTheEnd.length > 0 ? roundTheEnd : beyond);
+}
+
+function highest(ids: readonly string[]): string | undefined {
+  return ids.reduce<string | undefined>((most, id) => (most === undefined || id > most ? id : most), undefined);
+}
