@@ -1,6 +1,5 @@
 import { waitFor } from '@nest-baton/testing';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
+import { collectGarbage } from '../support/collect-garbage.js';
 import { OutboxWorld } from '../webhook-outbox/support/outbox-world.js';
 import { soak } from './support/soak.js';
 
@@ -18,14 +17,9 @@ interface Use {
   readonly listeners: number;
 }
 
-function collect(): void {
-  setFlagsFromString('--expose-gc');
-  (runInNewContext('gc') as () => void)();
-}
-
 async function use(): Promise<Use> {
   await new Promise((resolve) => setTimeout(resolve, 200));
-  collect();
+  collectGarbage();
   const resources = process.getActiveResourcesInfo();
   const count = (name: string): number => resources.filter((one) => one === name).length;
   const { rows } = await world.admin.query<{ n: number }>(

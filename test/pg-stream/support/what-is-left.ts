@@ -1,10 +1,6 @@
 import type { PgStreamService } from '@nest-baton/pg-stream';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { setTimeout as sleep } from 'node:timers/promises';
-
-setFlagsFromString('--expose-gc');
-const collect = runInNewContext('gc') as () => void;
+import { collectGarbage } from '../../support/collect-garbage.js';
 
 const MB = 1024 * 1024;
 
@@ -22,7 +18,7 @@ export interface WhatIsLeft {
 
 export async function whatIsLeft(streams: PgStreamService, connections: () => Promise<number>): Promise<WhatIsLeft> {
   for (let nth = 0; nth < 3; nth++) {
-    collect();
+    collectGarbage();
     await sleep(20);
   }
   const { readers, sseResponses, watchedStreams, waitingStreams } = streams.stats();
