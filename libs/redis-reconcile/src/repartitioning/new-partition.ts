@@ -1,3 +1,4 @@
+import { hashPages } from '../partitions/hash-pages.js';
 import type { Partition } from '../partitions/partition.js';
 import { ARRIVE } from '../scripts/layout/arrive.js';
 import { CLOSE } from '../scripts/layout/close.js';
@@ -7,8 +8,6 @@ import { OPEN } from '../scripts/layout/open.js';
 import type { Script } from '../scripts/script.js';
 import type { Kind, Movable } from './old-partition.js';
 import type { LayoutChange } from './stored-layout.js';
-
-const NAMES = 200;
 
 /** A data stream that has its owner in an old partition. */
 export interface Guard {
@@ -54,17 +53,8 @@ export class NewPartition {
 
   async *guards(): AsyncGenerator<readonly Guard[]> {
     const { keys, link } = this.partition;
-    let cursor = '0';
-    do {
-      const from = cursor;
-      const page = await link.call((redis) => redis.hscan(keys.guards, from, 'COUNT', NAMES));
-      cursor = page[0];
-      const pairs = page[1];
-      const guards = pairs.flatMap((dataStream, i) =>
-        i % 2 === 0 ? [{ dataStream, oldPartition: Number(pairs[i + 1]) }] : [],
-      );
-      if (guards.length > 0) yield guards;
-    } while (cursor !== '0');
+    for await (const pairs of hashPages(link, keys.guards))
+      yield pairs.map(([dataStream, oldPartition]) => ({ dataStream, oldPartition: Number(oldPartition) }));
   }
 
   async lift(fence: string, dataStreams: readonly string[]): Promise<void> {

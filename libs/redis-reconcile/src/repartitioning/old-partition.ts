@@ -1,3 +1,4 @@
+import { hashPages } from '../partitions/hash-pages.js';
 import type { Partition } from '../partitions/partition.js';
 import { CLOSE } from '../scripts/layout/close.js';
 import { DEPART } from '../scripts/layout/depart.js';
@@ -8,8 +9,6 @@ import type { LayoutChange } from './stored-layout.js';
 /** Entries in one script, and about how many bytes of them: bounds its time, and our memory. */
 const PAGE = 50;
 const PAGE_BYTES = 1_000_000;
-/** Names that one step of a walk over the owned returns, about. */
-const NAMES = 200;
 
 export type Kind = 'handoffs' | 'dead';
 
@@ -54,14 +53,7 @@ export class OldPartition {
   /** Every data stream that has an owner when this begins and when it ends; once sealed, none is added. */
   async *ownedNames(): AsyncGenerator<readonly string[]> {
     const { keys, link } = this.partition;
-    let cursor = '0';
-    do {
-      const from = cursor;
-      const page = await link.call((redis) => redis.hscan(keys.owned, from, 'COUNT', NAMES));
-      cursor = page[0];
-      const names = page[1].filter((_, i) => i % 2 === 0);
-      if (names.length > 0) yield names;
-    } while (cursor !== '0');
+    for await (const pairs of hashPages(link, keys.owned)) yield pairs.map(([name]) => name);
   }
 
   async areOwned(dataStreams: readonly string[]): Promise<boolean[]> {
