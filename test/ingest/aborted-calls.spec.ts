@@ -1,16 +1,12 @@
 import { getEventListeners } from 'node:events';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import type { DocumentOutcome, IngestService } from '@nest-baton/ingest';
 import { type FakeQuickwit, randomBetween, seededRandom } from '@nest-baton/testing';
+import { collectGarbage } from '../support/collect-garbage.js';
 import { docs, INDEX, startIngest, startSink, stopAll } from './support/bench.js';
 
 const CALLS = 20_000;
 /** What a run of that size may leave behind: 100 bytes a call, which is less than the smallest receipt, listener or handle has. */
 const LEFT_BEHIND_BYTES = 100 * CALLS;
-
-setFlagsFromString('--expose-gc');
-const collect = runInNewContext('gc') as () => void;
 
 type Ending = 'accepted' | 'aborted' | 'other';
 
@@ -76,7 +72,7 @@ describe('20 000 calls at once, half of them aborted at any stage', () => {
       expect(service.stats()).toMatchObject({ bufferedDocs: 0, bufferedBytes: 0, waitingDocs: 0, inFlightRequests: 0 });
       sink.forget();
       endings.clear();
-      collect();
+      collectGarbage();
       heaps.push(process.memoryUsage().heapUsed);
     }
     // The first run warms caches up.

@@ -1,9 +1,8 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { IngestService, resolveIngestOptions } from '@nest-baton/ingest';
 import { Logger } from '@nestjs/common';
+import { collectGarbage } from '../../support/collect-garbage.js';
 
 /**
  * A client of a server that takes connections and never answers: `hanging-server-client <url> <seconds>`. Four producers hand in as fast as they are
@@ -12,8 +11,6 @@ import { Logger } from '@nestjs/common';
 const [url = '', seconds = '6'] = process.argv.slice(2);
 const lastsMs = Number(seconds) * 1_000;
 Logger.overrideLogger(false);
-setFlagsFromString('--expose-gc');
-const collect = runInNewContext('gc') as () => void;
 
 const lost: unknown[] = [];
 const service = new IngestService<{ readonly id: number; readonly text: string }>(
@@ -35,7 +32,7 @@ async function produce(): Promise<void> {
 }
 
 function look(): void {
-  collect();
+  collectGarbage();
   const { rss, heapUsed, external } = process.memoryUsage();
   const { bufferedBytes, waitingDocs, retries } = service.stats();
   const held = { rss, heapUsed, external, bufferedBytes, waitingDocs, retries };
