@@ -64,8 +64,20 @@ export class DeliveryReporter {
   settled({ claim, attempts, webhookId }: Held, settlement: Settlement): void {
     const { outcome, reason, status, error, retryInMs, state } = settlement;
     const { id, outboxId, eventId, type, tenant, endpointId } = claim;
-    const names = { id, webhookId, outboxId, eventId, type, tenant, endpointId };
-    const report = { ...names, attempts, outcome, reason, status, error };
+    const report = {
+      id,
+      webhookId,
+      outboxId,
+      eventId,
+      type,
+      tenant,
+      endpointId,
+      attempts,
+      outcome,
+      reason,
+      status,
+      error,
+    };
     switch (state) {
       case 'delivered':
         this.metrics.add('deliveries.settled', 1, 'delivered');

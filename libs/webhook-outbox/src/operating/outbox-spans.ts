@@ -36,6 +36,11 @@ export class OutboxSpans {
     this.tracing = new Tracing(WEBHOOK_OUTBOX_METRICS, instance);
   }
 
+  /** False: a span would do nothing at all, so that it need not even be described. */
+  get areHeeded(): boolean {
+    return this.tracing.isHeeded;
+  }
+
   /** Runs `fn` in the span of a call; `trace` is what is stored with its events, `null` when nobody records. */
   async sending(
     what: string,

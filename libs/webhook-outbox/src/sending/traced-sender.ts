@@ -13,7 +13,11 @@ export class TracedSender extends HttpSender {
     super(options, clock);
   }
 
-  override async send(request: WebhookRequest, signal: AbortSignal): Promise<Answer> {
+  override send(request: WebhookRequest, signal: AbortSignal): Promise<Answer> {
+    return this.spans.areHeeded ? this.sendInSpan(request, signal) : super.send(request, signal);
+  }
+
+  private async sendInSpan(request: WebhookRequest, signal: AbortSignal): Promise<Answer> {
     const { url, body, attempt = 1, trace = null } = request;
     const span = this.spans.request({ url, bytes: Buffer.byteLength(body), attempt, trace });
     const answer = await span.run(() => super.send(request, signal));

@@ -1,4 +1,4 @@
-import { createHash, createHmac } from 'node:crypto';
+import { createHmac, hash } from 'node:crypto';
 
 const PREFIX = 'whsec_';
 
@@ -26,7 +26,7 @@ export function signV1(secret: Buffer, webhookId: string, timestampSeconds: numb
  * after the delivery's row was made again; and it tells receivers nothing about our ids.
  */
 export function webhookIdOf(outboxId: string, endpointId: string): string {
-  return `msg_${createHash('sha256').update(`${outboxId}\0${endpointId}`).digest('hex').slice(0, 32)}`;
+  return `msg_${hash('sha256', `${outboxId}\0${endpointId}`).slice(0, 32)}`;
 }
 
 function sameBase64(bytes: Buffer, text: string): boolean {
