@@ -103,6 +103,24 @@ describe('a relay that stalls past its lease', () => {
   });
 });
 
+describe('a relay that stalls past the time limit of a request', () => {
+  it('takes the answer that came meanwhile', async () => {
+    world.receiver.answer([{ delayMs: 200 }]);
+    const producer = await world.start({ role: 'producer' });
+    await world.endpoint(producer, 'x');
+    const child = await startRelay({ requestTimeout: '1s', schedule: [0, 0] });
+    await producer.outbox.send({ type: 'a', data: 1 });
+    const [request] = await world.received('x', 1);
+    child.signal('SIGSTOP');
+    await waitFor(() => request!.status === 204, { description: 'the answer' });
+    await world.admin.query('SELECT pg_sleep(1.5)');
+    child.signal('SIGCONT');
+    expect(await world.settled(1)).toMatchObject([{ state: 'delivered', attempts: 1, last_outcome: 'delivered' }]);
+    expect(world.requests('x')).toHaveLength(1);
+    await kill(child);
+  });
+});
+
 describe('a relay that stalls while another sends', () => {
   it('may not settle the claim of the other', async () => {
     world.receiver.answer([{ delayMs: 300, status: 500 }, { delayMs: 3_000 }]);

@@ -71,7 +71,7 @@ async function lostLeases(): Promise<Map<number, number>> {
   const { rows } = await world.admin.query<{ n: number; lost: number }>(
     `SELECT (e.body::jsonb #>> '{data,n}')::int AS n, count(*)::int AS lost
        FROM baton.webhook_attempts a JOIN baton.webhook_deliveries d ON d.id = a.delivery_id JOIN baton.webhook_events e ON e.id = d.event_id
-      WHERE a.is_late OR a.outcome = 'unknown' GROUP BY 1`,
+      WHERE a.is_late OR a.outcome = 'unknown' OR a.reason = 'timeout' GROUP BY 1`,
   );
   return new Map(rows.map(({ n, lost }) => [n, lost]));
 }

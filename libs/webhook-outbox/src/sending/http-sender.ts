@@ -88,7 +88,9 @@ export class HttpSender {
         running.delete(exchange);
         resolve(answer);
       });
-      const timer = setTimeout(() => exchange.end('timeout'), this.options.requestTimeoutMs);
+      // Timers run before sockets are read: an answer that came while the process stood still is read first.
+      const late = (): NodeJS.Immediate => setImmediate(() => exchange.end('timeout'));
+      const timer = setTimeout(late, this.options.requestTimeoutMs);
       running.add(exchange);
       const { origin, path } = destination;
       const { body } = request;
