@@ -54,6 +54,11 @@ export interface Claims {
   claimSuspect(slots: SlotsTaken): Promise<ClaimedDelivery | undefined>;
   /** One for each endpoint whose breaker has been open for long enough. */
   claimProbes(request: ClaimRequest): Promise<readonly ClaimedDelivery[]>;
+  /**
+   * From when on, for each endpoint, something may be due that the next claim would find: by the database's clock, in microseconds since 1970; from the
+   * beginning of time for an endpoint that is missing. Undefined: only a claim can tell.
+   */
+  dueBounds?(): ReadonlyMap<string, number> | undefined;
   /** Milliseconds until tokens come for something that is due, by the last claim; undefined: nothing waits for one. */
   readonly tokenInMs?: number | undefined;
   /** By the last claim: something is due that no process may start before an outcome is written. */
@@ -136,6 +141,10 @@ export class ClaimStore implements Claims {
       this.after = edge;
       if (seen < SLICE || (isRound && edge >= begin)) return claimed;
     }
+  }
+
+  dueBounds(): ReadonlyMap<string, number> | undefined {
+    return this.bounds.isFullDue ? undefined : this.bounds.known();
   }
 
   /** Rows of endpoints without a free slot, with an open breaker or that are paused are never walked. Suspects are left to `claimSuspect`. */

@@ -51,6 +51,13 @@ export class ClaimsByLimit implements Claims {
     return [...probes, ...(await this.limited.claimProbes({ ...request, limit }))];
   }
 
+  dueBounds(): ReadonlyMap<string, number> | undefined {
+    const bounds = this.unlimited.dueBounds();
+    if (bounds === undefined || !this.unlimited.hasLimited) return bounds;
+    const limited = this.limited.dueBounds?.();
+    return limited === undefined ? undefined : new Map([...bounds, ...limited]);
+  }
+
   /** An outcome that is written while the look is on its way may have come too late for it. */
   private async claimLimited(request: ClaimRequest): Promise<readonly ClaimedDelivery[]> {
     this.isSlotAwaited = true;

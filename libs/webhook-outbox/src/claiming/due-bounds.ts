@@ -27,13 +27,20 @@ export class DueBounds {
 
   constructor(private readonly clock: Clock) {}
 
+  /** The next look is to be a full one. */
+  get isFullDue(): boolean {
+    return this.clock.monotonic() - this.fullAt >= FULL_LOOK_INTERVAL_MS;
+  }
+
   /** The bounds of this look; none when it is to be a full one. */
   next(): ReadonlyMap<string, number> {
-    const now = this.clock.monotonic();
-    if (now - this.fullAt >= FULL_LOOK_INTERVAL_MS) {
-      this.fullAt = now;
-      return new Map();
-    }
+    if (!this.isFullDue) return this.known();
+    this.fullAt = this.clock.monotonic();
+    return new Map();
+  }
+
+  /** Microseconds since 1970, by the database's clock; for each endpoint that was claimed lately. */
+  known(): ReadonlyMap<string, number> {
     return new Map([...this.lastDue].map(([id, dueAtUs]) => [id, dueAtUs - MARGIN_US]));
   }
 

@@ -74,6 +74,10 @@ export class LimitedCircle implements LimitedLooks {
     return (await this.claims.claim('probe', request, this.where('probe', open))).claims;
   }
 
+  dueBounds(): ReadonlyMap<string, number> | undefined {
+    return this.bounds.isFullDue ? undefined : this.bounds.known();
+  }
+
   private note({ claims, tokenInMs, isSlotAwaited }: LimitedLook): void {
     const behind = this.bounds.note(
       claims.map(({ endpointId, dueAtUs }) => ({ endpointId, dueAtUs: Number(dueAtUs) })),

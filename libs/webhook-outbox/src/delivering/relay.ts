@@ -1,55 +1,19 @@
 import { type Clock, PollLoop, type Runnable, systemClock, type TimeoutRegistry } from '@nest-baton/core';
-import type { EndpointDirectory } from '../endpoints/endpoint-directory.js';
-import type { HttpSender } from '../sending/http-sender.js';
 import type { ResolvedWebhookOutboxOptions } from '../webhook-outbox.options.js';
 import { drainPump, type DrainReport } from './drain.js';
 import { EndpointHealth } from '../endpoint-health/endpoint-health.js';
-import type { EndpointHealthStore, HealthChange } from '../endpoint-health/endpoint-health-store.js';
-import type { ReclaimStore } from '../reclaiming/reclaim-store.js';
-import { Upkeep, type UpkeepHooks } from '../reclaiming/upkeep.js';
-import { ALL_SLOTS, type ClaimedDelivery, type Claims, type SlotsTaken } from '../claiming/claim-store.js';
-import type { DeliveryStore } from './delivery-store.js';
+import type { HealthChange } from '../endpoint-health/endpoint-health-store.js';
+import { Upkeep } from '../reclaiming/upkeep.js';
+import { ALL_SLOTS, type ClaimedDelivery, type SlotsTaken } from '../claiming/claim-store.js';
 import { type Held, HeldDeliveries } from './held-deliveries.js';
 import { LeaseKeeper } from './lease-keeper.js';
 import type { Settlement } from '../outcomes/outcome.js';
-import type { RequestOutcome } from '../webhook-outbox.metrics.js';
 import type { RelayFacts } from '../operating/outbox-health.js';
 import { TokenWake } from '../limiting/token-wake.js';
 import { Pump } from './pump.js';
-import { Refilling } from './refilling.js';
+import type { RelayHooks, RelayParts, RelayStats } from './relay-parts.js';
+import { Refilling } from '../waking/refilling.js';
 import { Settler } from './settler.js';
-
-export interface RelayParts {
-  readonly claims: Claims;
-  readonly store: DeliveryStore;
-  readonly health: EndpointHealthStore;
-  readonly reclaims: ReclaimStore;
-  readonly directory: EndpointDirectory;
-  readonly sender: HttpSender;
-}
-
-export interface RelayHooks extends UpkeepHooks {
-  readonly onSettled: (held: Held, settlement: Settlement) => void;
-  readonly onLate: (held: Held, settlement: Settlement) => void;
-  readonly onLost: (held: Held) => void;
-  readonly onUnwritable: (held: Held, error: unknown) => void;
-  readonly onError: (what: string, error: unknown) => void;
-  readonly onPollFailed: (error: unknown) => void;
-  readonly onSettleFailed: (error: unknown, waiting: number) => void;
-  readonly onClaimed: (claims: readonly ClaimedDelivery[]) => void;
-  /** Settled, handed back or lost: it is not in the hands of this process any more. */
-  readonly onEnded: (claim: ClaimedDelivery) => void;
-  readonly onRequestEnded: (outcome: RequestOutcome, startedAtMs: number) => void;
-  readonly onHealthChanged: (change: HealthChange) => void;
-}
-
-export interface RelayStats {
-  readonly inFlight: number;
-  readonly buffered: number;
-  readonly unsettled: number;
-  /** Claims of this process that ended before their outcome was written. */
-  readonly leasesLost: number;
-}
 
 /** Requests of one process at one time, over all endpoints: each may hold a payload and a socket. */
 export const MAX_REQUESTS = 2_048;
@@ -129,7 +93,9 @@ export class Relay implements Runnable {
       onChanged: (change) => this.heed(change),
       onError: (error) => this.failed('writing the health of endpoints failed; it is tried again', error),
     });
-    this.upkeep = new Upkeep(parts.reclaims, options.scheduleMs.length + 1, clock, hooks);
+    this.upkeep = new Upkeep(parts.reclaims, options.scheduleMs.length + 1, clock, hooks, () =>
+      parts.claims.dueBounds?.(),
+    );
     this.loop = new PollLoop({
       name: `baton:webhook-outbox:${name}:relay`,
       pass: (signal) => this.pass(signal),
@@ -209,6 +175,8 @@ export class Relay implements Runnable {
     if (await this.upkeep.run(() => (this.lookedAt = this.clock.monotonic()))) this.loop.notify();
     if (this.upkeep.isSuspectWaiting && !this.held.holdsSuspect) await this.claimSuspect();
     if (this.upkeep.isProbeDue) await this.claimProbes();
+    // A claim that failed is tried again whatever the look said, so that it is known whether claims succeed.
+    if (!this.upkeep.mayBeDue && this.claimFailedAt === Infinity) return;
     while (!signal.aborted && (await this.claim()));
   }
 
@@ -273,10 +241,12 @@ export class Relay implements Runnable {
     this.claimFailedAt = Infinity;
     this.lookedAt = this.clock.monotonic();
     this.tokens.in(this.parts.claims.tokenInMs);
-    if (claims.length > 0) await this.accept(claims, leaseEndsAt);
+    const isMore = claims.length >= limit;
+    const accepted = claims.length > 0 ? this.accept(claims, leaseEndsAt) : undefined;
     // A full endpoint was not looked at, and one that was filled may have more: the next free slot looks again.
-    this.isMoreDue = claims.length > 0 || this.held.isAnyFull(slots);
-    return claims.length >= limit;
+    this.isMoreDue = isMore || this.held.isAnyFull(slots) || this.held.isAnyFull(this.slots());
+    await accepted;
+    return isMore;
   }
 
   private async accept(claims: readonly ClaimedDelivery[], leaseEndsAt: number): Promise<void> {

@@ -1,7 +1,7 @@
 import { type Clock, sqlState } from '@nest-baton/core';
 import type { DeliveryStore, EndedAttempt } from './delivery-store.js';
 import type { Held, HeldDeliveries } from './held-deliveries.js';
-import { GATHER_MS } from './refilling.js';
+import { GATHER_MS } from '../waking/refilling.js';
 import type { Settlement } from '../outcomes/outcome.js';
 import { sanitisedText } from '../outcomes/sanitised-text.js';
 

@@ -1,5 +1,5 @@
 import type { DeliveryState } from '../delivering/delivery.js';
-import type { RelayStats } from '../delivering/relay.js';
+import type { RelayStats } from '../delivering/relay-parts.js';
 import type { DeliveryCounts } from '../reclaiming/reclaim-store.js';
 import type { SnapshotFacts } from '../sending-once/endpoint-snapshot.js';
 

@@ -14,6 +14,8 @@ export interface ReclaimedDelivery extends DeliveryNames {
 
 export interface Reclaimed {
   readonly deliveries: readonly ReclaimedDelivery[];
+  /** Something is due for an active endpoint, as far as the given bounds can tell. */
+  readonly isAnyDue: boolean;
   /** A due delivery waits that must be claimed alone. */
   readonly isSuspectWaiting: boolean;
   readonly isProbeDue: boolean;
@@ -58,9 +60,10 @@ export class ReclaimStore {
    * Takes back leases that expired, each counted as a loss. A request that was started under the lease has the outcome `unknown`, here and in
    * the history; when it
    * was the last of the schedule, or the tenth loss in a row, the delivery is dead. Skips rows that their owner is settling at this moment:
-   * whoever holds the row's lock first wins, and the other finds it changed. Looks behind what earlier calls have seen only when `isFull`. Tells also what else there is to do.
+   * whoever holds the row's lock first wins, and the other finds it changed. Looks behind what earlier calls have seen only when `isFull`. Tells also what else there is to do;
+   * what is due, from the given bounds on (as of `Claims.dueBounds`).
    */
-  async reclaim(maxAttempts: number, isFull: boolean): Promise<Reclaimed> {
+  async reclaim(maxAttempts: number, isFull: boolean, dueBounds?: ReadonlyMap<string, number>): Promise<Reclaimed> {
     const { rows } = await this.on.query<
       ReclaimedDelivery & Omit<Reclaimed, 'deliveries'> & { readonly seenUntil: string }
     >(
@@ -84,11 +87,12 @@ export class ReclaimStore {
        ), logged AS (
          INSERT INTO ${this.schema}.webhook_attempts (delivery_id, attempt, started_at, outcome, reason, is_late)
          SELECT id, attempts, started_at, 'unknown', 'lease-lost', false FROM taken WHERE started_at IS NOT NULL ORDER BY id
-       )
+       ), bound AS (SELECT b.endpoint_id, to_timestamp(b.us / 1000000) AS at FROM unnest($4::uuid[], $5::float8[]) AS b(endpoint_id, us))
        SELECT t.id, t.event_id AS "outboxId", t.endpoint_id AS "endpointId", t.state, t.attempts, t.last_outcome AS outcome, t.reason,
               t.last_status AS status, t.last_error AS error, t.line_id AS "lineId", e.dedupe_key AS "eventId", e.type, e.tenant,
               s.*
-         FROM (SELECT EXISTS (SELECT FROM ${this.schema}.webhook_deliveries
+         FROM (SELECT $4::uuid[] IS NULL OR EXISTS (${this.due()}) AS "isAnyDue",
+                      EXISTS (SELECT FROM ${this.schema}.webhook_deliveries
                                WHERE state = 'ready' AND lease_losses >= 2 AND next_at <= statement_timestamp()) AS "isSuspectWaiting",
                       (statement_timestamp() - interval '${MARGIN}')::text AS "seenUntil",
                       EXISTS (SELECT FROM ${this.schema}.webhook_endpoint_states s WHERE ${isProbeDue('s', this.schema)}) AS "isProbeDue",
@@ -97,12 +101,19 @@ export class ReclaimStore {
                       EXISTS (SELECT FROM ${this.schema}.webhook_deliveries WHERE state = 'queued') AS "isAnyQueued",
                       $2::bool AND EXISTS (SELECT FROM ${this.schema}.webhook_endpoints e WHERE ${this.isAsideDue('e')}) AS "isAsideDue") s
          LEFT JOIN (taken t JOIN ${this.schema}.webhook_events e ON e.id = t.event_id) ON true`,
-      [maxAttempts, isFull, isFull || this.seenUntil === undefined ? '-infinity' : this.seenUntil],
+      [
+        maxAttempts,
+        isFull,
+        isFull || this.seenUntil === undefined ? '-infinity' : this.seenUntil,
+        dueBounds === undefined ? null : [...dueBounds.keys()],
+        dueBounds === undefined ? null : [...dueBounds.values()],
+      ],
     );
     // Fewer than a batch: nothing expired before is left, but for rows that somebody has locked at this moment.
     if (rows.length < BATCH) this.seenUntil = rows[0]?.seenUntil ?? undefined;
     return {
       deliveries: rows.filter(({ id }) => id !== null),
+      isAnyDue: rows[0]?.isAnyDue === true,
       isSuspectWaiting: rows[0]?.isSuspectWaiting === true,
       isProbeDue: rows[0]?.isProbeDue === true,
       isFanOutDue: rows[0]?.isFanOutDue === true,
@@ -181,6 +192,16 @@ export class ReclaimStore {
       lagMs: rows.reduce((lag, row) => Math.max(lag, row.lagMs ?? 0), 0),
       byState: rows.map(({ state, count }) => ({ state, count })),
     };
+  }
+
+  /** By one look into the index for each endpoint, from its bound on: neither what is due later nor what an old snapshot keeps is walked. */
+  private due(): string {
+    return `SELECT FROM ${this.schema}.webhook_endpoints e LEFT JOIN bound b ON b.endpoint_id = e.id
+             CROSS JOIN LATERAL (
+               SELECT FROM ${this.schema}.webhook_deliveries r
+                WHERE r.endpoint_id = e.id AND r.state = 'ready' AND r.next_at <= statement_timestamp() AND r.next_at >= coalesce(b.at, '-infinity')
+                LIMIT 1) d
+             WHERE e.state = 'active'`;
   }
 
   /** An endpoint that is off has deliveries that do not know it yet. */

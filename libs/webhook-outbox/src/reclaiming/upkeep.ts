@@ -19,6 +19,8 @@ const FULL_INTERVAL_MS = 10_000;
 export class Upkeep {
   isSuspectWaiting = false;
   isProbeDue = false;
+  /** By the look of the last `run`; also where it did not look. */
+  mayBeDue = true;
   private isAsideDue = false;
   private reclaimedAt = -Infinity;
   private fullAt = -Infinity;
@@ -29,6 +31,8 @@ export class Upkeep {
     private readonly maxAttempts: number,
     private readonly clock: Clock,
     private readonly hooks: UpkeepHooks,
+    /** As of `Claims.dueBounds`. */
+    private readonly dueBounds: () => ReadonlyMap<string, number> | undefined,
   ) {}
 
   /** An endpoint was disabled: its deliveries are put aside with the next pass and, for so long, those that somebody still holds after it. */
@@ -39,6 +43,7 @@ export class Upkeep {
 
   /** True when there is more to put aside. Looks for expired leases at most once a second, telling `onLooked`. */
   async run(onLooked: () => void): Promise<boolean> {
+    this.mayBeDue = true;
     if (this.clock.monotonic() - this.reclaimedAt >= RECLAIM_INTERVAL_MS) {
       await this.reclaim();
       onLooked();
@@ -54,10 +59,10 @@ export class Upkeep {
     this.reclaimedAt = this.clock.monotonic();
     const isFull = this.reclaimedAt < this.looksAsideUntil || this.reclaimedAt - this.fullAt >= FULL_INTERVAL_MS;
     if (isFull) this.fullAt = this.reclaimedAt;
-    const { deliveries, isSuspectWaiting, isProbeDue, isFanOutDue, isAsideDue, isAnyQueued } = await this.store.reclaim(
-      this.maxAttempts,
-      isFull,
-    );
+    const { deliveries, isAnyDue, isSuspectWaiting, isProbeDue, isFanOutDue, isAsideDue, isAnyQueued } =
+      await this.store.reclaim(this.maxAttempts, isFull, this.dueBounds());
+    // What was taken back is due by now, which its own statement cannot see.
+    this.mayBeDue = isAnyDue || deliveries.length > 0;
     if (isFanOutDue) this.hooks.onFanOutDue();
     this.isSuspectWaiting = isSuspectWaiting || deliveries.length > 0;
     this.isProbeDue = isProbeDue;
