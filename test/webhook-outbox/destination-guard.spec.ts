@@ -240,7 +240,7 @@ describe('an answer that is meant to hurt', () => {
       pump();
     });
     const answer = await send(sender(LOOPBACK), `http://127.0.0.1:${port}/`);
-    expect(answer).toMatchObject({ kind: 'answer', status: 200, text: 'A'.repeat(4_096) });
+    expect(answer).toMatchObject({ kind: 'answer', status: 200, text: '' });
     expect(written).toBeLessThan(64 * 1024 * 1024);
   });
 

@@ -103,6 +103,22 @@ describe('a request to a receiver that means harm', () => {
     expect(answer.kind === 'answer' && answer.text.startsWith('\u001f')).toBe(true);
   });
 
+  it('has the beginning of its words kept, and of a success nothing; all are read up to the bound, for the connection', async () => {
+    const body = '€'.repeat(20_000);
+    const receiver = await receiverOf(undefined);
+    receiver.answer(({ path }) => ({ status: Number(path.slice(1)), body }));
+    const { send } = senderOf({ requestTimeoutMs: 5_000, maxResponseBytes: 64 * 1024, maxConnections: 1 });
+    for (const status of [200, 299]) expect(await send(`${receiver.url}${status}`)).toMatchObject({ status, text: '' });
+    for (const status of [302, 404, 500]) {
+      const answer = await send(`${receiver.url}${status}`);
+      expect(answer).toMatchObject({ kind: 'answer', status });
+      // More than is stored, and little more.
+      expect(answer.kind === 'answer' && answer.text.slice(0, 1_000)).toBe('€'.repeat(1_000));
+      expect(answer.kind === 'answer' && answer.text.length).toBeLessThan(2_000);
+    }
+    expect(receiver.requests.map(({ connection }) => connection)).toEqual([1, 1, 1, 1, 1]);
+  });
+
   it('may be answered before it was read: the status stands, and the connection is not used again', async () => {
     const receiver = await receiverOf(undefined);
     receiver.answerUnread([{ status: 200, body: 'early' }]);
