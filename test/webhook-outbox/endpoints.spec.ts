@@ -188,6 +188,9 @@ describe('the endpoints of a tenant', () => {
       app.endpoints.enable(id, scope),
       app.endpoints.delete(id, scope),
       app.endpoints.sendTest(id, {}, scope),
+      app.endpoints.rotateSecret(id, {}, scope),
+      app.endpoints.rotateSecret(id, { expireOldAfter: 0 }, scope),
+      app.endpoints.revokeSecret(id, theirs.secrets[0]!.id, scope),
       app.endpoints.get('no id'),
     ])
       await expect(call).rejects.toMatchObject({ code: 'ENDPOINT_NOT_FOUND' });

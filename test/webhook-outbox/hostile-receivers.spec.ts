@@ -62,6 +62,7 @@ describe('a request to a receiver that means harm', () => {
     ['sends 100 000 header lines', { wire: { kind: 'huge-headers', lines: 100_000 } }, { kind: 'network' }],
     ['floods with 1xx', { wire: { kind: 'informational-flood' } }, { kind: 'network' }],
     ['sends a body without end', { wire: { kind: 'endless-body' } }, { kind: 'answer', status: 200 }],
+    ['fails with a body without end', { status: 500, wire: { kind: 'endless-body' } }, { kind: 'answer', status: 500 }],
     ['announces a gigabyte', { wire: { kind: 'wrong-length', by: 2 ** 30 } }, { kind: 'answer', status: 200 }],
     ['sends a bomb of gzip', { wire: { kind: 'bomb' } }, { kind: 'answer', status: 200 }],
     [
