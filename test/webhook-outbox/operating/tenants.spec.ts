@@ -1,9 +1,8 @@
-import { WebhookDeliveriesService } from '@nest-baton/webhook-outbox';
 import { type OutboxApp, OutboxWorld } from '../support/outbox-world.js';
 
 let world: OutboxWorld;
 let app: OutboxApp;
-let deliveries: WebhookDeliveriesService;
+let deliveries: OutboxApp['deliveries'];
 /** A dead letter of the tenant `b`. */
 let theirs: string;
 
@@ -11,7 +10,7 @@ beforeAll(async () => {
   world = await OutboxWorld.create();
   world.receiver.answer({ status: 400 });
   app = await world.start();
-  deliveries = app.context.get(WebhookDeliveriesService);
+  deliveries = app.deliveries;
   for (const tenant of ['a', 'b']) await world.endpoint(app, tenant, { tenant });
   await app.outbox.send({ type: 't', tenant: 'a', data: 1 });
   for (let nth = 0; nth < 3; nth++) await app.outbox.send({ type: 't', tenant: 'b', data: nth });
