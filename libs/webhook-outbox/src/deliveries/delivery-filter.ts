@@ -67,7 +67,7 @@ export function isUuid(id: unknown): id is string {
  */
 export function checkScope(scope: TenantScope | undefined, subject = 'WebhookDeliveriesService'): TenantScope {
   const check = new OptionsCheck<TenantScope>(subject, scope, ['tenant']);
-  checkText(check, scope ?? {}, 'tenant');
+  checkText(check, typeof scope === 'object' && scope !== null ? scope : {}, 'tenant');
   check.finish();
   return scope ?? {};
 }

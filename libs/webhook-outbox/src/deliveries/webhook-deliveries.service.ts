@@ -131,8 +131,7 @@ export class WebhookDeliveriesService {
    * @throws OptionsInvalidError
    */
   async replayMany(request: ReplayManyRequest): Promise<ReplaySummary> {
-    const { rate, dryRun, signal } = checkRequest(request);
-    const { filter } = request;
+    const { filter, rate, dryRun, signal } = checkRequest(request);
     const checked = checkNarrowFilter(filter, filter?.state === undefined ? REPLAYED_BY_DEFAULT : REPLAYABLE);
     await this.database.prepare();
     if (dryRun) {
@@ -205,7 +204,7 @@ export class WebhookDeliveriesService {
   }
 }
 
-function checkRequest(request: ReplayManyRequest): { rate: number; dryRun: boolean; signal: AbortSignal | undefined } {
+function checkRequest(request: ReplayManyRequest | undefined) {
   const check = new OptionsCheck<ReplayManyRequest>('WebhookDeliveriesService', request, [
     'filter',
     'rate',
@@ -215,7 +214,7 @@ function checkRequest(request: ReplayManyRequest): { rate: number; dryRun: boole
   const rate = check.number('rate', RATE, { min: 0.01, max: 10_000 });
   const dryRun = check.boolean('dryRun', false);
   check.finish();
-  return { rate, dryRun, signal: request.signal };
+  return { filter: request?.filter, rate, dryRun, signal: request?.signal };
 }
 
 function movedOf(id: string, what: string, found: Moved | undefined): StoredDelivery {

@@ -131,10 +131,11 @@ function checkLegacy(
 }
 
 function checkSignatures(signatures: readonly SignatureKind[]): readonly SignatureKind[] {
-  const kinds = isList(signatures) ? [...new Set<unknown>(signatures)].sort() : [];
-  if (kinds[0] !== 'v1' || kinds.length > 2 || (kinds.length === 2 && kinds[1] !== 'v1a'))
+  const kinds = new Set<unknown>(isList(signatures) ? signatures : []);
+  const { size } = kinds;
+  if (!kinds.delete('v1') || size > 2 || (size === 2 && !kinds.has('v1a')))
     throw new EndpointInvalidError("signatures must be ['v1'] or ['v1', 'v1a'].");
-  return kinds as SignatureKind[];
+  return size === 2 ? ['v1', 'v1a'] : ['v1'];
 }
 
 /** @throws EndpointInvalidError, without the secret. */
