@@ -7,7 +7,7 @@ const PROGRAM = new URL('./programs/sink.ts', import.meta.url);
 export class SinkProcess {
   private constructor(
     private readonly remote: RemoteSubject,
-    /** Paths that begin with `/hang` are never answered, those with `/endless` without an end; all others with 204. */
+    /** Paths that begin with `/hang` are never answered, those with `/endless` without an end; all others with 204, `/closing` on a connection of its own. */
     readonly origin: string,
   ) {}
 

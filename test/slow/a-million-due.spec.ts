@@ -1,6 +1,7 @@
 import { waitFor } from '@nest-baton/testing';
 import { collectGarbage } from '../support/collect-garbage.js';
 import { claimer } from '../webhook-outbox/support/claimer.js';
+import { insertDue } from '../webhook-outbox/support/due-deliveries.js';
 import { OutboxWorld } from '../webhook-outbox/support/outbox-world.js';
 
 const ENDPOINTS = 20;
@@ -25,15 +26,7 @@ describe('a million deliveries that are due', () => {
     const paths = Array.from({ length: ENDPOINTS }, (_, nth) => `p${nth}`);
     for (const [nth, path] of paths.entries())
       await app.endpoints.create({ url: `${world.receiver.url}${path}`, ...(nth === 0 && { rate: RATE }) });
-    await world.admin.query(
-      `INSERT INTO baton.webhook_events (id, tenant, dedupe_key, type, body, content_hash, created_at)
-       SELECT gen_random_uuid(), '', n::text, 'a', '{}', '', now() FROM generate_series(1, $1::int) n`,
-      [EVENTS],
-    );
-    await world.admin.query(
-      `INSERT INTO baton.webhook_deliveries (event_id, endpoint_id, state, next_at, fence, attempts, lease_losses, created_at)
-       SELECT e.id, p.id, 'ready', now() - interval '6 h', 0, 0, 0, now() FROM baton.webhook_events e, baton.webhook_endpoints p`,
-    );
+    await insertDue(world.admin, { events: EVENTS, dueFor: '6 h' });
     await world.admin.query('ANALYZE baton.webhook_deliveries');
     collectGarbage();
     const heapBefore = process.memoryUsage().heapUsed;

@@ -1,5 +1,6 @@
 import { type Clock, systemClock } from '@nest-baton/core';
 import { ClaimStore } from '../../libs/webhook-outbox/src/claiming/claim-store.js';
+import { insertDue } from './support/due-deliveries.js';
 import { OutboxWorld } from './support/outbox-world.js';
 
 let world: OutboxWorld;
@@ -16,16 +17,7 @@ async function fill(endpoints: number, deliveries: number, nth = `true`): Promis
      SELECT lpad(to_hex(n), 32, '0')::uuid, '', 'http://127.0.0.1/', '{*}', '{}', 'active', 1, now(), now() FROM generate_series(1, $1::int) n`,
     [endpoints],
   );
-  await world.admin.query(
-    `INSERT INTO baton.webhook_events (id, tenant, dedupe_key, type, body, content_hash, created_at)
-     SELECT gen_random_uuid(), '', n::text, 'a', '{}', '', now() FROM generate_series(1, $1::int) n`,
-    [deliveries],
-  );
-  await world.admin.query(
-    `INSERT INTO baton.webhook_deliveries (event_id, endpoint_id, state, next_at, fence, attempts, lease_losses, created_at)
-     SELECT e.id, p.id, 'ready', now() - interval '1 h', 0, 0, 0, now()
-       FROM baton.webhook_events e, (SELECT id, row_number() OVER (ORDER BY id) AS nth FROM baton.webhook_endpoints) p WHERE ${nth}`,
-  );
+  await insertDue(world.admin, { events: deliveries, dueFor: '1 h', endpoints: nth });
 }
 
 function request(limit: number) {

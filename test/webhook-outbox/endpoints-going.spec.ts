@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { waitFor } from '@nest-baton/testing';
-import { WebhookDeliveriesService, type WebhookOutboxOptions } from '@nest-baton/webhook-outbox';
+import type { WebhookOutboxOptions } from '@nest-baton/webhook-outbox';
 import { StatementGate } from './support/gates.js';
 import { type OutboxApp, OutboxWorld } from './support/outbox-world.js';
 
@@ -114,7 +114,7 @@ describe('an endpoint that is deleted after it was disabled', () => {
       await app.endpoints.delete(id);
     });
     await become({ abandoned: 2, parked: 2 });
-    const { deliveries } = await app.context.get(WebhookDeliveriesService).list({ state: 'abandoned' });
+    const { deliveries } = await app.deliveries.list({ state: 'abandoned' });
     expect(deliveries).toMatchObject(Array(2).fill({ endpointId: id, reason: 'endpoint-deleted' }));
   });
 

@@ -1,5 +1,5 @@
 import { waitFor } from '@nest-baton/testing';
-import { type WebhookOutboxOptions, WebhookDeliveriesService } from '@nest-baton/webhook-outbox';
+import type { WebhookOutboxOptions } from '@nest-baton/webhook-outbox';
 import { header, type OutboxApp, OutboxWorld } from './support/outbox-world.js';
 import { handOffs, startWithQueue, TestQueue } from './support/queue-app.js';
 
@@ -84,7 +84,7 @@ describe('an endpoint', () => {
     expect(world.requests('x')).toHaveLength(1);
     world.receiver.answer({ status: 204 });
     expect(await app.endpoints.enable(id)).toMatchObject({ state: 'active', disabledReason: null });
-    await app.context.get(WebhookDeliveriesService).replayMany({ filter: { endpointId: id, state: 'parked' } });
+    await app.deliveries.replayMany({ filter: { endpointId: id, state: 'parked' } });
     await world.received('x', 3);
     await waitFor(async () => (await states()).every((state) => state === 'delivered'), { description: 'deliveries' });
   });
@@ -134,7 +134,7 @@ describe('an endpoint', () => {
     const [request] = await world.received('x', 1);
     expect(JSON.parse(String(request!.body))).toMatchObject({ type: 'webhook.test', data: { hello: 1 } });
     expect(world.receiver.verify(request!, endpoint.secret)).toBe(true);
-    const deliveries = app.context.get(WebhookDeliveriesService);
+    const deliveries = app.deliveries;
     await waitFor(async () => (await deliveries.get(test.deliveryId)).state === 'delivered', {
       description: 'its end',
     });
@@ -188,6 +188,9 @@ describe('the endpoints of a tenant', () => {
       app.endpoints.enable(id, scope),
       app.endpoints.delete(id, scope),
       app.endpoints.sendTest(id, {}, scope),
+      app.endpoints.rotateSecret(id, {}, scope),
+      app.endpoints.rotateSecret(id, { expireOldAfter: 0 }, scope),
+      app.endpoints.revokeSecret(id, theirs.secrets[0]!.id, scope),
       app.endpoints.get('no id'),
     ])
       await expect(call).rejects.toMatchObject({ code: 'ENDPOINT_NOT_FOUND' });

@@ -105,6 +105,31 @@ it('a claim settles once, by its fence: reschedule, complete, fail', async () =>
   expect(await handOffs(world)).toEqual([]);
 });
 
+it('refuses claims and delays that never were, and the transaction goes on', async () => {
+  await enqueue('one');
+  await within(async (tx) => {
+    const [claimed] = (await claimDueEvents(tx)) as [ClaimedEvent];
+    const refused = { code: 'OPTIONS_INVALID' };
+    const forged = [
+      undefined,
+      {},
+      { ...claimed, outboxId: "x'" },
+      { ...claimed, fence: '1.5' },
+      { ...claimed, fence: '9'.repeat(30) },
+    ];
+    for (const claim of forged as ClaimedEvent[]) {
+      await expect(completeEvent(tx, claim)).rejects.toMatchObject(refused);
+      await expect(failEvent(tx, claim, 'no')).rejects.toMatchObject(refused);
+      await expect(rescheduleEvent(tx, claim, '1s')).rejects.toMatchObject(refused);
+    }
+    for (const delay of ['soon', -1, Infinity, '366d', 1e300])
+      await expect(rescheduleEvent(tx, claimed, delay as '1s')).rejects.toMatchObject(refused);
+    // Through a queue, as JSON.
+    expect(await completeEvent(tx, JSON.parse(JSON.stringify(claimed)) as ClaimedEvent, SOON)).toBe(true);
+  });
+  expect(await handOffs(world)).toMatchObject([{ lease_until: null }]);
+});
+
 it('refuses a pool, options that mean nothing, and what cannot be sent, before anything is written', async () => {
   const event = { type: 'a', data: 1 };
   await expect(enqueueEvent(world.admin as never, event)).rejects.toMatchObject({ code: 'NOT_IN_TRANSACTION' });

@@ -1,19 +1,17 @@
 import { waitFor } from '@nest-baton/testing';
-import { HeldReceiver } from './support/held-receiver.js';
-import { OutboxWorld } from './support/outbox-world.js';
+import { createHeldWorld, type HeldReceiver, type HeldWorld } from './support/held-receiver.js';
+import type { OutboxWorld } from './support/outbox-world.js';
 
 const POOL_SIZE = 6;
 
+let held: HeldWorld;
 let world: OutboxWorld;
 let receiver: HeldReceiver;
 beforeEach(async () => {
-  world = await OutboxWorld.create();
-  receiver = await HeldReceiver.start();
+  held = await createHeldWorld();
+  ({ world, receiver } = held);
 });
-afterEach(async () => {
-  await receiver.stop();
-  await world.stop();
-});
+afterEach(() => held.stop());
 
 /** New sessions are as this says; those that there are stay as they began, as behind a pooler or a name that has moved on. */
 async function fail(over: 'read-only' | 'writable'): Promise<void> {

@@ -62,6 +62,7 @@ describe('a request to a receiver that means harm', () => {
     ['sends 100 000 header lines', { wire: { kind: 'huge-headers', lines: 100_000 } }, { kind: 'network' }],
     ['floods with 1xx', { wire: { kind: 'informational-flood' } }, { kind: 'network' }],
     ['sends a body without end', { wire: { kind: 'endless-body' } }, { kind: 'answer', status: 200 }],
+    ['fails with a body without end', { status: 500, wire: { kind: 'endless-body' } }, { kind: 'answer', status: 500 }],
     ['announces a gigabyte', { wire: { kind: 'wrong-length', by: 2 ** 30 } }, { kind: 'answer', status: 200 }],
     ['sends a bomb of gzip', { wire: { kind: 'bomb' } }, { kind: 'answer', status: 200 }],
     [
@@ -101,6 +102,22 @@ describe('a request to a receiver that means harm', () => {
     const answer = await senderOf().send(receiver.url);
     expect(answer).toMatchObject({ kind: 'answer', status: 500 });
     expect(answer.kind === 'answer' && answer.text.startsWith('\u001f')).toBe(true);
+  });
+
+  it('has the beginning of its words kept, and of a success nothing; all are read up to the bound, for the connection', async () => {
+    const body = '€'.repeat(20_000);
+    const receiver = await receiverOf(undefined);
+    receiver.answer(({ path }) => ({ status: Number(path.slice(1)), body }));
+    const { send } = senderOf({ requestTimeoutMs: 5_000, maxResponseBytes: 64 * 1024, maxConnections: 1 });
+    for (const status of [200, 299]) expect(await send(`${receiver.url}${status}`)).toMatchObject({ status, text: '' });
+    for (const status of [302, 404, 500]) {
+      const answer = await send(`${receiver.url}${status}`);
+      expect(answer).toMatchObject({ kind: 'answer', status });
+      // More than is stored, and little more.
+      expect(answer.kind === 'answer' && answer.text.slice(0, 1_000)).toBe('€'.repeat(1_000));
+      expect(answer.kind === 'answer' && answer.text.length).toBeLessThan(2_000);
+    }
+    expect(receiver.requests.map(({ connection }) => connection)).toEqual([1, 1, 1, 1, 1]);
   });
 
   it('may be answered before it was read: the status stands, and the connection is not used again', async () => {

@@ -25,6 +25,9 @@ const getter = {
   },
 };
 
+/** Of 256 KiB, beside what stands around the data. */
+const BYTES_LEFT = 256 * 1024 - `{"type":"refused","timestamp":"${new Date(0).toISOString()}","data":""}`.length;
+
 describe('an event that cannot be sent', () => {
   it.each<[string, Partial<WebhookEvent>, string]>([
     ['a BigInt', { data: { n: 1n } }, 'EVENT_INVALID'],
@@ -53,6 +56,14 @@ describe('an event that cannot be sent', () => {
     ['an id that is a number', { id: 5 as unknown as string }, 'EVENT_INVALID'],
     ['a tenant with NUL', { tenant: '\u0000' }, 'EVENT_INVALID'],
     ['a tenant with half a character', { tenant: '\udc00' }, 'EVENT_INVALID'],
+    ['a tenant of 257 characters', { tenant: 'a'.repeat(257) }, 'EVENT_INVALID'],
+    ['a tenant that is null', { tenant: null as unknown as string }, 'EVENT_INVALID'],
+    ['an order key with NUL', { orderKey: 'a\u0000' }, 'EVENT_INVALID'],
+    ['an order key with half a character', { orderKey: '\ud83d' }, 'EVENT_INVALID'],
+    ['an empty order key', { orderKey: '' }, 'EVENT_INVALID'],
+    ['an order key of 257 characters', { orderKey: 'a'.repeat(257) }, 'EVENT_INVALID'],
+    ['a type that is no text', { type: ['a'] as unknown as string }, 'EVENT_INVALID'],
+    ['one byte too many', { data: 'x'.repeat(BYTES_LEFT + 1) }, 'PAYLOAD_TOO_LARGE'],
   ])('for %s is refused within the transaction, which goes on', async (what, bad, code) => {
     const app = await application();
     await world.admin.query('CREATE TABLE IF NOT EXISTS orders (name text)');
@@ -70,6 +81,18 @@ describe('an event that cannot be sent', () => {
     expect(await storedKeys()).toEqual([...before, good.id].toSorted());
     expect((await world.deliveries()).map(({ dedupe_key }) => dedupe_key).toSorted()).toEqual(await storedKeys());
   });
+});
+
+it('an event of as many bytes as may be is sent, and of the longest names', async () => {
+  const app = await application();
+  const names = { id: '😀'.repeat(128), tenant: '\u{10ffff}'.repeat(128), orderKey: '€'.repeat(256) };
+  const data = 'x'.repeat(BYTES_LEFT);
+  expect(await app.outbox.send({ type: 'refused', data })).toMatchObject({ deliveries: 1, state: 'persisted' });
+  await world.endpoint(app, 'long', { tenant: names.tenant, order: 'strict' });
+  const sent = await app.outbox.send({ type: 'a'.repeat(128), data: 1, ...names });
+  expect(sent).toMatchObject({ id: names.id, deliveries: 1, state: 'persisted' });
+  expect(await app.outbox.send({ type: 'a'.repeat(128), data: 1, ...names })).toMatchObject({ duplicate: true });
+  await world.received('long', 1);
 });
 
 describe('an event that can be sent, odd as it is', () => {

@@ -1,11 +1,6 @@
 import type { Queryable } from '@nest-baton/core';
 import { waitFor } from '@nest-baton/testing';
-import {
-  cleanupOldEvents,
-  type CleanedUp,
-  type RetentionOptions,
-  WebhookDeliveriesService,
-} from '@nest-baton/webhook-outbox';
+import { cleanupOldEvents, type CleanedUp, type RetentionOptions } from '@nest-baton/webhook-outbox';
 import type pg from 'pg';
 import { DeliveryStore } from '../../libs/webhook-outbox/src/delivering/delivery-store.js';
 import type { Settlement } from '../../libs/webhook-outbox/src/outcomes/outcome.js';
@@ -14,13 +9,13 @@ import { type OutboxApp, OutboxWorld } from './support/outbox-world.js';
 
 let world: OutboxWorld;
 let app: OutboxApp;
-let deliveries: WebhookDeliveriesService;
+let deliveries: OutboxApp['deliveries'];
 let gate: ReadGate | undefined;
 
 beforeEach(async () => {
   world = await OutboxWorld.create();
   app = await world.start({ role: 'producer' });
-  deliveries = app.context.get(WebhookDeliveriesService);
+  deliveries = app.deliveries;
   await world.endpoint(app, 'x');
 });
 afterEach(async () => {

@@ -4,7 +4,6 @@ import {
   cleanupOldEvents,
   type CleanedUp,
   type CleanupOptions,
-  WebhookDeliveriesService,
   type WebhookOutboxOptions,
 } from '@nest-baton/webhook-outbox';
 import type pg from 'pg';
@@ -132,7 +131,7 @@ describe('retention', () => {
 
   it('makes expired of what was parked too long, which can still be replayed, and removes it later', async () => {
     await start();
-    const deliveries = app.context.get(WebhookDeliveriesService);
+    const deliveries = app.deliveries;
     const { id: endpointId } = await world.endpoint(app, 'x');
     await world.admin.query(`UPDATE baton.webhook_endpoints SET state = 'disabled'`);
     for (const data of [1, 2]) await app.outbox.send({ type: 'a', data });

@@ -177,6 +177,14 @@ describe('sendMany', () => {
     expect(await deliveriesOf(tenant)).toBe(2_000);
   });
 
+  it('takes no list with holes, of which nobody would know what became', async () => {
+    const tenant = await subscribe();
+    const list = [{ type: 'a', tenant, data: 1 }];
+    list.length = 2;
+    await expect(app.outbox.sendMany(list)).rejects.toMatchObject({ code: 'EVENT_INVALID', index: 1 });
+    expect(await idsOf(tenant)).toEqual([]);
+  });
+
   it('takes 1 000 events and 16 MiB, and no more', async () => {
     const tenant = randomToken(10);
     const list = (length: number, data: unknown = 1) => Array.from({ length }, () => ({ type: 'a', tenant, data }));

@@ -1,6 +1,6 @@
 import { startProcess, waitFor } from '@nest-baton/testing';
-import { HeldReceiver } from './support/held-receiver.js';
-import { OutboxWorld, TEST_OPTIONS } from './support/outbox-world.js';
+import { createHeldWorld, type HeldReceiver, type HeldWorld } from './support/held-receiver.js';
+import { type OutboxWorld, TEST_OPTIONS } from './support/outbox-world.js';
 
 const [FINISHING, HANGING, BUFFERED] = [100, 100, 500];
 const OPTIONS = {
@@ -12,16 +12,14 @@ const OPTIONS = {
   shutdownTimeout: '6s',
 } as const;
 
+let held: HeldWorld;
 let world: OutboxWorld;
 let receiver: HeldReceiver;
 beforeEach(async () => {
-  world = await OutboxWorld.create();
-  receiver = await HeldReceiver.start();
+  held = await createHeldWorld();
+  ({ world, receiver } = held);
 });
-afterEach(async () => {
-  await world.stop();
-  await receiver.stop();
-});
+afterEach(() => held.stop());
 
 /** Deliveries of a type in a state. */
 async function count(type: string, state: string): Promise<number> {

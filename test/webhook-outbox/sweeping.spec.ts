@@ -146,7 +146,13 @@ describe('sweepPendingEvents', () => {
 
   it('refuses a limit or a lease that means nothing', async () => {
     const app = await startWithQueue(world, new TestQueue(), PRODUCER);
-    for (const options of [{ limit: 0 }, { limit: 1.5 }, { limit: 5_000 }, { lease: 'soon' as never }])
+    for (const options of [
+      { limit: 0 },
+      { limit: 1.5 },
+      { limit: 5_000 },
+      { lease: 'soon' as never },
+      { lease: '2d' as const },
+    ])
       await expect(app.outbox.sweepPendingEvents(options)).rejects.toMatchObject({ code: 'OPTIONS_INVALID' });
   });
 });

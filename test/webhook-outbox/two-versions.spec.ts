@@ -1,5 +1,4 @@
 import { waitFor } from '@nest-baton/testing';
-import { WebhookDeliveriesService } from '@nest-baton/webhook-outbox';
 import { OutboxWorld } from './support/outbox-world.js';
 
 let world: OutboxWorld;
@@ -42,7 +41,7 @@ describe('two versions during a deployment', () => {
     status = 204;
     const { outboxId } = await running.outbox.send({ type: 'a', data: 'delivered' });
     await running.outbox.sendMany([1, 2, 3].map((data) => ({ type: 'a', data })));
-    const deliveries = started.context.get(WebhookDeliveriesService);
+    const deliveries = started.deliveries;
     await deliveries.replayMany({ filter: { endpointId: id, state: 'dead' } });
     await started.endpoints.sendTest(id);
     await started.outbox.deliver(outboxId!);

@@ -1,5 +1,4 @@
 import { waitFor } from '@nest-baton/testing';
-import { WebhookDeliveriesService } from '@nest-baton/webhook-outbox';
 import { type OutboxApp, OutboxWorld } from './support/outbox-world.js';
 
 let world: OutboxWorld;
@@ -77,7 +76,7 @@ describe('an endpoint that was deleted', () => {
     await ageDeletion(id, '26 h');
     await cleanedUp(app);
     expect(await ids('webhook_endpoints')).toEqual([id]);
-    const deliveries = app.context.get(WebhookDeliveriesService);
+    const deliveries = app.deliveries;
     expect((await deliveries.list()).deliveries).toMatchObject([{ endpointId: id, state }]);
   });
 

@@ -119,6 +119,7 @@ function handle(...[request, response]: Parameters<RequestListener>): void {
 
 function answer(path: string, response: ServerResponse): void {
   if (path.startsWith('/hang')) return;
+  if (path.startsWith('/closing')) return void response.writeHead(204, { connection: 'close' }).end();
   if (!path.startsWith('/endless')) return void response.writeHead(204).end();
   response.writeHead(200);
   const pour = (): void => {

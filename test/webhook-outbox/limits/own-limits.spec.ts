@@ -1,4 +1,3 @@
-import { WebhookDeliveriesService } from '@nest-baton/webhook-outbox';
 import { type OutboxApp, OutboxWorld } from '../support/outbox-world.js';
 import { startWithQueue, TestQueue } from '../support/queue-app.js';
 
@@ -112,7 +111,7 @@ describe('an endpoint with limits of its own', () => {
     const [dead] = await world.settled(1);
     expect(dead).toMatchObject({ state: 'dead', reason: 'exhausted', attempts: 2 });
     await app.endpoints.update(id, { schedule: ['20ms', '20ms', '20ms'] });
-    await app.context.get(WebhookDeliveriesService).replay(dead!.id);
+    await app.deliveries.replay(dead!.id);
     await world.received('x', 6);
     expect(await world.settled(1)).toMatchObject([{ state: 'dead', attempts: 4 }]);
     await app.endpoints.update(id, { schedule: [] });

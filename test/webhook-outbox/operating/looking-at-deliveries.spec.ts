@@ -1,14 +1,13 @@
-import { WebhookDeliveriesService } from '@nest-baton/webhook-outbox';
 import { type OutboxApp, OutboxWorld } from '../support/outbox-world.js';
 
 let world: OutboxWorld;
 let app: OutboxApp;
-let deliveries: WebhookDeliveriesService;
+let deliveries: OutboxApp['deliveries'];
 
 beforeEach(async () => {
   world = await OutboxWorld.create();
   app = await world.start();
-  deliveries = app.context.get(WebhookDeliveriesService);
+  deliveries = app.deliveries;
 });
 afterEach(() => world.stop());
 

@@ -1,5 +1,4 @@
 import { waitFor } from '@nest-baton/testing';
-import { WebhookDeliveriesService } from '@nest-baton/webhook-outbox';
 import { OutboxWorld } from '../support/outbox-world.js';
 import { handOffs, startWithQueue, TestQueue } from '../support/queue-app.js';
 
@@ -13,7 +12,7 @@ describe('with a queue, what is replayed', () => {
     world.receiver.answer(() => ({ status }));
     const queue = new TestQueue();
     const app = await startWithQueue(world, queue);
-    const deliveries = app.context.get(WebhookDeliveriesService);
+    const deliveries = app.deliveries;
     await world.endpoint(app, 'x');
     for (let nth = 0; nth < 3; nth++)
       await app.outbox.deliver((await app.outbox.send({ type: 'a', data: nth })).outboxId!);

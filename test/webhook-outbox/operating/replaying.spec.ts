@@ -1,17 +1,17 @@
 import { StallMeter, waitFor } from '@nest-baton/testing';
-import { WebhookDeliveriesService, type WebhookOutboxOptions } from '@nest-baton/webhook-outbox';
+import type { WebhookOutboxOptions } from '@nest-baton/webhook-outbox';
 import { StatementGate } from '../support/gates.js';
 import { header, type OutboxApp, OutboxWorld } from '../support/outbox-world.js';
 
 let world: OutboxWorld;
 let app: OutboxApp;
-let deliveries: WebhookDeliveriesService;
+let deliveries: OutboxApp['deliveries'];
 let status = 500;
 
 async function start(options: WebhookOutboxOptions = {}): Promise<void> {
   // Else twenty dead letters would open it.
   app = await world.start({ breakerFailures: 0, ...options });
-  deliveries = app.context.get(WebhookDeliveriesService);
+  deliveries = app.deliveries;
 }
 
 beforeEach(async () => {
@@ -230,9 +230,7 @@ describe('a replay of many', () => {
     await world.admin.query(`UPDATE baton.webhook_deliveries SET state = 'dead', settled_at = now()`);
     const other = await world.start({ role: 'producer' });
     const both = await Promise.all(
-      [deliveries, other.context.get(WebhookDeliveriesService)].map((service) =>
-        service.replayMany({ filter: { state: 'dead' } }),
-      ),
+      [deliveries, other.deliveries].map((service) => service.replayMany({ filter: { state: 'dead' } })),
     );
     expect(both[0]!.replayed + both[1]!.replayed).toBe(1_000);
   });

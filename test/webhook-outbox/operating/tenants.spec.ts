@@ -1,9 +1,8 @@
-import { WebhookDeliveriesService } from '@nest-baton/webhook-outbox';
 import { type OutboxApp, OutboxWorld } from '../support/outbox-world.js';
 
 let world: OutboxWorld;
 let app: OutboxApp;
-let deliveries: WebhookDeliveriesService;
+let deliveries: OutboxApp['deliveries'];
 /** A dead letter of the tenant `b`. */
 let theirs: string;
 
@@ -11,7 +10,7 @@ beforeAll(async () => {
   world = await OutboxWorld.create();
   world.receiver.answer({ status: 400 });
   app = await world.start();
-  deliveries = app.context.get(WebhookDeliveriesService);
+  deliveries = app.deliveries;
   for (const tenant of ['a', 'b']) await world.endpoint(app, tenant, { tenant });
   await app.outbox.send({ type: 't', tenant: 'a', data: 1 });
   for (let nth = 0; nth < 3; nth++) await app.outbox.send({ type: 't', tenant: 'b', data: nth });
@@ -74,11 +73,18 @@ describe('a call for one tenant', () => {
     [{ tenant: ['a', 'b'] }, /tenant must be a text/],
     [{ tenat: 'a' }, /tenat.*tenant/],
     [{ endpointId: "x' OR 1=1 --" }, /endpointId must be a UUID/],
-    [{ type: 'a\0' }, /type must be a text/],
+    [{ type: 'a\0' }, /type must be/],
+    [{ type: '%' }, /type must be/],
+    [{ type: 'a!' }, /type must be/],
+    [{ type: '' }, /type must be/],
+    [{ type: 't'.repeat(129) }, /type must be/],
+    [{ tenant: '\ud800' }, /tenant must be a text/],
+    [{ eventId: '\udc00' }, /eventId must be a text/],
     [{ state: "dead') OR (1=1" }, /state must be one or a list/],
     [{ state: [] }, /state must be one or a list/],
     [{ createdAfter: 'yesterday' }, /createdAfter must be a Date/],
     [{ createdAfter: new Date(NaN) }, /createdAfter must be a Date/],
+    [{ createdBefore: new Date(-8.64e15) }, /createdBefore must be a Date/],
     [null, /must be an object/],
   ])('refuses the filter %j, which would be wider than what was meant', async (filter, message) => {
     await expect(deliveries.list(filter as never)).rejects.toThrow(message);

@@ -1,15 +1,15 @@
 import { waitFor } from '@nest-baton/testing';
-import { WebhookDeliveriesService, type WebhookOutboxEvents } from '@nest-baton/webhook-outbox';
+import type { WebhookOutboxEvents } from '@nest-baton/webhook-outbox';
 import { answerBy, arrived, keyed, statesOf } from './lines.js';
 import { type OutboxApp, OutboxWorld } from '../support/outbox-world.js';
 
 let world: OutboxWorld;
 let app: OutboxApp;
-let deliveries: WebhookDeliveriesService;
+let deliveries: OutboxApp['deliveries'];
 beforeEach(async () => {
   world = await OutboxWorld.create();
   app = await world.start();
-  deliveries = app.context.get(WebhookDeliveriesService);
+  deliveries = app.deliveries;
 });
 afterEach(() => world.stop());
 
@@ -109,7 +109,7 @@ describe("what was given up, with onDead: 'halt'", () => {
       description: 'the other to be removed',
     });
     await waitFor(async () => (await lines()).length === 1, { description: 'the line of the other to be removed' });
-    await cleaning.context.get(WebhookDeliveriesService).abandon(await idOf(0));
+    await cleaning.deliveries.abandon(await idOf(0));
     await until('abandoned', 'failed');
     await world.admin.query(
       `UPDATE baton.webhook_deliveries SET settled_at = now() - interval '31 d' WHERE settled_at IS NOT NULL`,
@@ -140,7 +140,7 @@ describe("what was given up, with onDead: 'skip'", () => {
     await app.close();
     const producer = await world.start({ role: 'producer' });
     await producer.outbox.sendMany([0, 1].map((n) => keyed(n)));
-    await waitFor(async () => producer.context.get(WebhookDeliveriesService) && (await statesOf(world)).length === 2, {
+    await waitFor(async () => (await statesOf(world)).length === 2, {
       description: 'both',
     });
     await world.admin.query(

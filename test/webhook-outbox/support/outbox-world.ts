@@ -13,6 +13,7 @@ import {
 import {
   type CreatedEndpoint,
   type NewEndpoint,
+  WebhookDeliveriesService,
   WebhookEndpointsService,
   WebhookOutboxModule,
   type WebhookOutboxOptions,
@@ -39,6 +40,7 @@ export interface OutboxApp {
   readonly context: INestApplicationContext;
   readonly outbox: WebhookOutboxService;
   readonly endpoints: WebhookEndpointsService;
+  readonly deliveries: WebhookDeliveriesService;
   readonly dataSource: DataSource;
   close(): Promise<void>;
 }
@@ -81,6 +83,7 @@ export class OutboxWorld {
       context,
       outbox: context.get(WebhookOutboxService),
       endpoints: context.get(WebhookEndpointsService),
+      deliveries: context.get(WebhookDeliveriesService),
       dataSource: context.get(DataSource),
       close: () =>
         (closing ??= context.close().finally(() => {

@@ -3,6 +3,7 @@ import { NestFactory } from '@nestjs/core';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import {
   type QueuedWebhook,
+  WebhookDeliveriesService,
   WebhookEndpointsService,
   WebhookOutboxModule,
   type WebhookOutboxOptions,
@@ -59,6 +60,7 @@ export async function startWithQueue(
     context,
     outbox: context.get(WebhookOutboxService),
     endpoints: context.get(WebhookEndpointsService),
+    deliveries: context.get(WebhookDeliveriesService),
     dataSource: context.get(DataSource),
     close,
   };

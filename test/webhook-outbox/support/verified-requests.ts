@@ -1,8 +1,11 @@
 import { createHmac } from 'node:crypto';
-import type { ReceivedWebhook, WebhookReceiver } from '@nest-baton/testing';
+import type { ReceivedWebhook } from '@nest-baton/testing';
 import { type Endpoint, WebhookEndpointsService } from '@nest-baton/webhook-outbox';
 import { Webhook } from 'standardwebhooks';
 import { Webhook as SvixWebhook } from 'svix';
+
+/** A request as far as its signature is concerned. */
+export type SignedRequest = Pick<ReceivedWebhook, 'path' | 'headers' | 'body' | 'isWhole' | 'receivedAt'>;
 
 /** Libraries that know nothing of ours. */
 const LIBRARIES = [
@@ -30,7 +33,7 @@ for (const method of ['create', 'rotateSecret'] as const) {
 
 /** By each library, as at the time when it came; `clocksOffMs`: how far the sender's clock may be from the receiver's. */
 export function refusalOf(
-  request: ReceivedWebhook,
+  request: SignedRequest,
   known: Iterable<string> = secrets,
   clocksOffMs = 0,
 ): string | undefined {
@@ -53,7 +56,7 @@ export function refusalOf(
 }
 
 /** The libraries take long to try hundreds of secrets. */
-function mayHaveSigned(secret: string, { headers, body }: ReceivedWebhook): boolean {
+function mayHaveSigned(secret: string, { headers, body }: SignedRequest): boolean {
   const signed = headers as Record<string, string>;
   const hmac = createHmac('sha256', Buffer.from(secret.replace('whsec_', ''), 'base64'))
     .update(`${signed['webhook-id']}.${signed['webhook-timestamp']}.`)
@@ -63,7 +66,7 @@ function mayHaveSigned(secret: string, { headers, body }: ReceivedWebhook): bool
 
 /** @throws naming the first request that is not verified. Those that were not read to their end are left out. */
 export function verifyRequests(
-  { requests }: Pick<WebhookReceiver, 'requests'>,
+  { requests }: { readonly requests: readonly SignedRequest[] },
   options: { readonly secrets?: readonly string[]; readonly clocksOffMs?: number } = {},
 ): void {
   for (const request of requests) {

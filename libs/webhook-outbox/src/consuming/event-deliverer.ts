@@ -41,7 +41,7 @@ export class EventDeliverer {
   async deliver(outboxId: string): Promise<DeliverySummary> {
     this.refuseWhenStopped();
     // Nothing that could ever be an event: the message must not come back for ever.
-    if (!isUuid(outboxId)) return summaryOf(String(outboxId), undefined);
+    if (!isUuid(outboxId)) return summaryOf(typeof outboxId === 'string' ? outboxId : '', undefined);
     const call = this.run(outboxId.toLowerCase());
     const tracked = call.catch(() => undefined).finally(() => this.calls.delete(tracked));
     this.calls.add(tracked);

@@ -1,5 +1,7 @@
 import { OptionsCheck } from '@nest-baton/core';
 import type { DeliveryState } from '../delivering/delivery.js';
+import { isTypePattern } from '../producing/subscribers.js';
+import { isStoredText } from '../schema/stored-text.js';
 import type { PageOptions, TenantScope } from './stored-delivery.js';
 
 /** Which deliveries; what is left out does not matter. */
@@ -46,10 +48,11 @@ const STATES: readonly DeliveryState[] = [
 ];
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+const FIRST_TIME = Date.parse('0001-01-01T00:00:00Z');
 const HIGHEST_ID = 2n ** 63n - 1n;
 
-/** The id of a delivery, in the range of its column. */
-export function isDeliveryId(id: unknown): id is string {
+/** A bigint above 0 as the database writes it: the id of a delivery, a fence. */
+export function isBigintText(id: unknown): id is string {
   return typeof id === 'string' && /^[1-9]\d{0,18}$/.test(id) && BigInt(id) <= HIGHEST_ID;
 }
 
@@ -64,7 +67,7 @@ export function isUuid(id: unknown): id is string {
  */
 export function checkScope(scope: TenantScope | undefined, subject = 'WebhookDeliveriesService'): TenantScope {
   const check = new OptionsCheck<TenantScope>(subject, scope, ['tenant']);
-  checkText(check, scope ?? {}, 'tenant');
+  checkText(check, typeof scope === 'object' && scope !== null ? scope : {}, 'tenant');
   check.finish();
   return scope ?? {};
 }
@@ -80,7 +83,9 @@ export function checkFilter(
 ): CheckedFilter {
   const check = new OptionsCheck<DeliveryFilter>('WebhookDeliveriesService', filter, KEYS);
   const given = typeof filter === 'object' && filter !== null ? filter : {};
-  for (const key of ['tenant', 'type', 'eventId'] as const) checkText(check, given, key);
+  for (const key of ['tenant', 'eventId'] as const) checkText(check, given, key);
+  if ('type' in given && !isTypePattern(given.type))
+    check.problem("type must be letters, digits, underscores, dots and '*', at most 128 characters");
   for (const key of ['endpointId', 'outboxId'] as const)
     if (key in given && !isUuid(given[key])) check.problem(`${key} must be a UUID`);
   for (const key of ['createdAfter', 'createdBefore'] as const)
@@ -121,7 +126,7 @@ export function cursorAt(id: string): string {
 function positionOf(cursor: unknown): string | undefined {
   if (typeof cursor !== 'string' || cursor.length > 64) return undefined;
   const id = /^d1:(\d+)$/.exec(Buffer.from(cursor, 'base64url').toString('latin1'))?.[1];
-  return isDeliveryId(id) ? id : undefined;
+  return isBigintText(id) ? id : undefined;
 }
 
 /** Pure. `from`: the number of the first parameter. States are words of ours and stand in the text, so that partial indexes are found. */
@@ -161,12 +166,10 @@ function statesOf(
 
 function checkText<Keys extends object>(check: OptionsCheck<Keys>, given: Keys, key: keyof Keys & string): void {
   if (!(key in given)) return;
-  const value: unknown = given[key];
-  if (typeof value !== 'string' || value.length > 256 || value.includes('\0'))
-    check.problem(`${key} must be a text of at most 256 characters, or left out`);
+  if (!isStoredText(given[key], 256)) check.problem(`${key} must be a text of at most 256 characters, or left out`);
 }
 
-/** Also of another realm. */
+/** Also of another realm. Of our era, since further back Postgres knows no such time. */
 function isDate(value: unknown): boolean {
-  return Object.prototype.toString.call(value) === '[object Date]' && !Number.isNaN((value as Date).getTime());
+  return Object.prototype.toString.call(value) === '[object Date]' && (value as Date).getTime() >= FIRST_TIME;
 }

@@ -15,7 +15,7 @@ import {
   checkScope,
   cursorAt,
   type DeliveryFilter,
-  isDeliveryId,
+  isBigintText,
 } from './delivery-filter.js';
 import { DeliveryRecords } from './delivery-records.js';
 import { type Moved, type MovedPage, ReplayStore, type Walk, WALK_FROM_START } from './replay-store.js';
@@ -97,7 +97,7 @@ export class WebhookDeliveriesService {
   async get(id: string, scope?: TenantScope): Promise<StoredDelivery> {
     const { tenant } = checkScope(scope);
     await this.database.prepare();
-    return (isDeliveryId(id) ? await this.records.find(id, tenant) : undefined) ?? unknownDelivery(id);
+    return (isBigintText(id) ? await this.records.find(id, tenant) : undefined) ?? unknownDelivery(id);
   }
 
   /** The requests that were made, oldest first; the newest 1 000 of them. @throws DeliveryNotFoundError | OptionsInvalidError */
@@ -116,7 +116,7 @@ export class WebhookDeliveriesService {
   async replay(id: string, scope?: TenantScope): Promise<StoredDelivery> {
     const { tenant } = checkScope(scope);
     await this.database.prepare();
-    const found = isDeliveryId(id) ? await this.replays.replay(id, tenant) : undefined;
+    const found = isBigintText(id) ? await this.replays.replay(id, tenant) : undefined;
     if (found?.moved === undefined && found?.isEndpointActive === false && isIn(REPLAYABLE, found.found))
       throw new EndpointNotActiveError(`The endpoint of delivery ${id} is not active; enable it, then replay.`);
     const replayed = movedOf(id, 'replayed', found);
@@ -131,8 +131,7 @@ export class WebhookDeliveriesService {
    * @throws OptionsInvalidError
    */
   async replayMany(request: ReplayManyRequest): Promise<ReplaySummary> {
-    const { rate, dryRun, signal } = checkRequest(request);
-    const { filter } = request;
+    const { filter, rate, dryRun, signal } = checkRequest(request);
     const checked = checkNarrowFilter(filter, filter?.state === undefined ? REPLAYED_BY_DEFAULT : REPLAYABLE);
     await this.database.prepare();
     if (dryRun) {
@@ -170,7 +169,7 @@ export class WebhookDeliveriesService {
   private async abandonOne(id: string, scope: TenantScope | undefined): Promise<number> {
     const { tenant } = checkScope(scope);
     await this.database.prepare();
-    movedOf(id, 'abandoned', isDeliveryId(id) ? await this.replays.abandon(id, tenant) : undefined);
+    movedOf(id, 'abandoned', isBigintText(id) ? await this.replays.abandon(id, tenant) : undefined);
     this.abandoned(1);
     return 1;
   }
@@ -205,7 +204,7 @@ export class WebhookDeliveriesService {
   }
 }
 
-function checkRequest(request: ReplayManyRequest): { rate: number; dryRun: boolean; signal: AbortSignal | undefined } {
+function checkRequest(request: ReplayManyRequest | undefined) {
   const check = new OptionsCheck<ReplayManyRequest>('WebhookDeliveriesService', request, [
     'filter',
     'rate',
@@ -215,7 +214,7 @@ function checkRequest(request: ReplayManyRequest): { rate: number; dryRun: boole
   const rate = check.number('rate', RATE, { min: 0.01, max: 10_000 });
   const dryRun = check.boolean('dryRun', false);
   check.finish();
-  return { rate, dryRun, signal: request.signal };
+  return { filter: request?.filter, rate, dryRun, signal: request?.signal };
 }
 
 function movedOf(id: string, what: string, found: Moved | undefined): StoredDelivery {
@@ -227,7 +226,7 @@ function movedOf(id: string, what: string, found: Moved | undefined): StoredDeli
 }
 
 function unknownDelivery(id: unknown): never {
-  throw new DeliveryNotFoundError(`There is no delivery ${isDeliveryId(id) ? id : 'of that id'}.`);
+  throw new DeliveryNotFoundError(`There is no delivery ${isBigintText(id) ? id : 'of that id'}.`);
 }
 
 function isIn(states: readonly DeliveryState[], state: DeliveryState): boolean {

@@ -43,6 +43,9 @@ describe('checkEndpoint', () => {
       { x: 1 as never },
       { X: '1', x: '2' },
       { x: 'y'.repeat(9_000) },
+      new Map([['x', 'y']]) as never,
+      ['x'] as never,
+      'x' as never,
     ];
     for (const headers of refused)
       expect(() => check({ headers })).toThrow(expect.objectContaining({ code: 'ENDPOINT_INVALID' }));
@@ -55,7 +58,13 @@ describe('checkEndpoint', () => {
       { types: ['with space'] },
       { types: ['%'] },
       { types: 'a' as never },
+      { types: [1n as never] },
+      { types: ['x'.repeat(129)] },
       { tenant: 'a\0' },
+      { tenant: 'a\ud800' },
+      { tenant: 'a'.repeat(257) },
+      { tenant: null as never },
+      { legacySignature: { scheme: 'hex', header: 1n as never, secret: 'long enough' } },
       { url: 'https://10.0.0.1/' },
       { url: undefined },
     ];

@@ -3,6 +3,8 @@ import { type CheckedLimits, checkLimits, LIMIT_NAMES } from '../limiting/endpoi
 import { type CheckedOrder, checkOnDead, checkOrder } from '../ordering/endpoint-order.js';
 import { refusedHeader } from '../sending/header-rules.js';
 import { checkLegacySignature, legacyHeaderNames, type LegacySignature } from '../signing/legacy-signature.js';
+import { isTypePattern } from '../producing/subscribers.js';
+import { isStoredText } from '../schema/stored-text.js';
 import { readKey, type SignatureKind } from '../signing/signing-key.js';
 import { EndpointInvalidError } from '../webhook-outbox.errors.js';
 import type { EndpointChange, NewEndpoint } from './endpoint.js';
@@ -31,6 +33,7 @@ export interface CheckedEndpoint {
   readonly secret: Buffer | undefined;
 }
 
+const MAX_TENANT_LENGTH = 256;
 const MAX_HEADERS = 32;
 const MAX_HEADER_BYTES = 8_192;
 const MAX_TYPES = 100;
@@ -40,8 +43,8 @@ export function checkEndpoint(endpoint: NewEndpoint, rules: DestinationRules): C
   if (typeof endpoint !== 'object' || endpoint === null) throw new EndpointInvalidError('endpoint must be an object.');
   const url = checkUrl(endpoint.url, rules);
   const { tenant = '' } = endpoint;
-  if (typeof tenant !== 'string' || tenant.length > 256 || tenant.includes('\0'))
-    throw new EndpointInvalidError('tenant must be a text of at most 256 characters.');
+  if (!isStoredText(tenant, MAX_TENANT_LENGTH))
+    throw new EndpointInvalidError(`tenant must be a text of at most ${MAX_TENANT_LENGTH} characters.`);
   const headers = checkHeaders(endpoint.headers ?? {});
   return {
     url,
@@ -85,16 +88,18 @@ function checkUrl(url: string, rules: DestinationRules): string {
 function checkTypes(types: readonly string[]): readonly string[] {
   if (!isList(types) || types.length === 0 || types.length > MAX_TYPES)
     throw new EndpointInvalidError(`types must be a list of 1 to ${MAX_TYPES} event types.`);
-  for (const type of types)
-    if (typeof type !== 'string' || !/^[\w.*]{1,128}$/.test(type))
+  for (const type of types as readonly unknown[])
+    if (!isTypePattern(type))
       throw new EndpointInvalidError(
-        `types may hold letters, digits, underscores, dots and '*', at most 128 characters each, such as run.*; not ${JSON.stringify(type)}.`,
+        `types may hold letters, digits, underscores, dots and '*', at most 128 characters each, such as run.*; not ${typeof type === 'string' ? JSON.stringify(type.slice(0, 200)) : typeof type}.`,
       );
   return [...new Set(types)];
 }
 
 function checkHeaders(headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
-  if (typeof headers !== 'object' || headers === null) throw new EndpointInvalidError('headers must be an object.');
+  // What is no plain object, a Map or Headers, would seem to be empty.
+  if (Object.prototype.toString.call(headers) !== '[object Object]')
+    throw new EndpointInvalidError('headers must be an object of names and values.');
   const checked: [string, string][] = [];
   const names = new Set<string>();
   let bytes = 0;
@@ -126,10 +131,11 @@ function checkLegacy(
 }
 
 function checkSignatures(signatures: readonly SignatureKind[]): readonly SignatureKind[] {
-  const kinds = isList(signatures) ? [...new Set<unknown>(signatures)].sort() : [];
-  if (kinds[0] !== 'v1' || kinds.length > 2 || (kinds.length === 2 && kinds[1] !== 'v1a'))
+  const kinds = new Set<unknown>(isList(signatures) ? signatures : []);
+  const { size } = kinds;
+  if (!kinds.delete('v1') || size > 2 || (size === 2 && !kinds.has('v1a')))
     throw new EndpointInvalidError("signatures must be ['v1'] or ['v1', 'v1a'].");
-  return kinds as SignatureKind[];
+  return size === 2 ? ['v1', 'v1a'] : ['v1'];
 }
 
 /** @throws EndpointInvalidError, without the secret. */

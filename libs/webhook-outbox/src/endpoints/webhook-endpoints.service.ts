@@ -165,6 +165,7 @@ export class WebhookEndpointsService {
    * @throws EndpointNotFoundError | EndpointNotActiveError | EventInvalidError | PayloadTooLargeError | OptionsInvalidError
    */
   async sendTest(id: string, event: TestEvent = {}, scope?: TenantScope): Promise<SentTest> {
+    new OptionsCheck<TestEvent>('sendTest', event, ['type', 'data']).finish();
     const { tenant } = await this.get(id, scope);
     const { type = 'webhook.test', data = {} } = event;
     const { events } = singleEvent({ type, data, tenant }, systemClock.now(), this.options.maxPayloadBytes);
@@ -218,9 +219,10 @@ export class WebhookEndpointsService {
    *
    * @throws KeyRingInvalidError when some do not open, after the others; EndpointSecretError (retryable); the reason of `signal`.
    */
-  async reseal({ signal }: { readonly signal?: AbortSignal } = {}): Promise<number> {
+  async reseal(options: { readonly signal?: AbortSignal } = {}): Promise<number> {
+    new OptionsCheck<typeof options>('reseal', options, ['signal']).finish();
     await this.database.prepare();
-    return new Resealing(new ResealStore(this.database, this.database.schema), this.ring).run(signal);
+    return new Resealing(new ResealStore(this.database, this.database.schema), this.ring).run(options.signal);
   }
 
   private insert(row: NewEndpointRow): Promise<void> {
@@ -274,7 +276,7 @@ export class WebhookEndpointsService {
 
 /** As the database writes it, and as it will be opened. */
 function boundTo(id: string): string {
-  return String(id).toLowerCase();
+  return typeof id === 'string' ? id.toLowerCase() : '';
 }
 
 /** @throws OptionsInvalidError | EndpointInvalidError */

@@ -92,9 +92,10 @@ function checkCount(name: string, count: number | null | undefined): number | nu
 }
 
 function checkRate(rate: EndpointRate): Required<EndpointRate> {
-  const { perSecond, burst = Math.max(1, Math.ceil(perSecond)) } = rate;
+  const { perSecond } = rate;
   if (typeof perSecond !== 'number' || !(perSecond >= LOWEST_RATE && perSecond <= HIGHEST_RATE))
     throw new EndpointInvalidError(`rate.perSecond must be a number from ${LOWEST_RATE} to ${HIGHEST_RATE}.`);
+  const { burst = Math.max(1, Math.ceil(perSecond)) } = rate;
   if (!Number.isSafeInteger(burst) || burst < 1 || burst > MOST_BURST)
     throw new EndpointInvalidError(`rate.burst must be a whole number from 1 to ${MOST_BURST}.`);
   return { perSecond, burst };

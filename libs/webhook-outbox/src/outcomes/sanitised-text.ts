@@ -1,4 +1,5 @@
-const MAX_CHARACTERS = 1_000;
+/** Of a receiver's words, as they are stored and shown. */
+export const MAX_CHARACTERS = 1_000;
 
 /**
  * A receiver's words, safe to store in Postgres and to show in a terminal; pure. NUL and other control characters become spaces, lone

@@ -66,7 +66,8 @@ export function eventBatch(given: readonly WebhookEvent[], now: number, maxPaylo
   const places: { nth: number; isRepetition: boolean }[] = [];
   const known = new Map<string, number>();
   let bytes = 0;
-  given.forEach((event: WebhookEvent, index) => {
+  // A hole is an event that is refused.
+  Array.from(given).forEach((event: WebhookEvent, index) => {
     const one = atIndex(index, () => newEvent(event, now, maxPayloadBytes));
     const name = `${one.tenant}\0${one.key}`;
     const earlier = known.get(name);

@@ -4,6 +4,7 @@ import {
   type Clock,
   describeError,
   NotInTransactionError,
+  OptionsCheck,
   type Queryable,
   sqlState,
   type TransactionLike,
@@ -53,12 +54,14 @@ export class EventProducer {
   }
 
   async send(event: WebhookEvent, options: SendOptions = {}): Promise<SentEvent> {
+    checkSendOptions(options);
     const batch = singleEvent(event, this.clock.now(), this.options.maxPayloadBytes);
     const [sent] = await this.spans.sending(event.type, undefined, (trace) => this.sendBatch(batch, trace, options));
     return sent as SentEvent;
   }
 
   async sendMany(events: readonly WebhookEvent[], options: SendOptions = {}): Promise<readonly SentEvent[]> {
+    checkSendOptions(options);
     const batch = eventBatch(events, this.clock.now(), this.options.maxPayloadBytes);
     return this.spans.sending('many', events.length, (trace) => this.sendBatch(batch, trace, options));
   }
@@ -118,6 +121,11 @@ export class EventProducer {
       }
     });
   }
+}
+
+/** A transaction that is given as the options, or under a misspelt name, would be no part of anything. @throws OptionsInvalidError */
+function checkSendOptions(options: SendOptions): void {
+  new OptionsCheck<SendOptions>('send', options, ['transaction', 'onPersistFailure']).finish();
 }
 
 function unknown(cause: unknown, { events, places }: EventBatch): PersistUnknownError {

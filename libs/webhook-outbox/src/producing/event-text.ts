@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { isStoredText } from '../schema/stored-text.js';
 import { EventInvalidError, PayloadTooLargeError } from '../webhook-outbox.errors.js';
 import type { WebhookEvent } from './webhook-event.js';
 
@@ -66,12 +67,6 @@ function jsonOf(data: unknown): string {
   return json;
 }
 
-/** Postgres stores no NUL, and a lone surrogate is no text. */
 function isName(text: unknown): text is string {
-  return (
-    typeof text === 'string' &&
-    text.length <= MAX_NAME_LENGTH &&
-    !text.includes('\0') &&
-    Buffer.from(text, 'utf8').toString('utf8') === text
-  );
+  return isStoredText(text, MAX_NAME_LENGTH);
 }

@@ -13,6 +13,11 @@ export function standingOf(endpoint: string, open: 'ready' | 'queued' = 'ready')
                 CASE WHEN ${endpoint}.state <> 'active' THEN clock_timestamp() END`;
 }
 
+/** Whether it is an event type, or several by `*` for any text; pure. Nothing else may be one: it becomes a pattern of the database's. */
+export function isTypePattern(pattern: unknown): pattern is string {
+  return typeof pattern === 'string' && /^[\w.*]{1,128}$/.test(pattern);
+}
+
 /** As SQL: whether one of an endpoint's patterns, in which `*` stands for any text, matches the type. */
 export function wants(patterns: string, type: string): string {
   return `EXISTS (SELECT FROM unnest(${patterns}) t WHERE ${type} LIKE replace(replace(t, '_', '!_'), '*', '%') ESCAPE '!')`;

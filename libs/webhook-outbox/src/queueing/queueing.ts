@@ -1,8 +1,8 @@
 import {
   type Clock,
   describeError,
+  OptionsCheck,
   OptionsInvalidError,
-  parseDuration,
   systemClock,
   systemRandom,
   type TimeoutRegistry,
@@ -21,6 +21,7 @@ import type { DeliverySummary } from '../consuming/delivery-summary.js';
 import { EventDeliverer } from '../consuming/event-deliverer.js';
 import { type ClaimedEvent, HandOffStore } from '../sweeping/hand-off-store.js';
 import { HandOver } from './hand-over.js';
+import { checkDelay } from '../sweeping/sweep-delay.js';
 import type { SweepOptions, SweptEvent } from '../sweeping/swept-event.js';
 import { Sweeper } from '../sweeping/sweeper.js';
 import type { Claims } from '../claiming/claim-store.js';
@@ -40,6 +41,7 @@ export interface QueueingSetup {
 
 const DEFAULT_SWEEP = 100;
 const MOST_SWEPT = 1_000;
+const LONGEST_SWEEP_MS = 86_400_000;
 
 /** For what has nothing left to wait for but a statement, or a queue, that may never answer. */
 const CLOSE_TIMEOUT_MS = 1_000;
@@ -119,13 +121,12 @@ export class Queueing {
     return this.deliverer.deliver(outboxId);
   }
 
-  async sweepPending({ limit = DEFAULT_SWEEP, lease }: SweepOptions = {}): Promise<readonly SweptEvent[]> {
+  async sweepPending(options?: SweepOptions): Promise<readonly SweptEvent[]> {
     const { handOffGraceMs } = this.setup.options;
-    const leaseMs = lease === undefined ? handOffGraceMs : parseDuration(lease);
-    if (!Number.isInteger(limit) || limit < 1 || limit > MOST_SWEPT || leaseMs === undefined || leaseMs < 1)
-      throw new OptionsInvalidError('sweepPendingEvents', [
-        `limit must be 1 to ${MOST_SWEPT} and lease a duration; got ${String(limit)} and ${String(lease)}`,
-      ]);
+    const check = new OptionsCheck<SweepOptions>('sweepPendingEvents', options, ['limit', 'lease']);
+    const limit = check.integer('limit', DEFAULT_SWEEP, { min: 1, max: MOST_SWEPT });
+    const leaseMs = check.duration('lease', handOffGraceMs, { min: 1, max: LONGEST_SWEEP_MS });
+    check.finish();
     const swept: ClaimedEvent[] = [];
     for (;;) {
       const left = limit - swept.length;
@@ -162,9 +163,7 @@ export class Queueing {
         return dead !== undefined;
       },
       reschedule: async (error, delay) => {
-        const ms = parseDuration(delay);
-        if (ms === undefined)
-          throw new OptionsInvalidError('reschedule', [`delay must be a duration; got ${String(delay)}`]);
+        const ms = checkDelay('reschedule', delay);
         reporter.handOffs.onRescheduled(event.outboxId, error);
         return store.reschedule(event, ms);
       },

@@ -1,8 +1,9 @@
 import { createHmac, type KeyObject, timingSafeEqual, verify } from 'node:crypto';
+import { isUint8Array } from 'node:util/types';
 import { type Clock, type Duration, OptionsInvalidError, parseDuration, systemClock } from '@nest-baton/core';
 import { secretBytes } from '../signing/signature.js';
 import { publicKeyOf } from '../signing/asymmetric-key.js';
-import { WebhookUnverifiedError } from '../webhook-outbox.errors.js';
+import { RawBodyMissingError, WebhookUnverifiedError } from '../webhook-outbox.errors.js';
 
 /** Headers as Node gives them (names in lower case), or anything with `get(name)`, such as the `Headers` of fetch. */
 export type WebhookHeaders =
@@ -52,6 +53,7 @@ type Verifier = Buffer | KeyObject;
  * - Within the tolerance a request can be replayed: remember the `id`s for twice as long where that matters.
  *
  * @throws WebhookUnverifiedError with a `reason`.
+ * @throws RawBodyMissingError when `body` is neither text nor bytes.
  * @throws OptionsInvalidError when there is no secret, or one that is none.
  */
 export function verifyWebhook(webhook: WebhookToVerify): VerifiedWebhook {
@@ -60,6 +62,12 @@ export function verifyWebhook(webhook: WebhookToVerify): VerifiedWebhook {
   const toleranceMs = parseDuration(tolerance);
   if (toleranceMs === undefined)
     throw new OptionsInvalidError('verifyWebhook', ["tolerance must be a duration such as '5m'"]);
+  if (typeof headers !== 'object' || headers === null)
+    throw new OptionsInvalidError('verifyWebhook', ['headers must be those of the request']);
+  if (typeof body !== 'string' && !isUint8Array(body))
+    throw new RawBodyMissingError(
+      'body must be the bytes of the request as they came, and not what was parsed of them.',
+    );
   const id = required(headers, 'webhook-id');
   const timestamp = required(headers, 'webhook-timestamp');
   const signatures = required(headers, 'webhook-signature');

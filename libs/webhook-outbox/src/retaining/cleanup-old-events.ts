@@ -1,7 +1,7 @@
 import { adaptTransaction, OptionsCheck, quoteIdentifier, type TransactionLike } from '@nest-baton/core';
 import { resolveRetention, type RetentionOptions } from './retention.options.js';
 import { FIRST_EVENT, FIRST_LINE, RetentionStore } from './retention-store.js';
-import { isDeliveryId, isUuid } from '../deliveries/delivery-filter.js';
+import { isBigintText, isUuid } from '../deliveries/delivery-filter.js';
 
 export interface CleanupOptions {
   /** Default `'baton'`. */
@@ -77,7 +77,7 @@ function cursorOf({ event, line }: Place): string | undefined {
 
 function placeOf(cursor: string): Place | undefined {
   const [event = '', line = '', ...more] = cursor.split('.');
-  const isKnown = (event === '' || isUuid(event)) && (line === '' || line === FIRST_LINE || isDeliveryId(line));
+  const isKnown = (event === '' || isUuid(event)) && (line === '' || line === FIRST_LINE || isBigintText(line));
   if (!isKnown || more.length > 0) return undefined;
   return { event: event || undefined, line: line || undefined };
 }

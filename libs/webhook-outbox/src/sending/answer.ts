@@ -6,6 +6,7 @@ export type Answer =
       readonly retryAfter: string | undefined;
       /** `webhook-delivery`, several lines joined by commas. */
       readonly control?: string | undefined;
+      /** The beginning of the body, enough for what is stored of it; of a success nothing is. */
       readonly text: string;
     }
   | { readonly kind: 'timeout' }

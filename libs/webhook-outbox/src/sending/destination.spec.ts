@@ -16,6 +16,15 @@ describe('which URLs may be sent to', () => {
     (url) => expect(checkDestination(url, HTTP)).toHaveProperty('refused'),
   );
 
+  it('bounds the URL as it is sent, not as it is typed', () => {
+    const url = (length: number, character: string) => `https://example.com/${character.repeat(length - 20)}`;
+    expect(checkDestination(url(2_048, 'a'), STRICT)).toHaveProperty('url');
+    expect(checkDestination(url(2_049, 'a'), STRICT)).toHaveProperty('refused');
+    // Nine characters each, so that whatever is taken is taken again when it is sent to.
+    expect(checkDestination(url(300, '€'), STRICT)).toHaveProperty('refused');
+    expect(checkDestination(url(200, '€'), STRICT)).toHaveProperty('url');
+  });
+
   it('refuses credentials, and never repeats them', () => {
     const answer = checkDestination('https://user:geheim@example.com/', STRICT);
     expect(answer).toHaveProperty('refused');

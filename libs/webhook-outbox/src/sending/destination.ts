@@ -11,14 +11,14 @@ export interface DestinationRules {
 export type Destination = { readonly url: URL } | { readonly refused: string };
 
 const MAX_URL_LENGTH = 2_048;
+const NO_URL = `not a URL of at most ${MAX_URL_LENGTH} characters, as it is sent`;
 
 /**
  * What may be said of a URL before its name is resolved; pure. Judges the parsed URL and never the text: WHATWG parsing turns
  * `http://2130706433`, `http://0x7f.1` and full-width digits into `127.0.0.1`.
  */
 export function checkDestination(text: string, rules: DestinationRules): Destination {
-  if (typeof text !== 'string' || text.length > MAX_URL_LENGTH || !URL.canParse(text))
-    return { refused: `not a URL of at most ${MAX_URL_LENGTH} characters` };
+  if (typeof text !== 'string' || text.length > MAX_URL_LENGTH || !URL.canParse(text)) return { refused: NO_URL };
   const url = new URL(text);
   if (url.protocol !== 'https:' && !(url.protocol === 'http:' && rules.allowHttp))
     return { refused: `the protocol ${url.protocol} is not allowed; use https:` };
@@ -32,6 +32,8 @@ export function checkDestination(text: string, rules: DestinationRules): Destina
   if (!isPortAllowed(port, rules.allowHttp))
     return { refused: `the port ${port} is not allowed; use 443, or one above 1023 that no other service is known by` };
   url.hash = '';
+  // As it is stored, and checked again before each request; what is no ASCII is longer then.
+  if (url.href.length > MAX_URL_LENGTH) return { refused: NO_URL };
   return { url };
 }
 

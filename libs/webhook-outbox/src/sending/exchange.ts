@@ -1,5 +1,6 @@
 import { describeError, errorCode } from '@nest-baton/core';
 import type { Dispatcher } from 'undici';
+import { MAX_CHARACTERS } from '../outcomes/sanitised-text.js';
 import type { Answer } from './answer.js';
 import { REFUSED_ADDRESS } from './guarded-connector.js';
 
@@ -8,6 +9,9 @@ type Headers = Parameters<NonNullable<Dispatcher.DispatchHandler['onResponseStar
 /** `103 Early Hints` and the like before the answer: a handful is usual, a flood keeps the processor busy until the deadline. */
 const MAX_INFORMATIONAL = 32;
 
+/** UTF-8 takes at most so many bytes for the characters that are stored. */
+const MAX_TEXT_BYTES = 4 * MAX_CHARACTERS;
+
 /** Why a request ends before its answer does. */
 type Ending = 'cut' | 'timeout' | 'flood' | 'enough';
 
@@ -15,6 +19,8 @@ type Ending = 'cut' | 'timeout' | 'flood' | 'enough';
  * One request and its answer, as undici tells of them; `answered` is called once.
  *
  * - The status is the answer: what happens to the body after it changes nothing.
+ * - Of the body, only what will be stored is kept: nothing of a success, the beginning of anything else. The rest is read for the sake of the
+ *   connection, up to the bound, and dropped as it comes.
  * - Ended before its connection stands, it tells so at once, and is never sent when the connection comes.
  */
 export class Exchange implements Dispatcher.DispatchHandler {
@@ -53,8 +59,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseData(_: Dispatcher.DispatchController, chunk: Buffer): void {
-    // A copy, since undici's own buffer is used again.
-    this.kept.push(Buffer.from(chunk.subarray(0, this.maxResponseBytes - this.bytes)));
+    this.keep(chunk.subarray(0, this.maxResponseBytes - this.bytes));
     this.bytes += chunk.length;
     if (this.bytes > this.maxResponseBytes) this.end('enough');
   }
@@ -65,6 +70,12 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   onResponseError(_: Dispatcher.DispatchController | undefined, error: unknown): void {
     this.fail(error);
+  }
+
+  private keep(chunk: Buffer): void {
+    if (isSuccess(this.status) || this.bytes >= MAX_TEXT_BYTES) return;
+    // A copy, since a piece of it would hold all that the socket read with it.
+    this.kept.push(Buffer.from(chunk.subarray(0, MAX_TEXT_BYTES - this.bytes)));
   }
 
   private fail(error: unknown): void {
@@ -103,6 +114,10 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.isTold = true;
     this.answered(answer);
   }
+}
+
+function isSuccess(status: number): boolean {
+  return status >= 200 && status < 300;
 }
 
 function isTimeout(error: unknown): boolean {

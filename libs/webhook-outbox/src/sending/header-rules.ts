@@ -21,9 +21,9 @@ const RESERVED_PREFIX = 'webhook-';
 
 /** Why a header may not be sent with requests; undefined: it may. Pure; never shows the value. By Node's own rules, which refuse CR, LF and NUL. */
 export function refusedHeader(name: unknown, value: unknown): string | undefined {
+  if (typeof name !== 'string') return 'a header has a name that is no text';
   const shown = `header ${JSON.stringify(name)}`;
-  if (typeof name !== 'string' || typeof value !== 'string')
-    return `${shown} has a name or value that HTTP does not allow`;
+  if (typeof value !== 'string') return `${shown} has a name or value that HTTP does not allow`;
   const lower = name.toLowerCase();
   if (RESERVED_HEADERS.has(lower) || lower.startsWith(RESERVED_PREFIX))
     return `${shown} is set by the module or reserved by HTTP`;

@@ -4,17 +4,18 @@ import {
   type Duration,
   OptionsCheck,
   OptionsInvalidError,
-  parseDuration,
   quoteIdentifier,
   systemClock,
   type TransactionLike,
 } from '@nest-baton/core';
+import { isBigintText, isUuid } from '../deliveries/delivery-filter.js';
 import { sanitisedText } from '../outcomes/sanitised-text.js';
 import { singleEvent } from '../producing/event-batch.js';
 import { EventStore } from '../producing/event-store.js';
 import { persistEvents } from '../producing/persist-events.js';
 import type { SentEvent, WebhookEvent } from '../producing/webhook-event.js';
 import { type ClaimedEvent, HandOffStore } from './hand-off-store.js';
+import { checkDelay } from './sweep-delay.js';
 
 /** Where the tables are, and how the module that sends is configured. */
 export interface EventTables {
@@ -29,7 +30,7 @@ export interface EventTables {
 export interface ClaimOptions extends EventTables {
   /** Events. Default 100, at most 1 000. */
   readonly limit?: number;
-  /** How long nobody else claims them. Default 60 s. */
+  /** How long nobody else claims them. Default 60 s, at most 24 h. */
   readonly lease?: Duration;
 }
 
@@ -74,6 +75,7 @@ export async function completeEvent(
   tables: EventTables = {},
 ): Promise<boolean> {
   const { schema, graceMs } = read('completeEvent', tables);
+  checkClaim('completeEvent', claimed);
   return (await storeOn(transaction, schema)).complete(claimed, graceMs);
 }
 
@@ -85,11 +87,12 @@ export async function failEvent(
   tables: EventTables = {},
 ): Promise<boolean> {
   const { schema } = read('failEvent', tables);
+  checkClaim('failEvent', claimed);
   const store = await storeOn(transaction, schema);
   return (await store.fail(claimed, sanitisedText(describeError(error)))) !== undefined;
 }
 
-/** The event is found again after `delay`. */
+/** The event is found again after `delay`, at most 365 days. */
 export async function rescheduleEvent(
   transaction: TransactionLike,
   claimed: ClaimedEvent,
@@ -97,14 +100,19 @@ export async function rescheduleEvent(
   tables: EventTables = {},
 ): Promise<boolean> {
   const { schema } = read('rescheduleEvent', tables);
-  const ms = parseDuration(delay);
-  if (ms === undefined)
-    throw new OptionsInvalidError('rescheduleEvent', [`delay must be a duration; got ${String(delay)}`]);
+  checkClaim('rescheduleEvent', claimed);
+  const ms = checkDelay('rescheduleEvent', delay);
   return (await storeOn(transaction, schema)).reschedule(claimed, ms);
 }
 
 async function storeOn(transaction: TransactionLike, schema: string): Promise<HandOffStore> {
   return new HandOffStore(await adaptTransaction(transaction), schema);
+}
+
+/** Before the database refuses it, which would end the caller's transaction. */
+function checkClaim(subject: string, claimed: ClaimedEvent | undefined): void {
+  if (!isUuid(claimed?.outboxId) || !isBigintText(claimed?.fence))
+    throw new OptionsInvalidError(subject, ['claimed must be an event that claimDueEvents returned']);
 }
 
 const KNOWN = ['schema', 'maxPayloadBytes', 'handOffGrace', 'limit', 'lease'] as const;

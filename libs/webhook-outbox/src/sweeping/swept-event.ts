@@ -12,13 +12,13 @@ export interface SweptEvent extends ClaimedEvent {
   complete(): Promise<boolean>;
   /** Gives the event up: every delivery of it that is open and that nobody sends at this moment is dead, reason `given-up`. */
   fail(error: unknown): Promise<boolean>;
-  /** It could not be handed over, because of `error`, which is logged; the next sweep finds it after `delay`. */
+  /** It could not be handed over, because of `error`, which is logged; the next sweep finds it after `delay`, at most 365 days. */
   reschedule(error: unknown, delay: Duration): Promise<boolean>;
 }
 
 export interface SweepOptions {
   /** Events. Default 100, at most 1 000. */
   readonly limit?: number;
-  /** How long no other sweep finds them: as long as your queue may take, its retries included. Default `handOffGrace`. */
+  /** How long no other sweep finds them: as long as your queue may take, its retries included. Default `handOffGrace`, at most 24 h. */
   readonly lease?: Duration;
 }
