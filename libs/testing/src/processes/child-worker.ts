@@ -72,10 +72,10 @@ export class ChildWorker {
   /**
    * The first line that matches, of those already printed or of those to come.
    *
-   * @param timeoutMs Default 10000.
+   * @param timeoutMs Default 30000: a process that starts beside others on busy cores takes its time.
    * @throws WaitTimeoutError, or ProcessEndedError as soon as no such line can come any more; both end with the last lines.
    */
-  async waitForLine(pattern: RegExp, timeoutMs = 10_000): Promise<string> {
+  async waitForLine(pattern: RegExp, timeoutMs = 30_000): Promise<string> {
     const found = this.printed.find((line) => matches(pattern, line));
     if (found !== undefined) return found;
     let listener: ((line: string) => void) | undefined;
