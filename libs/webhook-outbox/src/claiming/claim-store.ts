@@ -1,7 +1,7 @@
 import { type Clock, type Queryable, systemClock } from '@nest-baton/core';
 import { type Claim, leaseUntil } from '../delivering/delivery-store.js';
 import { isLimited } from '../limiting/token-bucket.js';
-import { DueBounds } from './due-bounds.js';
+import { boundsIn, DueBounds } from './due-bounds.js';
 import { nextFence } from '../schema/next-fence.js';
 import { reachedLast } from './reached-last.js';
 
@@ -144,7 +144,7 @@ export class ClaimStore implements Claims {
   }
 
   dueBounds(): ReadonlyMap<string, number> | undefined {
-    return this.bounds.isFullDue ? undefined : this.bounds.known();
+    return this.bounds.known();
   }
 
   /** Rows of endpoints without a free slot, with an open breaker or that are paused are never walked. Suspects are left to `claimSuspect`. */
@@ -155,7 +155,7 @@ export class ClaimStore implements Claims {
   ): Promise<Slice> {
     const { rows } = await this.on.query<Slice['claims'][number] & Slice>(
       `WITH held AS (SELECT * FROM unnest($1::uuid[], $2::int[]) AS h(endpoint_id, n)),
-       bound AS (SELECT b.endpoint_id, to_timestamp(b.us / 1000000) AS at FROM unnest($7::uuid[], $8::float8[]) AS b(endpoint_id, us)),
+       ${boundsIn('$7', '$8')},
        slice AS MATERIALIZED (
          SELECT u.*, row_number() OVER () AS nth FROM (
            (SELECT e.id, e.version, e.max_in_flight FROM ${this.schema}.webhook_endpoints e

@@ -27,20 +27,17 @@ export class DueBounds {
 
   constructor(private readonly clock: Clock) {}
 
-  /** The next look is to be a full one. */
-  get isFullDue(): boolean {
-    return this.clock.monotonic() - this.fullAt >= FULL_LOOK_INTERVAL_MS;
-  }
-
   /** The bounds of this look; none when it is to be a full one. */
   next(): ReadonlyMap<string, number> {
-    if (!this.isFullDue) return this.known();
+    const known = this.known();
+    if (known !== undefined) return known;
     this.fullAt = this.clock.monotonic();
     return new Map();
   }
 
-  /** Microseconds since 1970, by the database's clock; for each endpoint that was claimed lately. */
-  known(): ReadonlyMap<string, number> {
+  /** Those of the next look, microseconds since 1970 by the database's clock; undefined when it is to be a full one. */
+  known(): ReadonlyMap<string, number> | undefined {
+    if (this.clock.monotonic() - this.fullAt >= FULL_LOOK_INTERVAL_MS) return undefined;
     return new Map([...this.lastDue].map(([id, dueAtUs]) => [id, dueAtUs - MARGIN_US]));
   }
 
@@ -57,4 +54,9 @@ export class DueBounds {
     }
     return behind;
   }
+}
+
+/** A CTE `bound` of `endpoint_id` and `at`. @param ids, us parameters: the keys and the values of such bounds. */
+export function boundsIn(ids: string, us: string): string {
+  return `bound AS (SELECT b.endpoint_id, to_timestamp(b.us / 1000000) AS at FROM unnest(${ids}::uuid[], ${us}::float8[]) AS b(endpoint_id, us))`;
 }

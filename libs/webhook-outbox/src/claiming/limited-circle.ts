@@ -10,7 +10,7 @@ import {
 import { isLimited } from '../limiting/token-bucket.js';
 import { type ClaimedDelivery, type ClaimRequest, LOWEST_ID, type SlotsTaken } from './claim-store.js';
 import type { LimitedLooks } from './claims-by-limit.js';
-import { DueBounds } from './due-bounds.js';
+import { boundsIn, DueBounds } from './due-bounds.js';
 import { reachedLast } from './reached-last.js';
 
 /** Endpoints that one statement looks at. */
@@ -75,7 +75,7 @@ export class LimitedCircle implements LimitedLooks {
   }
 
   dueBounds(): ReadonlyMap<string, number> | undefined {
-    return this.bounds.isFullDue ? undefined : this.bounds.known();
+    return this.bounds.known();
   }
 
   private note({ claims, tokenInMs, isSlotAwaited }: LimitedLook): void {
@@ -93,7 +93,7 @@ export class LimitedCircle implements LimitedLooks {
          LEFT JOIN bound b ON b.endpoint_id = e.id
         WHERE e.state = 'active' AND ${isLimited('e')} AND ${condition} ORDER BY e.id LIMIT ${SLICE}`;
     return {
-      ctes: `bound AS (SELECT b.endpoint_id, to_timestamp(b.us / 1000000) AS at FROM unnest($7::uuid[], $8::float8[]) AS b(endpoint_id, us)),`,
+      ctes: `${boundsIn('$7', '$8')},`,
       endpoints: `(${half('e.id > $6::uuid')}) UNION ALL (${half('e.id <= $6::uuid')}) LIMIT ${SLICE}`,
       rows: (endpoint) =>
         `FROM ${this.schema}.webhook_deliveries r WHERE r.endpoint_id = ${endpoint}.id AND r.next_at >= ${endpoint}.bound AND ${isOfKind('due')}`,

@@ -1,5 +1,6 @@
 import type { Queryable } from '@nest-baton/core';
 import { isProbeDue } from '../claiming/claim-store.js';
+import { boundsIn } from '../claiming/due-bounds.js';
 import type { AttemptOutcome, DeliveryNames } from '../delivering/delivery.js';
 
 export interface ReclaimedDelivery extends DeliveryNames {
@@ -87,7 +88,7 @@ export class ReclaimStore {
        ), logged AS (
          INSERT INTO ${this.schema}.webhook_attempts (delivery_id, attempt, started_at, outcome, reason, is_late)
          SELECT id, attempts, started_at, 'unknown', 'lease-lost', false FROM taken WHERE started_at IS NOT NULL ORDER BY id
-       ), bound AS (SELECT b.endpoint_id, to_timestamp(b.us / 1000000) AS at FROM unnest($4::uuid[], $5::float8[]) AS b(endpoint_id, us))
+       ), ${boundsIn('$4', '$5')}
        SELECT t.id, t.event_id AS "outboxId", t.endpoint_id AS "endpointId", t.state, t.attempts, t.last_outcome AS outcome, t.reason,
               t.last_status AS status, t.last_error AS error, t.line_id AS "lineId", e.dedupe_key AS "eventId", e.type, e.tenant,
               s.*
