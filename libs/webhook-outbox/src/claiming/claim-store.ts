@@ -1,9 +1,9 @@
-import { type Clock, type Queryable, systemClock } from '@nest-baton/core';
+import type { Clock, Queryable } from '@nest-baton/core';
 import { type Claim, leaseUntil } from '../delivering/delivery-store.js';
 import { isLimited } from '../limiting/token-bucket.js';
-import { boundsIn, DueBounds } from './due-bounds.js';
+import { boundsIn } from './due-bounds.js';
+import { type CircleLook, EndpointCircle, type Found, SLICE } from './endpoint-circle.js';
 import { nextFence } from '../schema/next-fence.js';
-import { reachedLast } from './reached-last.js';
 
 export interface ClaimedDelivery extends Claim {
   readonly outboxId: string;
@@ -68,17 +68,7 @@ export interface Claims {
 /** As many as no endpoint has. */
 export const ALL_SLOTS = 1_000_000;
 
-/** Endpoints that one statement looks at. */
-const SLICE = 1_000;
-
-export const LOWEST_ID = '00000000-0000-0000-0000-000000000000';
-
-interface Slice {
-  readonly claims: readonly (ClaimedDelivery & { readonly dueAtUs: string })[];
-  /** Endpoints that were looked at. */
-  readonly seen: number;
-  /** The last of them. */
-  readonly edge: string;
+interface Slice extends CircleLook<ClaimedDelivery & Found> {
   readonly hasLimited: boolean;
 }
 
@@ -99,17 +89,15 @@ const NEXT_FENCE = nextFence('d');
 export class ClaimStore implements Claims {
   /** By the last claim: there are endpoints with a limit that all processes share, which are left to others. */
   hasLimited = false;
-  private readonly bounds: DueBounds;
-  /** The circle of endpoints goes on behind this one. */
-  private after = LOWEST_ID;
+  private readonly circle: EndpointCircle;
 
   constructor(
     private readonly on: Queryable,
     private readonly schema: string,
-    private readonly onFoundLate: (count: number) => void = () => undefined,
-    clock: Clock = systemClock,
+    onFoundLate?: (count: number) => void,
+    clock?: Clock,
   ) {
-    this.bounds = new DueBounds(clock);
+    this.circle = new EndpointCircle(onFoundLate, clock);
   }
 
   /**
@@ -118,33 +106,13 @@ export class ClaimStore implements Claims {
    * active endpoints.
    */
   async claim(request: ClaimRequest): Promise<readonly ClaimedDelivery[]> {
-    const bounds = this.bounds.next();
-    const begin = this.after;
-    const claimed: ClaimedDelivery[] = [];
-    for (let isRound = false; ;) {
-      const limit = request.limit - claimed.length;
-      const { claims, seen, edge } = await this.claimSlice({ ...request, limit }, this.after, bounds);
-      claimed.push(...claims);
-      const behind = this.bounds.note(
-        claims.map(({ endpointId, dueAtUs }) => ({ endpointId, dueAtUs: Number(dueAtUs) })),
-      );
-      if (behind > 0) this.onFoundLate(behind);
-      if (claims.length > 0 && claims.length >= limit) {
-        this.after =
-          reachedLast(
-            claims.map(({ endpointId }) => endpointId),
-            this.after,
-          ) ?? this.after;
-        return claimed;
-      }
-      isRound ||= edge <= this.after;
-      this.after = edge;
-      if (seen < SLICE || (isRound && edge >= begin)) return claimed;
-    }
+    return this.circle.walk(request.limit, (limit, after, bounds) =>
+      this.claimSlice({ ...request, limit }, after, bounds),
+    );
   }
 
   dueBounds(): ReadonlyMap<string, number> | undefined {
-    return this.bounds.known();
+    return this.circle.dueBounds();
   }
 
   /** Rows of endpoints without a free slot, with an open breaker or that are paused are never walked. Suspects are left to `claimSuspect`. */
@@ -201,7 +169,7 @@ export class ClaimStore implements Claims {
     return {
       claims: rows.filter(({ id }) => id !== null),
       seen: first?.seen ?? 0,
-      edge: first?.edge ?? LOWEST_ID,
+      edge: first?.edge ?? null,
       hasLimited: this.hasLimited,
     };
   }

@@ -1,4 +1,4 @@
-import { type Clock, type Queryable, systemClock } from '@nest-baton/core';
+import type { Clock, Queryable } from '@nest-baton/core';
 import {
   type ClaimKind,
   isOfKind,
@@ -8,58 +8,37 @@ import {
   type LimitedRows,
 } from '../limiting/limited-claims.js';
 import { isLimited } from '../limiting/token-bucket.js';
-import { type ClaimedDelivery, type ClaimRequest, LOWEST_ID, type SlotsTaken } from './claim-store.js';
+import type { ClaimedDelivery, ClaimRequest, SlotsTaken } from './claim-store.js';
 import type { LimitedLooks } from './claims-by-limit.js';
-import { boundsIn, DueBounds } from './due-bounds.js';
-import { reachedLast } from './reached-last.js';
-
-/** Endpoints that one statement looks at. */
-const SLICE = 1_000;
+import { boundsIn } from './due-bounds.js';
+import { EndpointCircle, SLICE } from './endpoint-circle.js';
 
 /** What is due of all limited endpoints, in slices of their circle. */
 export class LimitedCircle implements LimitedLooks {
   tokenInMs: number | undefined;
   isSlotAwaited = false;
   private readonly claims: LimitedClaims;
-  private readonly bounds: DueBounds;
-  /** The circle of endpoints goes on behind this one. */
-  private after = LOWEST_ID;
+  private readonly circle: EndpointCircle;
 
   constructor(
     on: Queryable,
     private readonly schema: string,
-    private readonly onFoundLate: (count: number) => void = () => undefined,
-    clock: Clock = systemClock,
+    onFoundLate?: (count: number) => void,
+    clock?: Clock,
   ) {
     this.claims = new LimitedClaims(on, schema);
-    this.bounds = new DueBounds(clock);
+    this.circle = new EndpointCircle(onFoundLate, clock);
   }
 
   /** As `ClaimStore.claim`: until it has enough or has been everywhere. */
   async claim(request: ClaimRequest): Promise<readonly ClaimedDelivery[]> {
-    const bounds = this.bounds.next();
-    const claimed: ClaimedDelivery[] = [];
     this.tokenInMs = undefined;
     this.isSlotAwaited = false;
-    const begin = this.after;
-    for (let isRound = false; ;) {
-      const limit = request.limit - claimed.length;
-      const look = await this.claims.claim('due', { ...request, limit }, this.slice(bounds));
+    return this.circle.walk(request.limit, async (limit, after, bounds) => {
+      const look = await this.claims.claim('due', { ...request, limit }, this.slice(after, bounds));
       this.note(look);
-      claimed.push(...look.claims);
-      if (look.claims.length > 0 && look.claims.length >= limit) {
-        this.after =
-          reachedLast(
-            look.claims.map(({ endpointId }) => endpointId),
-            this.after,
-          ) ?? this.after;
-        return claimed;
-      }
-      const edge = look.edge ?? LOWEST_ID;
-      isRound ||= edge <= this.after;
-      this.after = edge;
-      if (look.seen < SLICE || (isRound && edge >= begin)) return claimed;
-    }
+      return look;
+    });
   }
 
   async claimSuspect(slots: SlotsTaken): Promise<ClaimedDelivery | undefined> {
@@ -75,19 +54,15 @@ export class LimitedCircle implements LimitedLooks {
   }
 
   dueBounds(): ReadonlyMap<string, number> | undefined {
-    return this.bounds.known();
+    return this.circle.dueBounds();
   }
 
-  private note({ claims, tokenInMs, isSlotAwaited }: LimitedLook): void {
-    const behind = this.bounds.note(
-      claims.map(({ endpointId, dueAtUs }) => ({ endpointId, dueAtUs: Number(dueAtUs) })),
-    );
-    if (behind > 0) this.onFoundLate(behind);
+  private note({ tokenInMs, isSlotAwaited }: LimitedLook): void {
     if (tokenInMs !== null) this.tokenInMs = Math.min(this.tokenInMs ?? Infinity, tokenInMs);
     this.isSlotAwaited ||= isSlotAwaited;
   }
 
-  private slice(bounds: ReadonlyMap<string, number>): LimitedRows {
+  private slice(after: string, bounds: ReadonlyMap<string, number>): LimitedRows {
     const half = (condition: string): string =>
       `SELECT ${LIMITED_COLUMNS}, coalesce(b.at, '-infinity') AS bound FROM ${this.schema}.webhook_endpoints e
          LEFT JOIN bound b ON b.endpoint_id = e.id
@@ -97,7 +72,7 @@ export class LimitedCircle implements LimitedLooks {
       endpoints: `(${half('e.id > $6::uuid')}) UNION ALL (${half('e.id <= $6::uuid')}) LIMIT ${SLICE}`,
       rows: (endpoint) =>
         `FROM ${this.schema}.webhook_deliveries r WHERE r.endpoint_id = ${endpoint}.id AND r.next_at >= ${endpoint}.bound AND ${isOfKind('due')}`,
-      values: [this.after, [...bounds.keys()], [...bounds.values()]],
+      values: [after, [...bounds.keys()], [...bounds.values()]],
     };
   }
 
