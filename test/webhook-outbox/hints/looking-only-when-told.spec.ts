@@ -1,10 +1,15 @@
 import { waitFor } from '@nest-baton/testing';
-import { HeldReceiver } from '../support/held-receiver.js';
-import { type OutboxApp, OutboxWorld } from '../support/outbox-world.js';
+import { createHeldWorld, type HeldReceiver, type HeldWorld } from '../support/held-receiver.js';
+import type { OutboxApp, OutboxWorld } from '../support/outbox-world.js';
 
+let held: HeldWorld;
 let world: OutboxWorld;
-beforeEach(async () => void (world = await OutboxWorld.create()));
-afterEach(() => world.stop());
+let receiver: HeldReceiver;
+beforeEach(async () => {
+  held = await createHeldWorld();
+  ({ world, receiver } = held);
+});
+afterEach(() => held.stop());
 
 /** Statements that the application has sent to its database since, claims and idle looks. */
 function statementsOf({ dataSource: { logger } }: OutboxApp): { readonly claims: number; readonly looks: number } {
@@ -20,22 +25,17 @@ function statementsOf({ dataSource: { logger } }: OutboxApp): { readonly claims:
 
 describe('a relay asks its database for deliveries', () => {
   it('when an event is committed, and not when a request ends that has left slots free', async () => {
-    const receiver = await HeldReceiver.start();
-    try {
-      const app = await world.start({ pollInterval: '60s' });
-      await app.endpoints.create({ url: `${receiver.url}/x` });
-      const statements = statementsOf(app);
-      for (let nth = 1; nth <= 5; nth++) {
-        await app.outbox.send({ type: 'a', data: nth });
-        await waitFor(() => receiver.count('/x') === nth, { description: `request ${nth}` });
-        const { claims } = statements;
-        expect(claims).toBeGreaterThanOrEqual(nth);
-        receiver.answer('/x');
-        await world.settled(nth);
-        expect(statements.claims).toBe(claims);
-      }
-    } finally {
-      await receiver.stop();
+    const app = await world.start({ pollInterval: '60s' });
+    await app.endpoints.create({ url: `${receiver.url}/x` });
+    const statements = statementsOf(app);
+    for (let nth = 1; nth <= 5; nth++) {
+      await app.outbox.send({ type: 'a', data: nth });
+      await waitFor(() => receiver.count('/x') === nth, { description: `request ${nth}` });
+      const { claims } = statements;
+      expect(claims).toBeGreaterThanOrEqual(nth);
+      receiver.answer('/x');
+      await world.settled(nth);
+      expect(statements.claims).toBe(claims);
     }
   });
 
